@@ -1,0 +1,25 @@
+//! What every context of the domain shares: time, ids, the field's words, and the shape of a decider.
+//!
+//! A decider is a pure fold: `decide` turns a command into facts, `evolve` turns facts into state, and nothing else happens. Time,
+//! ids and seeds arrive inside the command. **Invariant:** no clock, randomness, I/O, async or hash-map order anywhere below
+//! `crates/domain`; a type enters this crate only when two contexts use it.
+//!
+//! `State`s derive serde, so that snapshots (disposable caches) and state hashes need no second hand-written codec. Facts do not:
+//! what is stored for ever has an explicit schema in `proto/`.
+
+mod decider;
+mod id;
+mod time;
+mod words;
+pub mod scenario;
+
+pub use decider::{Context, Decider, Fact};
+pub use id::{
+    AgentId, ClockId, DeliveryId, EndpointId, ID_LENGTH_MAX, InvalidId, MessageId, OfferId,
+    PolicyId, QueueId, RequesterId, RuleId, SkillId, TicketId, WorkspaceId,
+};
+pub use time::Timestamp;
+pub use words::{
+    Actor, AttributeValue, Attributes, Channel, Priority, SkillLevel, SkillRequirement,
+    TicketStatus,
+};
