@@ -1,0 +1,93 @@
+//! The connection that all logs of a provider share.
+
+use std::time::Duration;
+
+use async_nats::connection::State;
+use async_nats::jetstream::{self, context::ContextBuilder};
+use async_nats::{Client, ConnectErrorKind, ConnectOptions, Event};
+use event_log::OpenError;
+use tokio::sync::watch;
+
+use crate::NatsConfig;
+
+/// How long a dead peer may go unnoticed.
+const PING_EVERY: Duration = Duration::from_secs(10);
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
+const RECONNECT_STEP: Duration = Duration::from_millis(50);
+const RECONNECT_MAX: Duration = Duration::from_secs(1);
+
+#[derive(Debug)]
+pub(crate) struct Connection {
+    pub(crate) config: NatsConfig,
+    pub(crate) client: Client,
+    pub(crate) jetstream: jetstream::Context,
+    /// Counts how often the connection was made.
+    pub(crate) made: watch::Receiver<u64>,
+}
+
+impl Connection {
+    pub(crate) async fn open(config: NatsConfig) -> Result<Self, OpenError> {
+        let (count, made) = watch::channel(0u64);
+        let options = options(&config).await?.event_callback(move |event| {
+            if matches!(event, Event::Connected) {
+                count.send_modify(|count| *count = count.wrapping_add(1));
+            }
+            tracing::debug!(%event, "nats");
+            async {}
+        });
+        let client = options.connect(config.urls.as_slice()).await.map_err(refused)?;
+        let jetstream = ContextBuilder::new().timeout(config.request_timeout).build(client.clone());
+        Ok(Self { config, client, jetstream, made })
+    }
+
+    pub(crate) fn is_up(&self) -> bool {
+        self.client.connection_state() == State::Connected
+    }
+}
+
+async fn options(config: &NatsConfig) -> Result<ConnectOptions, OpenError> {
+    let mut options = ConnectOptions::new()
+        .name(&config.client_name)
+        .require_tls(config.tls_required)
+        .ping_interval(PING_EVERY)
+        .connection_timeout(CONNECT_TIMEOUT)
+        .request_timeout(Some(config.request_timeout))
+        .reconnect_delay_callback(reconnect_delay);
+    if let Some(file) = &config.credentials_file {
+        let read = options.credentials_file(file).await;
+        options = read.map_err(|error| OpenError::Denied(error.into()))?;
+    }
+    if let (Some(user), Some(password)) = (&config.user, &config.password) {
+        options = options.user_and_password(user.clone(), password.clone());
+    }
+    if let Some(file) = &config.tls_ca_file {
+        options = options.add_root_certificates(file.clone());
+    }
+    if let (Some(cert), Some(key)) = (&config.tls_cert_file, &config.tls_key_file) {
+        options = options.add_client_certificate(cert.clone(), key.clone());
+    }
+    if let Some(prefix) = &config.inbox_prefix {
+        options = options.custom_inbox_prefix(prefix);
+    }
+    Ok(options)
+}
+
+/// The first attempt comes at once, later ones further and further apart.
+fn reconnect_delay(attempts: usize) -> Duration {
+    let steps = u32::try_from(attempts.saturating_sub(1)).unwrap_or(u32::MAX);
+    RECONNECT_STEP.saturating_mul(steps).min(RECONNECT_MAX)
+}
+
+fn refused(error: async_nats::ConnectError) -> OpenError {
+    match error.kind() {
+        ConnectErrorKind::Authentication | ConnectErrorKind::AuthorizationViolation => {
+            OpenError::Denied(error.into())
+        }
+        ConnectErrorKind::ServerParse
+        | ConnectErrorKind::Dns
+        | ConnectErrorKind::TimedOut
+        | ConnectErrorKind::Tls
+        | ConnectErrorKind::Io
+        | ConnectErrorKind::MaxReconnects => OpenError::Unavailable(error.into()),
+    }
+}

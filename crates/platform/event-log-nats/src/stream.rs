@@ -1,0 +1,93 @@
+//! What a log's stream is called, and how it must be set up.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use async_nats::jetstream::stream::{
+    Config, DiscardPolicy, PersistenceMode, RetentionPolicy, StorageType,
+};
+use event_log::{LogName, OpenError};
+
+use crate::NatsConfig;
+
+const PREFIX_MAX_BYTES: usize = 64;
+/// Message ids are not used, so nothing needs to be remembered for long.
+const DUPLICATE_WINDOW: Duration = Duration::from_secs(1);
+
+pub(crate) fn check_prefix(prefix: &str) -> Result<(), OpenError> {
+    let fits = |c: char| c.is_ascii_uppercase() || c.is_ascii_digit() || c == '_' || c == '-';
+    if prefix.is_empty() || prefix.len() > PREFIX_MAX_BYTES || !prefix.chars().all(fits) {
+        return Err(OpenError::BadName {
+            name: prefix.to_owned(),
+            reason: "a stream prefix is 1 to 64 upper-case letters, digits, '_' and '-'",
+        });
+    }
+    Ok(())
+}
+
+/// Returns the stream's name, such as `SY_ROUTING_07`.
+pub(crate) fn name(prefix: &str, log: &LogName) -> String {
+    format!("{prefix}_{}_{:02}", log.service.to_ascii_uppercase(), log.partition)
+}
+
+/// Returns the stream's only subject, such as `sy.v1.routing.07`.
+pub(crate) fn subject(prefix: &str, log: &LogName) -> String {
+    format!("{}.v1.{}.{:02}", prefix.to_ascii_lowercase(), log.service, log.partition)
+}
+
+/// Returns the log that a stream of that name is for; none if it isn't one of this prefix.
+pub(crate) fn parse(prefix: &str, stream: &str) -> Option<LogName> {
+    let rest = stream.strip_prefix(prefix)?.strip_prefix('_')?;
+    let (service, partition) = rest.rsplit_once('_')?;
+    let log = LogName::new(service.to_ascii_lowercase(), partition.parse().ok()?);
+    (log.check().is_ok() && name(prefix, &log) == stream).then_some(log)
+}
+
+/// Returns the set-up of a new stream.
+pub(crate) fn config(config: &NatsConfig, log: &LogName) -> Config {
+    let max_bytes = config.stream_max_bytes.and_then(|bytes| i64::try_from(bytes).ok());
+    Config {
+        name: name(&config.stream_prefix, log),
+        subjects: vec![subject(&config.stream_prefix, log)],
+        storage: StorageType::File,
+        retention: RetentionPolicy::Limits,
+        // The other policy makes room by forgetting history.
+        discard: DiscardPolicy::New,
+        max_bytes: max_bytes.unwrap_or(-1),
+        max_messages: -1,
+        max_messages_per_subject: -1,
+        max_age: Duration::ZERO,
+        num_replicas: config.replicas,
+        duplicate_window: DUPLICATE_WINDOW,
+        allow_direct: true,
+        deny_delete: true,
+        deny_purge: false,
+        metadata: HashMap::from([("switchyard.format".to_owned(), "1".to_owned())]),
+        ..Config::default()
+    }
+}
+
+/// Says what about a stream would let it lose, reorder or invent records.
+pub(crate) fn faults(config: &Config, subject: &str) -> Vec<&'static str> {
+    let rules = [
+        (config.subjects == [subject], "it has other subjects"),
+        (config.storage == StorageType::File, "it is not on disk"),
+        (config.discard == DiscardPolicy::New, "it forgets old records when full"),
+        (config.retention == RetentionPolicy::Limits, "it forgets records once they are read"),
+        (config.max_age.is_zero(), "it forgets records by age"),
+        (config.max_messages <= 0, "it is limited by count"),
+        (config.max_messages_per_subject <= 0, "it is limited by count per subject"),
+        (config.deny_delete, "single records can be deleted"),
+        (!config.allow_rollup, "it can be rolled up"),
+        (!config.sealed, "it is sealed"),
+        (!config.no_ack, "it doesn't acknowledge"),
+        (config.allow_direct, "its replicas can't be read"),
+        (config.mirror.is_none() && config.sources.is_none(), "it is fed from other streams"),
+        (config.subject_transform.is_none(), "it changes subjects"),
+        (!config.allow_message_ttl, "records can expire"),
+        (!config.allow_message_schedules, "the server can write to it by itself"),
+        (!config.allow_message_counter, "it is a counter"),
+        (config.persist_mode != Some(PersistenceMode::Async), "it acknowledges before it writes"),
+    ];
+    rules.into_iter().filter(|(holds, _)| !holds).map(|(_, fault)| fault).collect()
+}
