@@ -1,0 +1,98 @@
+//! The ways to find tickets without looking at all of them.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use kernel::{AgentId, QueueId, RequesterId, TicketId, TicketStatus};
+use serde::{Deserialize, Serialize};
+
+use super::{Filter, Ticket};
+
+/// Numbers of tickets by what people look for. Sets of pairs, since a set for each key would cost a node for each ticket.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Indexes {
+    pub(crate) ids: BTreeMap<TicketId, u64>,
+    pub(crate) external_ids: BTreeMap<Box<str>, u64>,
+    by_status: BTreeSet<(TicketStatus, u64)>,
+    by_requester: BTreeSet<(RequesterId, u64)>,
+    by_queue: BTreeSet<(QueueId, u64)>,
+    by_agent: BTreeSet<(AgentId, u64)>,
+}
+
+impl Indexes {
+    /// Takes a new ticket in.
+    pub(crate) fn add(&mut self, ticket: &Ticket) {
+        self.ids.insert(ticket.id.clone(), ticket.number);
+        if let Some(external_id) = &ticket.external_id {
+            self.external_ids.insert(external_id.clone(), ticket.number);
+        }
+        self.by_requester.insert((ticket.requester.id.clone(), ticket.number));
+        self.place(ticket);
+    }
+
+    /// Takes in where a ticket stands.
+    pub(crate) fn place(&mut self, ticket: &Ticket) {
+        self.by_status.insert((ticket.status, ticket.number));
+        if let Some(queue) = &ticket.queue {
+            self.by_queue.insert((queue.clone(), ticket.number));
+        }
+        if let Some(agent) = &ticket.agent {
+            self.by_agent.insert((agent.clone(), ticket.number));
+        }
+    }
+
+    /// Forgets where a ticket stands, before that changes.
+    pub(crate) fn displace(&mut self, ticket: &Ticket) {
+        self.by_status.remove(&(ticket.status, ticket.number));
+        if let Some(queue) = &ticket.queue {
+            self.by_queue.remove(&(queue.clone(), ticket.number));
+        }
+        if let Some(agent) = &ticket.agent {
+            self.by_agent.remove(&(agent.clone(), ticket.number));
+        }
+    }
+
+    /// Numbers below `below`, the largest first, among which are all that the filter admits; none if no index helps.
+    pub(super) fn candidates<'a>(
+        &'a self,
+        filter: &Filter,
+        below: u64,
+    ) -> Option<Box<dyn Iterator<Item = u64> + 'a>> {
+        if let Some(agent) = &filter.agent {
+            return Some(Box::new(of(&self.by_agent, agent, below)));
+        }
+        if let Some(requester) = &filter.requester {
+            return Some(Box::new(of(&self.by_requester, requester, below)));
+        }
+        if let Some(queue) = &filter.queue {
+            return Some(Box::new(of(&self.by_queue, queue, below)));
+        }
+        if filter.statuses.is_empty() {
+            return None;
+        }
+        Some(Box::new(self.in_statuses(&filter.statuses, below)))
+    }
+
+    fn in_statuses<'a>(
+        &'a self,
+        statuses: &[TicketStatus],
+        below: u64,
+    ) -> impl Iterator<Item = u64> + use<'a> {
+        let statuses: BTreeSet<_> = statuses.iter().copied().collect();
+        let mut runs: Vec<_> =
+            statuses.iter().map(|status| of(&self.by_status, status, below).peekable()).collect();
+        std::iter::from_fn(move || {
+            let heads =
+                runs.iter_mut().filter_map(|run| run.peek().copied().map(|head| (head, run)));
+            let (_, run) = heads.max_by_key(|(head, _)| *head)?;
+            run.next()
+        })
+    }
+}
+
+fn of<'a, K: Clone + Ord>(
+    set: &'a BTreeSet<(K, u64)>,
+    key: &K,
+    below: u64,
+) -> impl Iterator<Item = u64> + use<'a, K> {
+    set.range((key.clone(), 0)..(key.clone(), below)).rev().map(|(_, number)| *number)
+}
