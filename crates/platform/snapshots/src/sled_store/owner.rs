@@ -88,7 +88,9 @@ impl Owner {
         if let Some(database) = self.database.take() {
             database.close();
         }
-        drop(closing.map(|reply| reply.send(())));
+        if let Some(reply) = closing {
+            reply.send(()).ok();
+        }
     }
 
     /// Runs one job; any failure sets the database aside.
