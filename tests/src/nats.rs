@@ -1,0 +1,254 @@
+//! Real nats-servers for tests: one, or a cluster of three, on loopback and in a temporary directory.
+//!
+//! The binary is the one that `SWITCHYARD_NATS_SERVER` names, or else what `tests/fetch-nats` prints.
+//! Every server syncs each write to disk before it answers, and is killed when its handle is dropped.
+
+use std::fmt::Write as _;
+use std::net::{SocketAddr, TcpListener};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use anyhow::{Context as _, bail};
+use async_nats::jetstream;
+use tempfile::TempDir;
+use tokio::time::{Instant, sleep};
+
+/// How long a server or cluster may take until it works.
+const READY_TIMEOUT: Duration = Duration::from_secs(60);
+const LOOK_AGAIN_EVERY: Duration = Duration::from_millis(20);
+
+/// One server, or the members of one cluster.
+#[derive(Debug)]
+pub struct Nats {
+    members: Vec<Member>,
+    _directory: TempDir,
+}
+
+#[derive(Debug)]
+struct Member {
+    name: String,
+    directory: PathBuf,
+    config: PathBuf,
+    port: u16,
+    process: Option<Child>,
+}
+
+impl Nats {
+    /// Starts one server.
+    pub async fn start() -> anyhow::Result<Self> {
+        Self::start_members(1).await
+    }
+
+    /// Starts three servers that keep every stream on all of them, if it is made with 3 replicas.
+    pub async fn start_cluster() -> anyhow::Result<Self> {
+        Self::start_members(3).await
+    }
+
+    async fn start_members(count: usize) -> anyhow::Result<Self> {
+        let directory = tempfile::tempdir()?;
+        let routes = free_ports(count)?;
+        let mut members = Vec::new();
+        for (at, route) in routes.iter().enumerate() {
+            let name = format!("n{at}");
+            let home = directory.path().join(&name);
+            std::fs::create_dir(&home)?;
+            let config = home.join("nats.conf");
+            let cluster = (count > 1).then(|| cluster(*route, &routes));
+            // Port -1: the server picks one, and says which.
+            std::fs::write(&config, server(&name, &home, -1, cluster.as_deref()))?;
+            let mut member = Member { name, directory: home, config, port: 0, process: None };
+            member.spawn()?;
+            member.port = member.read_port().await?;
+            // The same port when it is started again.
+            let port = i32::from(member.port);
+            let fixed = server(&member.name, &member.directory, port, cluster.as_deref());
+            std::fs::write(&member.config, fixed)?;
+            members.push(member);
+        }
+        let nats = Self { members, _directory: directory };
+        nats.ready().await?;
+        Ok(nats)
+    }
+
+    /// How many servers there are, running or not.
+    pub fn members(&self) -> usize {
+        self.members.len()
+    }
+
+    /// Where each server listens.
+    pub fn addresses(&self) -> Vec<SocketAddr> {
+        self.members.iter().map(|member| SocketAddr::from(([127, 0, 0, 1], member.port))).collect()
+    }
+
+    /// The servers' addresses as a client takes them, separated by commas.
+    pub fn url(&self) -> String {
+        let urls: Vec<String> =
+            self.addresses().iter().map(|address| format!("nats://{address}")).collect();
+        urls.join(",")
+    }
+
+    /// Where a member keeps the stream `name`.
+    pub fn stream_directory(&self, member: usize, name: &str) -> anyhow::Result<PathBuf> {
+        let member = self.members.get(member).context("no such member")?;
+        Ok(member.directory.join("jetstream/$G/streams").join(name))
+    }
+
+    /// Ends a member as `kill -9` does.
+    pub fn kill(&mut self, member: usize) -> anyhow::Result<()> {
+        let member = self.members.get_mut(member).context("no such member")?;
+        if let Some(mut process) = member.process.take() {
+            process.kill()?;
+            process.wait()?;
+        }
+        Ok(())
+    }
+
+    /// Asks a member to end, and waits until it has.
+    pub async fn stop(&mut self, member: usize) -> anyhow::Result<()> {
+        let member = self.members.get_mut(member).context("no such member")?;
+        let Some(mut process) = member.process.take() else { return Ok(()) };
+        let asked = Command::new("kill").arg("-TERM").arg(process.id().to_string()).status()?;
+        anyhow::ensure!(asked.success(), "{} could not be asked to end", member.name);
+        while process.try_wait()?.is_none() {
+            sleep(LOOK_AGAIN_EVERY).await;
+        }
+        Ok(())
+    }
+
+    /// Starts a member that was ended, on the same port and store.
+    pub fn start_again(&mut self, member: usize) -> anyhow::Result<()> {
+        self.members.get_mut(member).context("no such member")?.spawn()
+    }
+
+    /// Waits until all that run answer JetStream requests, and a cluster has a leader and is whole.
+    pub async fn ready(&self) -> anyhow::Result<()> {
+        let deadline = Instant::now() + READY_TIMEOUT;
+        for address in self.addresses() {
+            while let Err(error) = probe(address, self.members.len()).await {
+                if Instant::now() > deadline {
+                    bail!("{address} is not ready after {READY_TIMEOUT:?}: {error:#}");
+                }
+                sleep(LOOK_AGAIN_EVERY).await;
+            }
+        }
+        Ok(())
+    }
+
+    /// Connects to JetStream, past all proxies.
+    pub async fn jetstream(&self) -> anyhow::Result<jetstream::Context> {
+        Ok(jetstream::new(async_nats::connect(self.url()).await?))
+    }
+}
+
+impl Drop for Nats {
+    fn drop(&mut self) {
+        for member in &mut self.members {
+            if let Some(mut process) = member.process.take() {
+                // It may have ended by itself.
+                process.kill().unwrap_or(());
+                drop(process.wait());
+            }
+        }
+    }
+}
+
+impl Member {
+    fn spawn(&mut self) -> anyhow::Result<()> {
+        let output = std::fs::File::create(self.directory.join("output"))?;
+        let process = Command::new(server_binary()?)
+            .arg("--config")
+            .arg(&self.config)
+            .stdin(Stdio::null())
+            .stdout(output.try_clone()?)
+            .stderr(output)
+            .spawn()
+            .context("starting nats-server")?;
+        self.process = Some(process);
+        Ok(())
+    }
+
+    /// Reads the port that the server has picked from the file in which it says so.
+    async fn read_port(&mut self) -> anyhow::Result<u16> {
+        let deadline = Instant::now() + READY_TIMEOUT;
+        let process = self.process.as_mut().context("not running")?;
+        let file = self.directory.join(format!("nats-server_{}.ports", process.id()));
+        loop {
+            let ports = std::fs::read(&file).ok();
+            let ports = ports.and_then(|text| serde_json::from_slice::<serde_json::Value>(&text).ok());
+            let url = ports.as_ref().and_then(|ports| ports.pointer("/nats/0")?.as_str());
+            if let Some(port) = url.and_then(|url| url.rsplit(':').next()) {
+                return Ok(port.parse()?);
+            }
+            if process.try_wait()?.is_some() || Instant::now() > deadline {
+                let said = std::fs::read_to_string(self.directory.join("output"))?;
+                bail!("{} did not start: {said}", self.name);
+            }
+            sleep(LOOK_AGAIN_EVERY).await;
+        }
+    }
+}
+
+/// Fails unless the server answers a request that takes a working JetStream with all its members.
+async fn probe(address: SocketAddr, members: usize) -> anyhow::Result<()> {
+    let client = async_nats::ConnectOptions::new()
+        .request_timeout(Some(Duration::from_secs(1)))
+        .connect(format!("nats://{address}"))
+        .await?;
+    let jetstream = jetstream::ContextBuilder::new().timeout(Duration::from_secs(1)).build(client);
+    jetstream.query_account().await?;
+    // A stream on all members can be made only when all of them have joined.
+    let config = jetstream::stream::Config {
+        name: "READY".to_owned(),
+        subjects: vec!["ready".to_owned()],
+        num_replicas: members,
+        ..Default::default()
+    };
+    jetstream.create_stream(config).await?;
+    jetstream.publish("ready", "".into()).await?.await?;
+    Ok(())
+}
+
+fn server(name: &str, home: &Path, port: i32, cluster: Option<&str>) -> String {
+    let home = home.display();
+    let mut text = format!(
+        "server_name: {name}\n\
+         listen: \"127.0.0.1:{port}\"\n\
+         ports_file_dir: \"{home}\"\n\
+         max_payload: 1MB\n\
+         jetstream {{ store_dir: \"{home}\", sync_interval: always, max_file_store: 4GB }}\n"
+    );
+    text.push_str(cluster.unwrap_or_default());
+    text
+}
+
+/// Clients aren't told of the other members, so that one behind a proxy stays behind it.
+fn cluster(port: u16, all: &[u16]) -> String {
+    let mut routes = String::new();
+    for port in all {
+        // Writing to a string can't fail.
+        write!(routes, "\"nats://127.0.0.1:{port}\" ").unwrap_or(());
+    }
+    format!(
+        "cluster {{ name: switchyard, listen: \"127.0.0.1:{port}\", no_advertise: true, \
+         routes: [ {routes}] }}\n"
+    )
+}
+
+/// Members must know one another's ports before they start, so free ones are looked for.
+fn free_ports(count: usize) -> anyhow::Result<Vec<u16>> {
+    let listeners: Vec<TcpListener> =
+        (0..count).map(|_| TcpListener::bind(("127.0.0.1", 0))).collect::<Result<_, _>>()?;
+    listeners.iter().map(|listener| Ok(listener.local_addr()?.port())).collect()
+}
+
+/// The path of nats-server.
+pub fn server_binary() -> anyhow::Result<PathBuf> {
+    if let Some(path) = std::env::var_os("SWITCHYARD_NATS_SERVER") {
+        return Ok(path.into());
+    }
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("fetch-nats");
+    let output = Command::new(script).stderr(Stdio::inherit()).output()?;
+    anyhow::ensure!(output.status.success(), "fetch-nats failed");
+    Ok(String::from_utf8(output.stdout)?.trim().into())
+}
