@@ -1,1 +1,41 @@
-//! runtime
+//! The runtime: what turns a pure decider into a service over a log.
+//!
+//! A service is a [`Service`]: its rules, its stored form, its reactions. A [`Node`] runs it: for each partition one leader claims the
+//! log, folds it, follows the inputs, takes calls and deadlines, commits, and answers once the log has acknowledged.
+//!
+//! ```text
+//!  call ─┐                                       ┌─> reply, with the position
+//!  input ┼─> decide ─> evolve ─> commit ─> ack ──┼─> effects (on_committed)
+//!  timer ┘     pure      pure     one record     └─> followers, watches
+//! ```
+//!
+//! **Invariants:** the log is the only fence; nobody sees state that the log hasn't; a doubt halts its partition; nothing on the
+//! replay path has an effect; `runtime` never decodes a payload.
+
+mod call;
+mod clock;
+mod commit;
+mod fold;
+mod hash;
+mod health;
+mod meta;
+mod node;
+mod partition;
+mod position;
+mod requests;
+mod service;
+pub mod trace;
+
+pub use call::{Call, Done, Failure, FailureOf, Render, RequestKey};
+pub use clock::{Clock, ClockError};
+pub use commit::{ChainReader, Doubt, FORMAT, READER, genesis, open_record, read_genesis};
+pub use fold::{Fold, HashCheck};
+pub use health::Health;
+pub use node::{Node, NodeConfig, Resting, StartError, first_record, initialise};
+pub use partition::{PartitionHandle, View, WAITING_MAX, WaitError};
+pub use position::{InvalidPosition, LogId, Position, Positions, ServiceId, partition_of};
+pub use service::{
+    Command, Committed, DecodeError, Event, InputError, InputEvent, Payload, Rejection, Service,
+    State,
+};
+pub use trace::TraceContext;

@@ -1,0 +1,298 @@
+//! The envelope: how a commit becomes a record, and how a record is trusted.
+//!
+//! A record is an encoded `switchyard.events.v1.Commit` whose last field is the CRC-32C of all bytes before it. Each names the
+//! chain value of the record before; the chain value of a record is the first 16 bytes of BLAKE3 over that name and its bytes.
+//! So a record that is missing, foreign, changed or out of its order is noticed by whoever reads on.
+
+use bytes::{BufMut, Bytes, BytesMut};
+use event_log::{Record, Seq};
+use prost::Message;
+use wire::events::v1::{Commit, Genesis, Note, note::Kind};
+
+use crate::{LogId, ServiceId};
+
+/// A chain value.
+pub(crate) type Chain = [u8; 16];
+
+/// The envelope's version.
+pub const FORMAT: u32 = 1;
+
+/// What this build can read: a record whose `min_reader` is higher stops it.
+pub const READER: u32 = 1;
+
+/// Field 15, wire type fixed32.
+const CRC_TAG: u8 = 15 << 3 | 5;
+const CRC_BYTES: usize = 5;
+
+/// Why a record can't be trusted. The partition stops: doubt halts, it never guesses.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Doubt {
+    /// The checksum is wrong or missing.
+    #[error("record {seq}: the checksum does not match")]
+    Checksum {
+        /// The record.
+        seq: Seq,
+    },
+    /// It is no commit.
+    #[error("record {seq}: not a commit: {error}")]
+    Malformed {
+        /// The record.
+        seq: Seq,
+        /// What the decoder said.
+        error: String,
+    },
+    /// It belongs to another place.
+    #[error("record {seq}: it was written as record {found}")]
+    Sequence {
+        /// The record.
+        seq: Seq,
+        /// What it says of itself.
+        found: Seq,
+    },
+    /// It belongs to another log.
+    #[error("record {seq}: it belongs to another log")]
+    Identity {
+        /// The record.
+        seq: Seq,
+    },
+    /// The record before isn't the one that its writer saw.
+    #[error("record {seq}: the chain is broken")]
+    Chain {
+        /// The record.
+        seq: Seq,
+    },
+    /// Its writer's epoch was over.
+    #[error("record {seq}: epoch {found} after epoch {epoch}")]
+    Epoch {
+        /// The record.
+        seq: Seq,
+        /// Its epoch.
+        found: u64,
+        /// The highest epoch before.
+        epoch: u64,
+    },
+    /// It needs a newer program.
+    #[error("record {seq}: it needs reader {needed}, this is reader {READER}")]
+    NewerReader {
+        /// The record.
+        seq: Seq,
+        /// What it needs.
+        needed: u32,
+    },
+    /// Its first record is no genesis, or one of another service or partition.
+    #[error("the log's genesis is not the expected one: {reason}")]
+    Genesis {
+        /// What differs.
+        reason: String,
+    },
+    /// An event of our own that this build doesn't know.
+    #[error("record {seq}: event {event_type} can't be read: {error}")]
+    Event {
+        /// The record.
+        seq: Seq,
+        /// The event's type.
+        event_type: String,
+        /// Why.
+        error: String,
+    },
+}
+
+/// Encodes a commit and puts its checksum behind.
+pub(crate) fn seal(commit: &Commit) -> Bytes {
+    let mut bytes = BytesMut::with_capacity(commit.encoded_len() + CRC_BYTES);
+    commit.encode_raw(&mut bytes);
+    let crc = crc32c::crc32c(&bytes);
+    bytes.put_u8(CRC_TAG);
+    bytes.put_u32_le(crc);
+    bytes.freeze()
+}
+
+/// The chain value after a record.
+pub(crate) fn chain_after(prev: &[u8], bytes: &[u8]) -> Chain {
+    let mut hasher = blake3::Hasher::new();
+    hasher.update(prev).update(bytes);
+    let mut chain = Chain::default();
+    hasher.finalize_xof().fill(&mut chain);
+    chain
+}
+
+/// Decodes a record on its own: checksum, form, reader and number; not yet its place in the chain.
+pub fn open_record(record: &Record) -> Result<Commit, Doubt> {
+    let seq = record.seq;
+    let body = record.bytes.len().checked_sub(CRC_BYTES).ok_or(Doubt::Checksum { seq })?;
+    let (content, tail) = record.bytes.split_at(body);
+    let stored = match tail {
+        [CRC_TAG, a, b, c, d] => u32::from_le_bytes([*a, *b, *c, *d]),
+        _ => return Err(Doubt::Checksum { seq }),
+    };
+    if crc32c::crc32c(content) != stored {
+        return Err(Doubt::Checksum { seq });
+    }
+    let commit = Commit::decode(record.bytes.clone())
+        .map_err(|error| Doubt::Malformed { seq, error: error.to_string() })?;
+    if commit.min_reader > READER {
+        return Err(Doubt::NewerReader { seq, needed: commit.min_reader });
+    }
+    if commit.seq != seq {
+        return Err(Doubt::Sequence { seq, found: commit.seq });
+    }
+    Ok(commit)
+}
+
+/// Where a reader of one log stands, and what the next record must look like.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ChainReader {
+    /// The log's identity.
+    pub log_id: LogId,
+    /// The last record read; 0 before the first.
+    pub seq: Seq,
+    /// The chain value after it.
+    pub(crate) chain: Chain,
+    /// The highest epoch so far.
+    pub(crate) epoch: u64,
+}
+
+impl ChainReader {
+    /// A reader that has read nothing.
+    pub fn at_start(log_id: LogId) -> Self {
+        Self { log_id, seq: 0, chain: Chain::default(), epoch: 0 }
+    }
+
+    /// A reader that has read everything up to this record, which must be one of the log `log_id`.
+    pub fn after(log_id: LogId, record: &Record) -> Result<Self, Doubt> {
+        let commit = open_record(record)?;
+        if commit.log_id != log_id {
+            return Err(Doubt::Identity { seq: record.seq });
+        }
+        let chain = chain_after(&commit.prev, &record.bytes);
+        Ok(Self { log_id, seq: record.seq, chain, epoch: commit.epoch })
+    }
+
+    /// Takes the next record, or says what is wrong with it.
+    pub fn take(&mut self, record: &Record) -> Result<Commit, Doubt> {
+        let commit = open_record(record)?;
+        let seq = record.seq;
+        if commit.log_id != self.log_id {
+            return Err(Doubt::Identity { seq });
+        }
+        if seq != self.seq + 1 || commit.prev != self.chain {
+            return Err(Doubt::Chain { seq });
+        }
+        if commit.epoch < self.epoch {
+            return Err(Doubt::Epoch { seq, found: commit.epoch, epoch: self.epoch });
+        }
+        self.chain = chain_after(&commit.prev, &record.bytes);
+        self.epoch = commit.epoch;
+        self.seq = seq;
+        Ok(commit)
+    }
+}
+
+/// A log's first record.
+pub fn genesis(service: ServiceId, partition: u16, partitions: u16, log_id: LogId) -> Bytes {
+    let genesis = Genesis {
+        service: service.number(),
+        partition: partition.into(),
+        partitions: partitions.into(),
+        partition_hash: "fnv1a32 mod P".into(),
+        created_by: concat!("switchyard ", env!("CARGO_PKG_VERSION")).into(),
+    };
+    seal(&Commit {
+        format: FORMAT,
+        min_reader: READER,
+        log_id: log_id.to_vec(),
+        seq: 1,
+        prev: Chain::default().to_vec(),
+        notes: vec![Note { kind: Some(Kind::Genesis(genesis)) }],
+        ..Commit::default()
+    })
+}
+
+/// What a log's first record says: its identity and the number of partitions. It must be the genesis of this service's partition.
+pub fn read_genesis(
+    record: &Record,
+    service: ServiceId,
+    partition: u16,
+) -> Result<(LogId, u16), Doubt> {
+    let wrong = |reason: &str| Doubt::Genesis { reason: reason.to_owned() };
+    let commit = open_record(record)?;
+    let log_id =
+        LogId::try_from(commit.log_id.as_slice()).map_err(|_| wrong("its identity is odd"))?;
+    let note = commit.notes.into_iter().next().and_then(|note| note.kind);
+    let Some(Kind::Genesis(genesis)) = note else {
+        return Err(wrong("record 1 is no genesis"));
+    };
+    if genesis.service != service.number() || genesis.partition != u32::from(partition) {
+        return Err(wrong("it is of another service or partition"));
+    }
+    match u16::try_from(genesis.partitions) {
+        Ok(partitions) if partitions > partition => Ok((log_id, partitions)),
+        Ok(_) | Err(_) => Err(wrong("its number of partitions is odd")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn record(seq: Seq, bytes: Bytes) -> Record {
+        Record { seq, bytes }
+    }
+
+    fn second(log_id: LogId, prev: Chain) -> Bytes {
+        seal(&Commit {
+            format: FORMAT,
+            log_id: log_id.to_vec(),
+            seq: 2,
+            epoch: 1,
+            prev: prev.to_vec(),
+            ..Commit::default()
+        })
+    }
+
+    #[test]
+    fn a_genesis_says_whose_it_is() {
+        let first = record(1, genesis(ServiceId::Sla, 2, 4, [9; 16]));
+        assert_eq!(read_genesis(&first, ServiceId::Sla, 2), Ok(([9; 16], 4)));
+        assert!(read_genesis(&first, ServiceId::Sla, 1).is_err());
+        assert!(read_genesis(&first, ServiceId::Intake, 2).is_err());
+    }
+
+    #[test]
+    fn every_flipped_bit_is_noticed() {
+        let first = genesis(ServiceId::Intake, 0, 4, [3; 16]);
+        for bit in 0..first.len() * 8 {
+            let mut bytes = first.to_vec();
+            bytes[bit / 8] ^= 1 << (bit % 8);
+            let mut reader = ChainReader::at_start([3; 16]);
+            assert!(reader.take(&record(1, bytes.into())).is_err(), "bit {bit}");
+        }
+    }
+
+    #[test]
+    fn the_chain_notices_a_record_of_another_history() {
+        let first = record(1, genesis(ServiceId::Intake, 0, 4, [3; 16]));
+        let mut reader = ChainReader::at_start([3; 16]);
+        reader.take(&first).unwrap();
+        let good = record(2, second([3; 16], reader.chain));
+        assert!(reader.clone().take(&good).is_ok());
+        assert_eq!(
+            reader.clone().take(&record(2, second([3; 16], [1; 16]))),
+            Err(Doubt::Chain { seq: 2 })
+        );
+        assert_eq!(
+            reader.clone().take(&record(2, second([4; 16], reader.chain))),
+            Err(Doubt::Identity { seq: 2 })
+        );
+        assert_eq!(reader.take(&record(3, good.bytes)), Err(Doubt::Sequence { seq: 3, found: 2 }));
+    }
+
+    #[test]
+    fn a_newer_record_stops_the_reader() {
+        let bytes = seal(&Commit { seq: 1, min_reader: READER + 1, ..Commit::default() });
+        assert_eq!(
+            open_record(&record(1, bytes)),
+            Err(Doubt::NewerReader { seq: 1, needed: READER + 1 })
+        );
+    }
+}

@@ -1,0 +1,137 @@
+//! Folding a log: records in, state out. The leader, the snapshots and `verify` all use this one.
+
+use event_log::Record;
+use kernel::{Actor, Decider, Fact, Timestamp, WorkspaceId};
+use wire::events::v1::{Commit, Event as StoredEvent, note::Kind};
+
+use crate::LogId;
+use crate::commit::{ChainReader, Doubt};
+use crate::meta::Meta;
+use crate::service::{Event, Service, State};
+
+/// A state hash that a leader wrote, beside what this fold came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct HashCheck {
+    /// The record it is about.
+    pub seq: u64,
+    /// What the leader wrote.
+    pub written: [u8; 32],
+    /// What this fold has.
+    pub folded: [u8; 32],
+}
+
+/// A fold of one log up to a record.
+pub struct Fold<S: Service> {
+    pub(crate) reader: ChainReader,
+    pub(crate) state: State<S>,
+    pub(crate) meta: Meta,
+    /// The writer of the last record.
+    pub(crate) writer: [u8; 16],
+}
+
+impl<S: Service> std::fmt::Debug for Fold<S> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Fold").field("reader", &self.reader).finish_non_exhaustive()
+    }
+}
+
+impl<S: Service> Fold<S> {
+    /// A fold that has read nothing.
+    pub fn at_start(log_id: LogId) -> Self {
+        Self {
+            reader: ChainReader::at_start(log_id),
+            state: State::<S>::default(),
+            meta: Meta::default(),
+            writer: [0; 16],
+        }
+    }
+
+    /// A fold from a snapshot's bytes; `None` if they are not of this state.
+    pub(crate) fn from_snapshot(reader: ChainReader, bytes: &[u8]) -> Option<Self> {
+        let (meta, state) = postcard::from_bytes::<(Meta, State<S>)>(bytes).ok()?;
+        Some(Self { reader, state, meta, writer: [0; 16] })
+    }
+
+    /// A snapshot's bytes.
+    pub(crate) fn snapshot(&self) -> Result<Vec<u8>, postcard::Error> {
+        postcard::to_stdvec(&(&self.meta, &self.state))
+    }
+
+    /// The last record folded.
+    pub fn seq(&self) -> u64 {
+        self.reader.seq
+    }
+
+    /// Events folded.
+    pub fn events(&self) -> u64 {
+        self.meta.events
+    }
+
+    /// The state.
+    pub fn state(&self) -> &State<S> {
+        &self.state
+    }
+
+    /// The state's hash.
+    pub fn state_hash(&self) -> [u8; 32] {
+        crate::hash::state_hash(&self.meta, &self.state)
+    }
+
+    /// A commit's time: the clock, and never before the last one's.
+    pub(crate) fn time_ns(&self, now: Timestamp) -> u64 {
+        let now = u64::try_from(now.as_millis()).unwrap_or(0).saturating_mul(1_000_000);
+        now.max(self.meta.time_ns.saturating_add(1))
+    }
+
+    /// Takes the next record, or says why it can't be trusted; then nothing has changed but the place in the chain.
+    pub fn take(&mut self, service: &S, record: &Record) -> Result<Commit, Doubt> {
+        let commit = self.reader.take(record)?;
+        let facts = commit.events.iter().map(|event| fact(service, commit.seq, event));
+        let facts = facts.collect::<Result<Vec<_>, _>>()?;
+        for fact in &facts {
+            S::Decider::evolve(&mut self.state, fact);
+        }
+        self.meta.apply(&commit, record.bytes.len());
+        self.writer = commit.writer.as_slice().try_into().unwrap_or_default();
+        Ok(commit)
+    }
+
+    /// [`take`](Self::take), and if the record carries a state hash of the one before, compares it.
+    pub fn take_and_check(
+        &mut self,
+        service: &S,
+        record: &Record,
+    ) -> Result<Option<HashCheck>, Doubt> {
+        let commit = crate::commit::open_record(record)?;
+        let written = commit.notes.iter().find_map(|note| match &note.kind {
+            Some(Kind::StateHash(hash)) if hash.seq == self.reader.seq => Some(hash.hash.clone()),
+            Some(Kind::StateHash(_) | Kind::Genesis(_) | Kind::LeaderClaimed(_)) | None => None,
+        });
+        let check = written.map(|written| HashCheck {
+            seq: self.reader.seq,
+            written: written.as_slice().try_into().unwrap_or_default(),
+            folded: self.state_hash(),
+        });
+        self.take(service, record)?;
+        Ok(check)
+    }
+}
+
+/// A stored event as a fact.
+pub(crate) fn fact<S: Service>(
+    service: &S,
+    seq: u64,
+    event: &StoredEvent,
+) -> Result<Fact<Event<S>>, Doubt> {
+    let decoded = service.decode(&event.r#type, event.version, &event.data).map_err(|error| {
+        Doubt::Event { seq, event_type: event.r#type.clone(), error: error.to_string() }
+    })?;
+    Ok(Fact {
+        workspace: WorkspaceId::trusted(&event.workspace),
+        entity: event.entity.clone(),
+        revision: event.revision,
+        at: Timestamp::from_millis(event.occurred_at_ms),
+        actor: Actor::from_text(&event.actor),
+        event: decoded,
+    })
+}

@@ -1,0 +1,102 @@
+//! What the runtime itself remembers of a log, beside the service's state; a fold of the same records.
+
+use std::collections::BTreeMap;
+
+use event_log::Seq;
+use kernel::Timestamp;
+use serde::{Deserialize, Serialize};
+use wire::events::v1::{Commit, note::Kind};
+
+use crate::requests::{Answer, Key, Requests};
+use crate::{LogId, ServiceId};
+
+/// How far an input is handled.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Handled {
+    /// The input log's identity.
+    pub(crate) log_id: LogId,
+    /// The last record handled completely.
+    pub(crate) seq: Seq,
+    /// How many events of the record after it are handled too.
+    pub(crate) events_of_next: u32,
+}
+
+/// The runtime's own state. Deterministic: it is part of the state hash.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub(crate) struct Meta {
+    /// The last commit's time.
+    pub(crate) time_ns: u64,
+    /// The leader's epoch.
+    pub(crate) epoch: u64,
+    /// How far each input is handled, by the service's number.
+    pub(crate) consumed: BTreeMap<u32, Handled>,
+    /// The answered requests.
+    pub(crate) requests: Requests,
+    /// The inputs set aside: (service, workspace, entity) to their records and places.
+    pub(crate) parked: BTreeMap<(u32, String, String), Vec<(Seq, u32)>>,
+    /// How many inputs are set aside.
+    pub(crate) parked_count: u64,
+    /// Events in all.
+    pub(crate) events: u64,
+    /// Bytes in all.
+    pub(crate) bytes: u64,
+    /// The record that the last state hash is about.
+    pub(crate) hashed_at: Seq,
+}
+
+impl Meta {
+    /// Takes a commit in. `record_bytes` is its stored length.
+    pub(crate) fn apply(&mut self, commit: &Commit, record_bytes: usize) {
+        self.time_ns = self.time_ns.max(commit.time_ns);
+        self.epoch = self.epoch.max(commit.epoch);
+        self.events += u64::try_from(commit.events.len()).unwrap_or(0);
+        self.bytes += u64::try_from(record_bytes).unwrap_or(0);
+        for consumed in &commit.consumed {
+            let handled = Handled {
+                log_id: LogId::try_from(consumed.log_id.as_slice()).unwrap_or_default(),
+                seq: consumed.seq,
+                events_of_next: consumed.events_of_next,
+            };
+            self.consumed.insert(consumed.service, handled);
+        }
+        for answered in &commit.answered {
+            let key = Key::try_from(answered.key.as_slice()).unwrap_or_default();
+            let reply = answered.result.clone().into_boxed_slice();
+            let answer = Answer { seq: commit.seq, hash: answered.request_hash, reply };
+            self.requests.insert(self.time(), key, answer);
+        }
+        for parked in &commit.parked {
+            let Some(input) = &parked.input else { continue };
+            let entity = (input.service, parked.workspace.clone(), parked.entity.clone());
+            self.parked.entry(entity).or_default().push((input.seq, input.index));
+            self.parked_count += 1;
+        }
+        for note in &commit.notes {
+            match &note.kind {
+                Some(Kind::LeaderClaimed(claim)) => self.epoch = self.epoch.max(claim.epoch),
+                Some(Kind::StateHash(hash)) => self.hashed_at = hash.seq,
+                Some(Kind::Genesis(_)) | None => {}
+            }
+        }
+    }
+
+    /// The last commit's time, in whole milliseconds.
+    pub(crate) fn time(&self) -> Timestamp {
+        Timestamp::from_millis(i64::try_from(self.time_ns / 1_000_000).unwrap_or(i64::MAX))
+    }
+
+    /// How far an input is handled; `None`: nothing of it yet.
+    pub(crate) fn consumed(&self, service: ServiceId) -> Option<Handled> {
+        self.consumed.get(&service.number()).copied()
+    }
+
+    /// Whether inputs of this entity are set aside.
+    pub(crate) fn is_parked(&self, service: ServiceId, workspace: &str, entity: &str) -> bool {
+        !self.parked.is_empty()
+            && self.parked.contains_key(&(
+                service.number(),
+                workspace.to_owned(),
+                entity.to_owned(),
+            ))
+    }
+}

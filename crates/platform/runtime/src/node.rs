@@ -1,0 +1,284 @@
+//! A service in this process: all its partitions.
+
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use event_log::{EventLogProvider, OpenError};
+use kernel::Timestamp;
+use snapshots::SnapshotStore;
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinHandle;
+
+use crate::call::{Call, Done, FailureOf};
+use crate::commit::{Doubt, genesis, read_genesis};
+use crate::health::Health;
+use crate::partition::{Core, Rest, Setting, Stop, WaitError, Work, lead};
+use crate::service::{Service, State};
+use crate::{Clock, LogId, PartitionHandle, Position, Positions, ServiceId, partition_of};
+
+/// What a node runs with.
+#[derive(Debug, Clone)]
+pub struct NodeConfig {
+    /// Where the logs are.
+    pub provider: Arc<dyn EventLogProvider>,
+    /// Where snapshots go.
+    pub snapshots: Arc<dyn SnapshotStore>,
+    /// The time.
+    pub clock: Clock,
+}
+
+/// Why a node can't start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The service's logs don't exist: they are to be made once, by `init`.
+    #[error("the logs of {service} do not exist; run `switchyard init` once")]
+    NotInitialised {
+        /// The service.
+        service: ServiceId,
+    },
+    /// A log can't be opened.
+    #[error("a log can't be opened")]
+    Open(#[from] OpenError),
+    /// A log's first record can't be read.
+    #[error("a log can't be read")]
+    Read(#[from] event_log::LogError),
+    /// A log isn't what its name says.
+    #[error("a log is not what its name says")]
+    Doubt(#[from] Doubt),
+}
+
+/// Makes the logs of `services`, or checks that those that exist have this number of partitions. May be run again at any time.
+pub async fn initialise(
+    provider: &dyn EventLogProvider,
+    services: &[ServiceId],
+    partitions: u16,
+) -> Result<(), StartError> {
+    for service in services {
+        for partition in 0..partitions {
+            let log_id = *uuid::Uuid::new_v4().as_bytes();
+            let first = genesis(*service, partition, partitions, log_id);
+            let log = provider.create(&service.log(partition), first).await?;
+            let (_, found) = first_record(&*log, *service, partition).await?;
+            if found != partitions {
+                let reason = format!("it has {found} partitions, not {partitions}");
+                return Err(Doubt::Genesis { reason }.into());
+            }
+        }
+    }
+    Ok(())
+}
+
+/// A log's identity and its number of partitions, from its first record.
+pub async fn first_record(
+    log: &dyn event_log::EventLog,
+    service: ServiceId,
+    partition: u16,
+) -> Result<(LogId, u16), StartError> {
+    let records = log.read(1, 1).await?;
+    match records.first() {
+        Some(record) => Ok(read_genesis(record, service, partition)?),
+        None => Err(Doubt::Genesis { reason: "the log is empty".into() }.into()),
+    }
+}
+
+/// A service in this process. Cheap to clone.
+pub struct Node<S: Service>(Arc<Inner<S>>);
+
+struct Inner<S: Service> {
+    partitions: Vec<PartitionHandle<S>>,
+    clock: Clock,
+    stop: watch::Sender<bool>,
+    tasks: Mutex<Vec<JoinHandle<()>>>,
+}
+
+impl<S: Service> Clone for Node<S> {
+    fn clone(&self) -> Self {
+        Self(Arc::clone(&self.0))
+    }
+}
+
+impl<S: Service> fmt::Debug for Node<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Node({} x {})", S::ID, self.0.partitions.len())
+    }
+}
+
+/// Whether a node rests.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Resting {
+    /// Nothing is due, no input or call waits, no effect is in flight.
+    pub idle: bool,
+    /// The next instant at which something is due.
+    pub next_due: Option<Timestamp>,
+    /// Each partition's head, and how far its inputs were applied in memory.
+    pub heads: Vec<(Position, Vec<Position>)>,
+}
+
+impl<S: Service> Node<S> {
+    /// Opens the service's logs and begins to lead their partitions. Returns before they are ready: see [`Self::ready`].
+    pub async fn start(service: S, config: NodeConfig) -> Result<Self, StartError> {
+        let service = Arc::new(service);
+        let (stop, stopping) = watch::channel(false);
+        let writer = *uuid::Uuid::new_v4().as_bytes();
+        let mut partitions = Vec::new();
+        let mut tasks = Vec::new();
+        let mut number: u16 = 1;
+        let mut partition: u16 = 0;
+        while partition < number {
+            let log = match config.provider.open(&S::ID.log(partition)).await {
+                Ok(log) => log,
+                Err(OpenError::Missing { .. }) => {
+                    return Err(StartError::NotInitialised { service: S::ID });
+                }
+                Err(error) => return Err(error.into()),
+            };
+            let (log_id, found) = first_record(&*log, S::ID, partition).await?;
+            number = found;
+            let (core, work) =
+                Core::new(partition, log_id, Arc::clone(&service), config.clock.clone(), log);
+            let setting = Setting {
+                provider: Arc::clone(&config.provider),
+                snapshots: Arc::clone(&config.snapshots),
+                partitions: found,
+                writer,
+            };
+            partitions.push(PartitionHandle(Arc::clone(&core)));
+            tasks.push(tokio::spawn(supervise(core, work, setting, stopping.clone())));
+            partition += 1;
+        }
+        let clock = config.clock;
+        Ok(Self(Arc::new(Inner { partitions, clock, stop, tasks: Mutex::new(tasks) })))
+    }
+
+    /// The partition that holds a workspace.
+    pub fn partition_of(&self, workspace: &str) -> &PartitionHandle<S> {
+        let number = u16::try_from(self.0.partitions.len()).unwrap_or(u16::MAX);
+        let index = usize::from(partition_of(workspace, number));
+        #[expect(clippy::indexing_slicing, reason = "a hash modulo the length is below it")]
+        &self.0.partitions[index]
+    }
+
+    /// All partitions, in order.
+    pub fn partitions(&self) -> &[PartitionHandle<S>] {
+        &self.0.partitions
+    }
+
+    /// The service's clock.
+    pub fn clock(&self) -> &Clock {
+        &self.0.clock
+    }
+
+    /// Runs a call in its workspace's partition. See [`PartitionHandle::execute`].
+    pub async fn execute(&self, call: Call<S>) -> Result<Done, FailureOf<S>> {
+        let partition = self.partition_of(call.workspace.as_str()).clone();
+        partition.execute(call).await
+    }
+
+    /// Looks at the state of a workspace's partition. See [`PartitionHandle::read`].
+    pub async fn read<R: Send + 'static>(
+        &self,
+        workspace: &str,
+        look: impl FnOnce(&State<S>) -> R + Send + 'static,
+    ) -> Result<R, FailureOf<S>> {
+        self.partition_of(workspace).read(look).await
+    }
+
+    /// Waits until what lies at these positions is seen here. See [`PartitionHandle::wait_for`].
+    pub async fn wait_for(&self, positions: &Positions) -> Result<(), WaitError> {
+        for position in positions.iter() {
+            let partition = self.0.partitions.get(usize::from(position.partition));
+            let partition = partition.ok_or(WaitError::NoPartition(position))?;
+            let mut one = Positions::default();
+            one.merge(position);
+            partition.wait_for(&one).await?;
+        }
+        Ok(())
+    }
+
+    /// Returns when every partition leads and answers, or says why one never will.
+    pub async fn ready(&self) -> Result<(), Health> {
+        for partition in self.partitions() {
+            let mut health = partition.watch_health();
+            let settled = |health: &Health| match health {
+                Health::Ready | Health::SteppedDown | Health::Halted(_) | Health::Draining => true,
+                Health::Starting | Health::LogUnavailable => false,
+            };
+            let health = match health.wait_for(settled).await {
+                Ok(health) => health.clone(),
+                Err(_) => Health::Draining,
+            };
+            if !health.is_ready() {
+                return Err(health);
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether it rests, and where it stands.
+    pub async fn resting(&self) -> Result<Resting, FailureOf<S>> {
+        let mut all = Resting { idle: true, next_due: None, heads: Vec::new() };
+        for partition in self.partitions() {
+            let Rest { idle, next_due } = partition.rest().await?;
+            all.idle &= idle;
+            all.next_due = match (all.next_due, next_due) {
+                (Some(one), Some(other)) => Some(one.min(other)),
+                (one, other) => one.or(other),
+            };
+            all.heads.push((partition.head(), partition.inputs()));
+        }
+        Ok(all)
+    }
+
+    /// Stops in order: what waits is answered, positions and state hashes are written, snapshots saved.
+    pub async fn shutdown(&self) {
+        self.0.stop.send_replace(true);
+        let tasks = {
+            let mut tasks = self.0.tasks.lock().unwrap_or_else(PoisonError::into_inner);
+            std::mem::take(&mut *tasks)
+        };
+        for task in tasks {
+            if let Err(error) = task.await {
+                tracing::error!(%error, "a partition's task broke");
+            }
+        }
+    }
+}
+
+/// Leads a partition for as long as it can be led, and keeps its condition known.
+async fn supervise<S: Service>(
+    core: Arc<Core<S>>,
+    mut work: mpsc::Receiver<Work<S>>,
+    setting: Setting,
+    mut shutdown: watch::Receiver<bool>,
+) {
+    loop {
+        let stop = lead(&core, &mut work, &setting, &mut shutdown).await;
+        let health = match stop {
+            Stop::Rebuild => Health::Starting,
+            Stop::Shutdown => Health::Draining,
+            Stop::SteppedDown => Health::SteppedDown,
+            Stop::Halted(reason) => {
+                tracing::error!(service = %S::ID, partition = core.partition, %reason, "halted");
+                Health::Halted(reason)
+            }
+        };
+        let again = health == Health::Starting;
+        core.health.send_replace(health);
+        // Whoever still waits hears it by the closing of the way back.
+        while work.try_recv().is_ok() {}
+        if !again {
+            break;
+        }
+    }
+    tokio::select! {
+        _ = shutdown.wait_for(|stop| *stop) => {}
+        () = async { while work.recv().await.is_some() {} } => {}
+    }
+    core.health.send_if_modified(|health| {
+        let drains = !matches!(health, Health::Halted(_) | Health::Draining);
+        if drains {
+            *health = Health::Draining;
+        }
+        drains
+    });
+}

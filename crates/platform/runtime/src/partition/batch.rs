@@ -1,0 +1,227 @@
+//! One commit in the making: what was decided since the last one, and who waits for it.
+
+use bytes::Bytes;
+use kernel::{Decider, Fact};
+use tokio::sync::oneshot;
+use wire::events::v1::{Answered, Cause, Event as StoredEvent, Note, Parked};
+
+use super::work::Look;
+use crate::call::{Done, Failure, FailureOf};
+use crate::partition::{Rest, View};
+use crate::requests::Key;
+use crate::service::{Committed, Event, Rejection, Service};
+use crate::{Position, TraceContext};
+
+/// A commit takes no more work once it has so many events, ...
+pub const EVENTS_MAX: usize = 512;
+/// ... or so many bytes.
+pub const BYTES_MAX: usize = 256 * 1024;
+/// How many repetitions of a request in flight wait with it.
+const REPETITIONS_MAX: usize = 16;
+
+/// What a caller will hear once the commit is in the log.
+enum Outcome<S: Service> {
+    Done(Bytes),
+    Rejected(Rejection<S>),
+}
+
+struct Waiting<S: Service> {
+    reply: oneshot::Sender<Result<Done, FailureOf<S>>>,
+    outcome: Outcome<S>,
+    replayed: bool,
+}
+
+/// Where a fact came from.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Origin {
+    pub(crate) trace: Option<TraceContext>,
+    pub(crate) cause: Option<Cause>,
+}
+
+pub(crate) struct Batch<S: Service> {
+    pub(crate) events: Vec<StoredEvent>,
+    pub(crate) committed: Vec<Committed<Event<S>>>,
+    pub(crate) answered: Vec<Answered>,
+    pub(crate) parked: Vec<Parked>,
+    pub(crate) notes: Vec<Note>,
+    /// The positions of the inputs are to be written even if nothing else is.
+    pub(crate) positions_due: bool,
+    /// Whether anything was taken in.
+    pub(crate) worked: bool,
+    bytes: usize,
+    keys: Vec<(Key, u64, usize, usize)>,
+    waiting: Vec<Waiting<S>>,
+    looks: Vec<Look<S>>,
+    rests: Vec<oneshot::Sender<Rest>>,
+}
+
+impl<S: Service> Default for Batch<S> {
+    fn default() -> Self {
+        Self {
+            events: Vec::new(),
+            committed: Vec::new(),
+            answered: Vec::new(),
+            parked: Vec::new(),
+            notes: Vec::new(),
+            positions_due: false,
+            worked: false,
+            bytes: 0,
+            keys: Vec::new(),
+            waiting: Vec::new(),
+            looks: Vec::new(),
+            rests: Vec::new(),
+        }
+    }
+}
+
+impl<S: Service> Batch<S> {
+    pub(crate) fn is_full(&self) -> bool {
+        self.events.len() >= EVENTS_MAX || self.bytes >= BYTES_MAX
+    }
+
+    /// Whether there is something to write.
+    pub(crate) fn is_record(&self) -> bool {
+        !self.events.is_empty()
+            || !self.parked.is_empty()
+            || !self.notes.is_empty()
+            || self.positions_due
+    }
+
+    /// Takes facts in, in their stored form.
+    pub(crate) fn add(
+        &mut self,
+        service: &S,
+        facts: &[Fact<<S::Decider as Decider>::Event>],
+        origin: Origin,
+    ) {
+        for fact in facts {
+            let event = stored(service, fact, origin);
+            self.bytes += event.data.len() + ENVELOPE_BYTES;
+            self.events.push(event);
+            self.committed.push(Committed { fact: fact.clone(), trace: origin.trace });
+        }
+    }
+
+    pub(crate) fn park(&mut self, parked: Parked) {
+        self.bytes += parked.error.len() + ENVELOPE_BYTES;
+        self.parked.push(parked);
+    }
+
+    /// Remembers the answer of a request that changed something.
+    pub(crate) fn answer(&mut self, key: Key, request_hash: u64, result: &Bytes) {
+        self.keys.push((key, request_hash, self.waiting.len(), 0));
+        self.bytes += result.len() + ENVELOPE_BYTES;
+        self.answered.push(Answered { key: key.to_vec(), request_hash, result: result.to_vec() });
+    }
+
+    /// The repetition of a request that this very commit answers waits with it. Gives the sender back if the request is another.
+    pub(crate) fn repeat(
+        &mut self,
+        key: &Key,
+        request_hash: u64,
+        reply: oneshot::Sender<Result<Done, FailureOf<S>>>,
+    ) -> Option<oneshot::Sender<Result<Done, FailureOf<S>>>> {
+        let Some((_, hash, first, repetitions)) =
+            self.keys.iter_mut().find(|(known, ..)| known == key)
+        else {
+            return Some(reply);
+        };
+        if *hash != request_hash {
+            send(reply, Err(Failure::RequestIdReused));
+        } else if *repetitions == REPETITIONS_MAX {
+            send(reply, Err(Failure::Overloaded));
+        } else if let Some(Waiting { outcome: Outcome::Done(result), .. }) =
+            self.waiting.get(*first)
+        {
+            *repetitions += 1;
+            let outcome = Outcome::Done(result.clone());
+            self.waiting.push(Waiting { reply, outcome, replayed: true });
+        }
+        None
+    }
+
+    pub(crate) fn done(
+        &mut self,
+        reply: oneshot::Sender<Result<Done, FailureOf<S>>>,
+        result: Bytes,
+    ) {
+        self.waiting.push(Waiting { reply, outcome: Outcome::Done(result), replayed: false });
+    }
+
+    pub(crate) fn rejected(
+        &mut self,
+        reply: oneshot::Sender<Result<Done, FailureOf<S>>>,
+        rejection: Rejection<S>,
+    ) {
+        let outcome = Outcome::Rejected(rejection);
+        self.waiting.push(Waiting { reply, outcome, replayed: false });
+    }
+
+    pub(crate) fn look(&mut self, look: Look<S>) {
+        self.looks.push(look);
+    }
+
+    pub(crate) fn rest(&mut self, reply: oneshot::Sender<Rest>) {
+        self.rests.push(reply);
+    }
+
+    /// The log has it (or there was nothing to write): everybody hears.
+    pub(crate) fn conclude(self, position: Position, view: &View<'_, S>, rest: impl Fn() -> Rest) {
+        for Waiting { reply, outcome, replayed } in self.waiting {
+            let answer = match outcome {
+                Outcome::Done(result) => Ok(Done { reply: result, position, replayed }),
+                Outcome::Rejected(rejection) => Err(Failure::Rejected(rejection)),
+            };
+            send(reply, answer);
+        }
+        for look in self.looks {
+            look(view);
+        }
+        for reply in self.rests {
+            // Whoever asked may have gone.
+            drop(reply.send(rest()));
+        }
+    }
+
+    /// It can't be written: everybody hears why.
+    pub(crate) fn fail(self, why: &FailureOf<S>) {
+        for Waiting { reply, .. } in self.waiting {
+            send(reply, Err(why.clone()));
+        }
+    }
+
+    /// The traces of those who wait, once each.
+    pub(crate) fn traces(&self) -> Vec<TraceContext> {
+        let mut traces: Vec<TraceContext> = Vec::new();
+        for trace in self.committed.iter().filter_map(|committed| committed.trace) {
+            if !traces.contains(&trace) {
+                traces.push(trace);
+            }
+        }
+        traces
+    }
+}
+
+/// What an event takes beside its payload, roughly.
+const ENVELOPE_BYTES: usize = 160;
+
+/// An answer to somebody who may have gone.
+pub(crate) fn send<T>(reply: oneshot::Sender<T>, answer: T) {
+    drop(reply.send(answer));
+}
+
+fn stored<S: Service>(service: &S, fact: &Fact<Event<S>>, origin: Origin) -> StoredEvent {
+    let payload = service.encode(&fact.event);
+    StoredEvent {
+        r#type: payload.event_type.to_owned(),
+        version: payload.version,
+        workspace: fact.workspace.to_string(),
+        entity: fact.entity.clone(),
+        revision: fact.revision,
+        occurred_at_ms: fact.at.as_millis(),
+        trace: origin.trace.map(|trace| trace.to_bytes().to_vec()).unwrap_or_default(),
+        actor: fact.actor.to_string(),
+        cause: origin.cause,
+        data: payload.data,
+    }
+}

@@ -1,0 +1,126 @@
+//! From a snapshot and the log to a state, and the claim to lead.
+
+use event_log::{AppendError, EventLog, LogError, Record, Seq};
+use snapshots::{Snapshot, SnapshotKey, SnapshotStore};
+use wire::events::v1::{Commit, LeaderClaimed, Note, note::Kind};
+
+use super::stop::Stop;
+use super::{Core, READ_BYTES};
+use crate::commit::{ChainReader, FORMAT, READER, seal};
+use crate::fold::Fold;
+use crate::service::Service;
+
+/// How often a claim is tried before it is left to whoever else claims.
+const CLAIMS_MAX: usize = 10;
+
+/// The key of a partition's snapshots.
+pub(crate) fn snapshot_key<S: Service>(core: &Core<S>) -> SnapshotKey {
+    SnapshotKey { service: S::ID.name().to_owned(), partition: core.partition }
+}
+
+/// The state as the log has it: the newest snapshot that can be trusted, and what came after.
+pub(crate) async fn load<S: Service>(
+    core: &Core<S>,
+    snapshots: &dyn SnapshotStore,
+) -> Result<Fold<S>, Stop> {
+    let mut fold = match restore(core, snapshots).await? {
+        Some(fold) => fold,
+        None => Fold::at_start(core.log_id),
+    };
+    catch_up(core, &mut fold).await?;
+    Ok(fold)
+}
+
+/// Folds what the log has beyond `fold`.
+async fn catch_up<S: Service>(core: &Core<S>, fold: &mut Fold<S>) -> Result<(), Stop> {
+    loop {
+        let records = read(&*core.log, fold.reader.seq + 1).await?;
+        if records.is_empty() {
+            return Ok(());
+        }
+        for record in &records {
+            fold.take(&core.service, record)
+                .map_err(|doubt| Stop::Halted(format!("{}: {doubt}", S::ID)))?;
+        }
+    }
+}
+
+/// Reads on; waits while the log can't be reached.
+async fn read(log: &dyn EventLog, from: Seq) -> Result<Vec<Record>, Stop> {
+    loop {
+        match log.read(from, READ_BYTES).await {
+            Ok(records) => return Ok(records),
+            Err(LogError::Unavailable(error)) => {
+                tracing::warn!(%error, "the log can't be read yet");
+                tokio::time::sleep(std::time::Duration::from_millis(200)).await;
+            }
+            Err(error) => return Err(Stop::Halted(error.to_string())),
+        }
+    }
+}
+
+async fn restore<S: Service>(
+    core: &Core<S>,
+    snapshots: &dyn SnapshotStore,
+) -> Result<Option<Fold<S>>, Stop> {
+    let key = snapshot_key(core);
+    let Some(snapshot) = snapshots.load(&key).await else { return Ok(None) };
+    let restored = check(core, &snapshot).await?;
+    if restored.is_none() {
+        tracing::warn!(service = %S::ID, partition = core.partition, "a snapshot is set aside");
+        snapshots.discard(&key).await;
+    }
+    Ok(restored)
+}
+
+/// A snapshot counts only if the log confirms it: same identity, same record, same chain.
+async fn check<S: Service>(core: &Core<S>, snapshot: &Snapshot) -> Result<Option<Fold<S>>, Stop> {
+    if snapshot.version != S::STATE_VERSION || snapshot.log_id != core.log_id {
+        return Ok(None);
+    }
+    let record = match core.log.read(snapshot.seq, 1).await {
+        Ok(records) => records.into_iter().next(),
+        Err(LogError::Unavailable(_)) => read(&*core.log, snapshot.seq).await?.into_iter().next(),
+        // The log ends before it: the log wins.
+        Err(_) => None,
+    };
+    let reader = record.and_then(|record| ChainReader::after(core.log_id, &record).ok());
+    Ok(reader
+        .filter(|reader| reader.chain == snapshot.chain)
+        .and_then(|reader| Fold::from_snapshot(reader, &snapshot.bytes)))
+}
+
+/// Claims the log by appending to it: from here on every other writer's fence is stale.
+pub(crate) async fn claim<S: Service>(
+    core: &Core<S>,
+    fold: &mut Fold<S>,
+    writer: [u8; 16],
+) -> Result<(), Stop> {
+    for _ in 0..CLAIMS_MAX {
+        let epoch = fold.meta.epoch + 1;
+        let commit = Commit {
+            format: FORMAT,
+            min_reader: READER,
+            log_id: core.log_id.to_vec(),
+            seq: fold.reader.seq + 1,
+            epoch,
+            writer: writer.to_vec(),
+            prev: fold.reader.chain.to_vec(),
+            time_ns: fold.time_ns(core.clock.now()),
+            notes: vec![Note { kind: Some(Kind::LeaderClaimed(LeaderClaimed { epoch })) }],
+            ..Commit::default()
+        };
+        match core.log.append(fold.reader.seq, seal(&commit)).await {
+            Ok(_) | Err(AppendError::Fenced { .. } | AppendError::Unknown(_)) => {}
+            Err(AppendError::Full) => tracing::error!("the log is full: no leader can claim it"),
+            Err(error) => tracing::warn!(%error, "a claim could not be written"),
+        }
+        // Whether it was written, and by whom, is what the log says.
+        catch_up(core, fold).await?;
+        if fold.meta.epoch == epoch && fold.writer == writer {
+            return Ok(());
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+    }
+    Err(Stop::SteppedDown)
+}

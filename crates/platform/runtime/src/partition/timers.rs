@@ -1,0 +1,124 @@
+//! When something is due, and, for a service that must know first, whether every input was read up to a head seen since.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use event_log::{EventLogProvider, Seq};
+use kernel::Timestamp;
+
+use crate::ServiceId;
+use crate::partition::{Core, Work};
+use crate::service::{Service, State};
+
+/// How long heads may be missing before what is due is called unconfirmed.
+const UNCONFIRMED_AFTER: Duration = Duration::from_secs(30);
+const PAUSE: Duration = Duration::from_millis(500);
+
+/// The heads that the inputs had at an instant.
+#[derive(Debug)]
+struct Goal {
+    seen_at: Timestamp,
+    heads: Vec<(ServiceId, Seq)>,
+}
+
+/// A leader's timers.
+#[derive(Debug, Default)]
+pub(crate) struct Timers {
+    /// Everything due until here may be decided.
+    confirmed: Timestamp,
+    goal: Option<Goal>,
+    asking: bool,
+    failing_since: Option<Instant>,
+    /// What is due made no difference: wait for a change before asking again.
+    pub(crate) moot: bool,
+}
+
+/// What a leader waits for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Next {
+    /// Nothing is due by itself.
+    Nothing,
+    /// Something will be.
+    At(Timestamp),
+    /// Something is, up to this instant.
+    Due(Timestamp),
+    /// Something is, but the inputs have not been read so far.
+    Unconfirmed,
+}
+
+impl Timers {
+    /// What is next, as the state stands.
+    pub(crate) fn next<S: Service>(&self, core: &Core<S>, state: &State<S>) -> Next {
+        let now = core.clock.now();
+        let until = if S::CONFIRM_BEFORE_TIMERS { now.min(self.confirmed) } else { now };
+        match core.service.next_due(state, core.partition) {
+            Some(due) if due > now => Next::At(due),
+            Some(_) if self.moot => Next::Nothing,
+            Some(due) if due <= until => Next::Due(until),
+            Some(_) => Next::Unconfirmed,
+            None => Next::Nothing,
+        }
+    }
+
+    /// Asks for the inputs' heads, unless that is under way or what was seen is still to be reached.
+    pub(crate) fn confirm<S: Service>(
+        &mut self,
+        core: &Arc<Core<S>>,
+        provider: &Arc<dyn EventLogProvider>,
+    ) {
+        if self.asking || self.goal.is_some() {
+            return;
+        }
+        self.asking = true;
+        let pause = if self.failing_since.is_some() { PAUSE } else { Duration::ZERO };
+        let (core, provider) = (Arc::clone(core), Arc::clone(provider));
+        tokio::spawn(async move {
+            tokio::time::sleep(pause).await;
+            let seen_at = core.clock.now();
+            let heads = heads::<S>(&*provider, core.partition).await;
+            // If the leader is gone, nobody needs them.
+            drop(core.inbox.send(Work::Heads { seen_at, heads }).await);
+        });
+    }
+
+    /// The heads are there, or not.
+    pub(crate) fn heads<S: Service>(
+        &mut self,
+        core: &Core<S>,
+        seen_at: Timestamp,
+        heads: Option<Vec<(ServiceId, Seq)>>,
+    ) {
+        self.asking = false;
+        if let Some(heads) = heads {
+            self.failing_since = None;
+            self.goal = Some(Goal { seen_at, heads });
+            core.unconfirmed.store(false, Ordering::Relaxed);
+        } else {
+            let since = *self.failing_since.get_or_insert_with(Instant::now);
+            let long = since.elapsed() >= UNCONFIRMED_AFTER;
+            core.unconfirmed.store(long, Ordering::Relaxed);
+        }
+    }
+
+    /// Whether the heads that were seen have been reached; then what was due by then is confirmed.
+    pub(crate) fn reach(&mut self, applied: impl Fn(ServiceId) -> Seq) {
+        let reached = |goal: &Goal| goal.heads.iter().all(|(id, head)| applied(*id) >= *head);
+        if let Some(goal) = self.goal.take_if(|goal| reached(goal)) {
+            self.confirmed = self.confirmed.max(goal.seen_at);
+        }
+    }
+}
+
+/// The last record of every input, by its leader's word; `None` if any can't be had.
+async fn heads<S: Service>(
+    provider: &dyn EventLogProvider,
+    partition: u16,
+) -> Option<Vec<(ServiceId, Seq)>> {
+    let mut heads = Vec::with_capacity(S::INPUTS.len());
+    for service in S::INPUTS {
+        let log = provider.open(&service.log(partition)).await.ok()?;
+        heads.push((*service, log.tail().await.ok()?.last));
+    }
+    Some(heads)
+}

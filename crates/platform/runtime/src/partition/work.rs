@@ -1,0 +1,95 @@
+//! What comes to a leader.
+
+use event_log::Seq;
+use kernel::Timestamp;
+use tokio::sync::oneshot;
+
+use crate::call::{Call, Done, FailureOf};
+use crate::meta::Meta;
+use crate::service::{Service, State};
+use crate::{ServiceId, TraceContext};
+
+/// A call and the way back to its caller.
+pub(crate) struct PendingCommand<S: Service> {
+    pub(crate) call: Call<S>,
+    pub(crate) trace: Option<TraceContext>,
+    pub(crate) reply: oneshot::Sender<Result<Done, FailureOf<S>>>,
+}
+
+/// A look at the state.
+pub(crate) type Look<S> = Box<dyn FnOnce(&View<'_, S>) + Send>;
+
+/// What a look sees.
+pub struct View<'a, S: Service> {
+    /// The service's state.
+    pub state: &'a State<S>,
+    /// The last record applied.
+    pub head: Seq,
+    pub(crate) meta: &'a Meta,
+}
+
+impl<S: Service> std::fmt::Debug for View<'_, S> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("View").field("head", &self.head).finish_non_exhaustive()
+    }
+}
+
+impl<S: Service> View<'_, S> {
+    /// The state's hash: BLAKE3 over the state and what the runtime remembers. Costs a walk over both.
+    pub fn state_hash(&self) -> [u8; 32] {
+        crate::hash::state_hash(self.meta, self.state)
+    }
+
+    /// Events in all.
+    pub fn events(&self) -> u64 {
+        self.meta.events
+    }
+
+    /// Bytes of all records.
+    pub fn bytes(&self) -> u64 {
+        self.meta.bytes
+    }
+
+    /// Inputs set aside.
+    pub fn parked(&self) -> u64 {
+        self.meta.parked_count
+    }
+
+    /// Whether inputs of this entity of another service are set aside.
+    pub fn is_parked(&self, service: ServiceId, workspace: &str, entity: &str) -> bool {
+        self.meta.is_parked(service, workspace, entity)
+    }
+
+    /// Requests remembered.
+    pub fn requests(&self) -> usize {
+        self.meta.requests.len()
+    }
+
+    /// The oldest request remembered.
+    pub fn request_horizon(&self) -> Option<Timestamp> {
+        self.meta.requests.oldest()
+    }
+}
+
+/// Whether a partition rests, and what is due next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Rest {
+    /// Nothing is due, no input or call waits, no effect is in flight.
+    pub(crate) idle: bool,
+    /// The next instant at which something is due.
+    pub(crate) next_due: Option<Timestamp>,
+}
+
+/// What comes to a leader by its inbox.
+pub(crate) enum Work<S: Service> {
+    /// A call.
+    Command(Box<PendingCommand<S>>),
+    /// A look at the state.
+    Look(Look<S>),
+    /// The question whether it rests.
+    Rest(oneshot::Sender<Rest>),
+    /// The inputs' heads, as asked for at an instant; `None`: they couldn't be had.
+    Heads { seen_at: Timestamp, heads: Option<Vec<(ServiceId, Seq)>> },
+    /// An input's log is in doubt: why.
+    Doubt(String),
+}

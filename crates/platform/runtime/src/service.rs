@@ -1,0 +1,165 @@
+//! What a service plugs into the runtime.
+
+use std::fmt::Debug;
+
+use bytes::Bytes;
+use kernel::{Decider, Fact, Timestamp, WorkspaceId};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use wire::events::v1::Event as StoredEvent;
+
+use crate::{PartitionHandle, ServiceId, TraceContext};
+
+/// A service's command.
+pub type Command<S> = <<S as Service>::Decider as Decider>::Command;
+/// A service's event.
+pub type Event<S> = <<S as Service>::Decider as Decider>::Event;
+/// A service's state, of one partition.
+pub type State<S> = <<S as Service>::Decider as Decider>::State;
+/// A service's refusals.
+pub type Rejection<S> = <<S as Service>::Decider as Decider>::Rejection;
+
+/// An event as it is stored.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Payload {
+    /// The name of its message in `switchyard.events.v1`.
+    pub event_type: &'static str,
+    /// The message's version, from 1.
+    pub version: u32,
+    /// The encoded message.
+    pub data: Bytes,
+}
+
+/// Why a stored event of one's own can't be read: the partition stops.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum DecodeError {
+    /// This build doesn't know the type or version.
+    #[error("unknown event type or version")]
+    UnknownType,
+    /// The bytes are not that message, or hold what can't be.
+    #[error("malformed: {0}")]
+    Malformed(String),
+}
+
+/// Why an input can't be applied: it is parked, and later ones of its entity behind it.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct InputError(pub String);
+
+/// An event of another service.
+#[derive(Debug, Clone, Copy)]
+pub struct InputEvent<'a> {
+    /// Whose event.
+    pub service: ServiceId,
+    /// The partition: the same as ours.
+    pub partition: u16,
+    /// Its record.
+    pub seq: u64,
+    /// Its place in the record, from 0.
+    pub index: u32,
+    /// When its commit was written, by its writer's clock.
+    pub committed_at: Timestamp,
+    /// The event.
+    pub event: &'a StoredEvent,
+}
+
+impl InputEvent<'_> {
+    /// Its payload, as the message that its type names.
+    pub fn payload<M: prost::Message + Default>(&self) -> Result<M, InputError> {
+        M::decode(self.event.data.clone())
+            .map_err(|error| InputError(format!("{}: {error}", self.event.r#type)))
+    }
+
+    /// When it happened.
+    pub const fn occurred_at(&self) -> Timestamp {
+        Timestamp::from_millis(self.event.occurred_at_ms)
+    }
+}
+
+/// A fact that is in the log, and the trace that it belongs to.
+#[derive(Debug, Clone)]
+pub struct Committed<E> {
+    /// The fact.
+    pub fact: Fact<E>,
+    /// The context of what caused it, if it was traced.
+    pub trace: Option<TraceContext>,
+}
+
+/// A service: its rules, its stored form, and what it makes of other services' events. One value per process.
+pub trait Service: Debug + Send + Sync + Sized + 'static {
+    /// The rules.
+    type Decider: Decider<State: Serialize + DeserializeOwned + Sync>;
+
+    /// Which service.
+    const ID: ServiceId;
+
+    /// Whose events it follows.
+    const INPUTS: &'static [ServiceId];
+
+    /// True: timers fire only once every input was read up to a head that was seen at or after the due instant.
+    const CONFIRM_BEFORE_TIMERS: bool = false;
+
+    /// The version of the state's serde layout and of `evolve`. Raise it when either changes; older snapshots are then set aside.
+    const STATE_VERSION: u32 = 1;
+
+    /// An event as it is stored.
+    fn encode(&self, event: &Event<Self>) -> Payload;
+
+    /// Reads a stored event of any version ever written.
+    fn decode(
+        &self,
+        event_type: &str,
+        version: u32,
+        data: &[u8],
+    ) -> Result<Event<Self>, DecodeError>;
+
+    /// What an event of another service asks for. Pure. A rejection of one of these commands is no error: the wish is moot.
+    fn react(
+        &self,
+        state: &State<Self>,
+        input: &InputEvent<'_>,
+    ) -> Result<Vec<Command<Self>>, InputError>;
+
+    /// What a new leader asks for before it serves; must be moot where it holds already.
+    fn bootstrap(
+        &self,
+        _state: &State<Self>,
+        _partition: u16,
+        _partitions: u16,
+    ) -> Vec<(WorkspaceId, Command<Self>)> {
+        Vec::new()
+    }
+
+    /// Leadership begins, and the state is complete: volatile memory starts anew, broken-off effects are taken up.
+    fn on_lead(&self, _state: &State<Self>, _now: Timestamp, _partition: &PartitionHandle<Self>) {}
+
+    /// Facts were acknowledged by the log. Never called on replay. Starts effects; must not block.
+    fn on_committed(
+        &self,
+        _state: &State<Self>,
+        _facts: &[Committed<Event<Self>>],
+        _now: Timestamp,
+        _partition: &PartitionHandle<Self>,
+    ) {
+    }
+
+    /// Whether an effect is in flight.
+    fn busy(&self, _state: &State<Self>) -> bool {
+        false
+    }
+
+    /// See [`Decider::next_due`]; a service with volatile deadlines overrides it.
+    fn next_due(&self, state: &State<Self>, _partition: u16) -> Option<Timestamp> {
+        Self::Decider::next_due(state)
+    }
+
+    /// See [`Decider::due`].
+    fn due(
+        &self,
+        state: &State<Self>,
+        _partition: u16,
+        now: Timestamp,
+    ) -> Vec<(WorkspaceId, Command<Self>)> {
+        Self::Decider::due(state, now)
+    }
+}
