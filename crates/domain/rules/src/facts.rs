@@ -4,11 +4,12 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, LazyLock};
 
 use kernel::{AttributeValue, Attributes, Timestamp};
+use serde::{Deserialize, Serialize};
 
 use crate::LIST_MAX;
 
 /// A value that a rule can look at.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub enum Value {
     /// Text: `string` in CEL.
     Text(String),
