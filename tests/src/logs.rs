@@ -105,7 +105,10 @@ impl Embedded {
         Ok(Done::Yes)
     }
 
-    async fn limit(&self, limit: impl Fn(&EmbeddedProvider) -> std::io::Result<u64>) -> anyhow::Result<Done> {
+    async fn limit(
+        &self,
+        limit: impl Fn(&EmbeddedProvider) -> std::io::Result<u64>,
+    ) -> anyhow::Result<Done> {
         let open = self.now.lock().await;
         open.provider.set_max_bytes(limit(&open.provider)?);
         Ok(Done::Yes)
@@ -130,9 +133,9 @@ impl Harness for Embedded {
         let done = match act {
             Act::Restart => self.closed(|_| Ok(())).await,
             Act::Crash => self.crash().await,
-            Act::Cut | Act::LoseNextAck | Act::HoldNextAppend | Act::Heal => {
-                Ok(Done::NotApplicable("nothing lies between the caller and the log that could fail"))
-            }
+            Act::Cut | Act::LoseNextAck | Act::HoldNextAppend | Act::Heal => Ok(
+                Done::NotApplicable("nothing lies between the caller and the log that could fail"),
+            ),
             Act::FillUp => self.limit(EmbeddedProvider::file_bytes).await,
             Act::MakeRoom => self.limit(|_| Ok(u64::MAX)).await,
             Act::TearTail => Ok(Done::NotApplicable(

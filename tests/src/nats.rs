@@ -3,7 +3,6 @@
 //! The binary is the one that `SWITCHYARD_NATS_SERVER` names, or else what `tests/fetch-nats` prints.
 //! Every server syncs each write to disk before it answers, and is killed when its handle is dropped.
 
-use std::fmt::Write as _;
 use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -137,7 +136,9 @@ impl Nats {
 
     /// Connects to JetStream, past all proxies.
     pub async fn jetstream(&self) -> anyhow::Result<jetstream::Context> {
-        Ok(jetstream::new(async_nats::connect(self.url()).await?))
+        let url = self.url();
+        let servers: Vec<&str> = url.split(',').collect();
+        Ok(jetstream::new(async_nats::connect(servers).await?))
     }
 }
 
@@ -175,7 +176,8 @@ impl Member {
         let file = self.directory.join(format!("nats-server_{}.ports", process.id()));
         loop {
             let ports = std::fs::read(&file).ok();
-            let ports = ports.and_then(|text| serde_json::from_slice::<serde_json::Value>(&text).ok());
+            let ports =
+                ports.and_then(|text| serde_json::from_slice::<serde_json::Value>(&text).ok());
             let url = ports.as_ref().and_then(|ports| ports.pointer("/nats/0")?.as_str());
             if let Some(port) = url.and_then(|url| url.rsplit(':').next()) {
                 return Ok(port.parse()?);
@@ -224,14 +226,12 @@ fn server(name: &str, home: &Path, port: i32, cluster: Option<&str>) -> String {
 
 /// Clients aren't told of the other members, so that one behind a proxy stays behind it.
 fn cluster(port: u16, all: &[u16]) -> String {
-    let mut routes = String::new();
-    for port in all {
-        // Writing to a string can't fail.
-        write!(routes, "\"nats://127.0.0.1:{port}\" ").unwrap_or(());
-    }
+    let routes: Vec<String> =
+        all.iter().map(|port| format!("\"nats://127.0.0.1:{port}\"")).collect();
+    let routes = routes.join(", ");
     format!(
         "cluster {{ name: switchyard, listen: \"127.0.0.1:{port}\", no_advertise: true, \
-         routes: [ {routes}] }}\n"
+         routes: [{routes}] }}\n"
     )
 }
 

@@ -87,7 +87,11 @@ async fn cut(mut mode: watch::Receiver<Mode>) {
     }
 }
 
-async fn upstream(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, mut mode: watch::Receiver<Mode>) {
+async fn upstream(
+    mut from: OwnedReadHalf,
+    mut to: OwnedWriteHalf,
+    mut mode: watch::Receiver<Mode>,
+) {
     let mut buffer = vec![0; 64 * 1024];
     while let Ok(count @ 1..) = from.read(&mut buffer).await {
         if mode.wait_for(|mode| *mode != Mode::Hold).await.is_err() {

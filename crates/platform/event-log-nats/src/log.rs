@@ -45,6 +45,10 @@ impl NatsLog {
 
     /// Asks the leader for one record. None means that the leader doesn't have it.
     async fn from_leader(&self, seq: Seq) -> Result<Option<Record>, LogError> {
+        if seq == 0 {
+            // The server takes this for a request that it doesn't understand.
+            return Ok(None);
+        }
         match self.stream().await?.get_raw_message(seq).await {
             Ok(message) if message.sequence == seq => {
                 Ok(Some(Record { seq, bytes: message.payload }))
