@@ -135,10 +135,7 @@ impl Owner {
         tracing::warn!(reason, aside = %aside.display(), "the snapshot store was set aside");
         earlier.push(number);
         let surplus = earlier.len().saturating_sub(QUARANTINES);
-        earlier
-            .iter()
-            .take(surplus)
-            .try_for_each(|old| std::fs::remove_dir_all(quarantine(&self.place, *old)))
+        earlier.iter().take(surplus).try_for_each(|old| remove(&quarantine(&self.place, *old)))
     }
 }
 
@@ -164,10 +161,14 @@ fn remove_other_versions(place: &Path) -> io::Result<()> {
         let entry = entry?;
         let name = entry.file_name();
         if name.to_str().is_some_and(|name| name.starts_with("sled-") && name != CURRENT) {
-            std::fs::remove_dir_all(entry.path())?;
+            remove(&entry.path())?;
         }
     }
     Ok(())
+}
+
+fn remove(path: &Path) -> io::Result<()> {
+    if path.is_dir() { std::fs::remove_dir_all(path) } else { std::fs::remove_file(path) }
 }
 
 /// Runs something of sled's, which panics now and then.
