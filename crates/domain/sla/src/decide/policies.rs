@@ -1,0 +1,97 @@
+//! Policies, and their way through the tickets.
+
+use std::ops::Bound;
+use std::sync::Arc;
+
+use kernel::{Context, Fact, TicketId};
+use rules::{Rule, TICKET};
+
+use super::{Decision, Draft};
+use crate::{Event, POLICIES_MAX, PolicyDraft, PolicySpec, Rejection, SWEEP_BATCH, Workspace};
+
+/// Knows the workspace.
+pub(super) fn note_workspace(known: Option<&Workspace>, context: &Context) -> Vec<Fact<Event>> {
+    match known {
+        Some(space) if space.revision > 0 => Vec::new(),
+        Some(_) | None => vec![of_workspace(context, 1, Event::WorkspaceNoted)],
+    }
+}
+
+fn of_workspace(context: &Context, revision: u64, event: Event) -> Fact<Event> {
+    Fact {
+        workspace: context.workspace.clone(),
+        entity: context.workspace.to_string(),
+        revision,
+        at: context.at,
+        actor: context.actor.clone(),
+        event,
+    }
+}
+
+/// Makes or changes a policy.
+pub(super) fn put(
+    known: Option<&Workspace>,
+    context: &Context,
+    draft: PolicyDraft,
+    expected_revision: Option<u64>,
+) -> Decision {
+    let space = known.ok_or(Rejection::UnknownWorkspace)?;
+    let old = space.policy(&draft.policy);
+    let actual = old.map_or(0, |policy| policy.revision);
+    if let Some(expected) = expected_revision.filter(|expected| *expected != actual) {
+        return Err(Rejection::RevisionMismatch { expected, actual });
+    }
+    if old.is_none() && space.policies.len() >= POLICIES_MAX {
+        return Err(Rejection::TooManyPolicies);
+    }
+    let spec = spec_of(draft)?;
+    if old.is_some_and(|policy| policy.spec == spec) {
+        return Ok(Vec::new());
+    }
+    Ok(vec![Fact {
+        workspace: context.workspace.clone(),
+        entity: spec.policy.to_string(),
+        revision: actual.saturating_add(1),
+        at: context.at,
+        actor: context.actor.clone(),
+        event: Event::PolicyPut(Box::new(spec)),
+    }])
+}
+
+fn spec_of(draft: PolicyDraft) -> Result<PolicySpec, Rejection> {
+    let filter = match draft.filter.trim() {
+        "" => None,
+        text => Some(Rule::compile(text, TICKET).map_err(Rejection::Filter)?),
+    };
+    let mut parts = draft.warn_at_permille;
+    parts.sort_unstable();
+    parts.dedup();
+    Ok(PolicySpec {
+        policy: draft.policy,
+        display_name: draft.display_name,
+        order: draft.order,
+        filter,
+        targets: draft.targets,
+        warn_at_permille: Arc::from(parts),
+    })
+}
+
+/// Lets the next [`SWEEP_BATCH`] tickets follow the policies as they are.
+pub(super) fn apply(space: &Workspace, context: &Context) -> Vec<Fact<Event>> {
+    let Some(sweep) = &space.sweep else { return Vec::new() };
+    let from = sweep.through.as_ref().map_or(Bound::Unbounded, Bound::Excluded);
+    let batch = space.open.range::<TicketId, _>((from, Bound::Unbounded)).take(SWEEP_BATCH);
+    let (mut facts, mut count, mut through) = (Vec::new(), 0_usize, sweep.through.clone());
+    for id in batch {
+        count = count.saturating_add(1);
+        through = Some(id.clone());
+        if let Some(ticket) = space.ticket(id) {
+            let mut draft = Draft::begin(space, context, id.clone(), ticket.clone());
+            draft.follow_policies(sweep.at);
+            facts.extend(draft.facts());
+        }
+    }
+    let event = Event::PoliciesApplied { through, done: count < SWEEP_BATCH };
+    facts.push(of_workspace(context, space.revision.saturating_add(1), event));
+    facts
+}

@@ -1,0 +1,7 @@
+//! The worked cases of SLA semantics in wall time, and what must hold after any history.
+
+mod cases;
+mod changes;
+mod policies;
+mod properties;
+mod rig;
