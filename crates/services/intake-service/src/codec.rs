@@ -1,0 +1,186 @@
+//! Facts as they are stored, and back. Nothing else knows both forms.
+
+pub(crate) mod words;
+pub(crate) mod values;
+mod opened;
+#[cfg(test)]
+mod tests;
+
+use bytes::Bytes;
+use intake::Event;
+use intake::event::{MessageAdded, OwnerChanged, StatusChanged, TicketUpdated, WorkspacePut};
+use kernel::{AgentId, MessageId, QueueId, TicketId, WorkspaceId};
+use prost::Message;
+use runtime::{DecodeError, Payload};
+use wire::events::v1 as stored;
+
+const WORKSPACE_PUT: &str = "WorkspacePut";
+const TICKET_OPENED: &str = "TicketOpened";
+const MESSAGE_ADDED: &str = "MessageAdded";
+const TICKET_UPDATED: &str = "TicketUpdated";
+const STATUS_CHANGED: &str = "StatusChanged";
+const OWNER_CHANGED: &str = "OwnerChanged";
+
+/// The version of every payload so far.
+const VERSION: u32 = 1;
+
+/// A fact as it is stored.
+pub(crate) fn encode(event: &Event) -> Payload {
+    match event {
+        Event::WorkspacePut(put) => payload(WORKSPACE_PUT, &workspace_put(put)),
+        Event::TicketOpened(opened) => payload(TICKET_OPENED, &opened::encode(opened)),
+        Event::MessageAdded(added) => payload(MESSAGE_ADDED, &message_added(added)),
+        Event::TicketUpdated(updated) => payload(TICKET_UPDATED, &ticket_updated(updated)),
+        Event::StatusChanged(changed) => payload(STATUS_CHANGED, &status_changed(changed)),
+        Event::OwnerChanged(changed) => payload(OWNER_CHANGED, &owner_changed(changed)),
+    }
+}
+
+/// Reads a stored fact.
+pub(crate) fn decode(event_type: &str, version: u32, data: &[u8]) -> Result<Event, DecodeError> {
+    if version != VERSION {
+        return Err(DecodeError::UnknownType);
+    }
+    match event_type {
+        WORKSPACE_PUT => read_workspace_put(message(data)?),
+        TICKET_OPENED => opened::decode(message(data)?),
+        MESSAGE_ADDED => read_message_added(message(data)?),
+        TICKET_UPDATED => read_ticket_updated(message(data)?),
+        STATUS_CHANGED => read_status_changed(message(data)?),
+        OWNER_CHANGED => Ok(read_owner_changed(&message(data)?)),
+        _ => Err(DecodeError::UnknownType),
+    }
+}
+
+fn payload(event_type: &'static str, message: &impl Message) -> Payload {
+    Payload { event_type, version: VERSION, data: Bytes::from(message.encode_to_vec()) }
+}
+
+fn message<M: Message + Default>(data: &[u8]) -> Result<M, DecodeError> {
+    M::decode(data).map_err(|error| DecodeError::Malformed(error.to_string()))
+}
+
+fn malformed(what: &str) -> DecodeError {
+    DecodeError::Malformed(what.to_owned())
+}
+
+fn workspace_put(put: &WorkspacePut) -> stored::WorkspacePut {
+    stored::WorkspacePut {
+        workspace_id: put.workspace.to_string(),
+        display_name: put.display_name.to_string(),
+        default_priority: words::priority_to_wire(put.default_priority),
+    }
+}
+
+fn read_workspace_put(put: stored::WorkspacePut) -> Result<Event, DecodeError> {
+    Ok(Event::WorkspacePut(WorkspacePut {
+        workspace: WorkspaceId::trusted(&put.workspace_id),
+        display_name: put.display_name.into(),
+        default_priority: priority(put.default_priority)?,
+    }))
+}
+
+fn priority(number: i32) -> Result<Option<kernel::Priority>, DecodeError> {
+    words::priority(number).ok_or_else(|| malformed("priority"))
+}
+
+fn message_added(added: &MessageAdded) -> stored::MessageAdded {
+    stored::MessageAdded {
+        ticket_id: added.ticket.to_string(),
+        message_id: added.message.to_string(),
+        author_kind: words::author_kind_to_wire(added.author_kind).into(),
+        author_id: added.author.to_string(),
+        visibility: words::visibility_to_wire(added.visibility).into(),
+        body: added.body.to_string(),
+    }
+}
+
+fn read_message_added(added: stored::MessageAdded) -> Result<Event, DecodeError> {
+    let author_kind = words::author_kind(added.author_kind);
+    let visibility = words::visibility(added.visibility);
+    Ok(Event::MessageAdded(MessageAdded {
+        ticket: TicketId::trusted(&added.ticket_id),
+        message: MessageId::trusted(&added.message_id),
+        author_kind: author_kind.ok_or_else(|| malformed("author_kind"))?,
+        author: added.author_id.into(),
+        visibility: visibility.ok_or_else(|| malformed("visibility"))?,
+        body: added.body.into(),
+    }))
+}
+
+const PRIORITY: &str = "priority";
+const TYPE: &str = "type";
+const TAGS: &str = "tags";
+const ATTRIBUTES: &str = "attributes";
+
+fn ticket_updated(updated: &TicketUpdated) -> stored::TicketUpdated {
+    let fields = [
+        (PRIORITY, updated.priority.is_some()),
+        (TYPE, updated.kind.is_some()),
+        (TAGS, updated.tags.is_some()),
+        (ATTRIBUTES, updated.attributes.is_some()),
+    ];
+    let named = fields.into_iter().filter(|(_, changed)| *changed);
+    stored::TicketUpdated {
+        ticket_id: updated.ticket.to_string(),
+        fields: named.map(|(name, _)| name.to_owned()).collect(),
+        priority: words::priority_to_wire(updated.priority),
+        r#type: updated.kind.as_deref().unwrap_or_default().to_owned(),
+        tags: updated.tags.as_deref().map(values::texts_to_wire).unwrap_or_default(),
+        attributes: updated.attributes.as_ref().map(values::to_wire).unwrap_or_default(),
+    }
+}
+
+fn read_ticket_updated(updated: stored::TicketUpdated) -> Result<Event, DecodeError> {
+    let named = |name: &str| updated.fields.iter().any(|field| field == name);
+    let priority = match named(PRIORITY) {
+        true => Some(priority(updated.priority)?.ok_or_else(|| malformed(PRIORITY))?),
+        false => None,
+    };
+    let attributes = match named(ATTRIBUTES) {
+        true => Some(values::read(&updated.attributes).ok_or_else(|| malformed(ATTRIBUTES))?),
+        false => None,
+    };
+    Ok(Event::TicketUpdated(TicketUpdated {
+        ticket: TicketId::trusted(&updated.ticket_id),
+        priority,
+        kind: named(TYPE).then(|| updated.r#type.as_str().into()),
+        tags: named(TAGS).then(|| values::read_texts(&updated.tags)),
+        attributes,
+    }))
+}
+
+fn status_changed(changed: &StatusChanged) -> stored::StatusChanged {
+    stored::StatusChanged {
+        ticket_id: changed.ticket.to_string(),
+        from: words::status_to_wire(changed.from).into(),
+        to: words::status_to_wire(changed.to).into(),
+        reason: changed.reason.to_string(),
+    }
+}
+
+fn read_status_changed(changed: stored::StatusChanged) -> Result<Event, DecodeError> {
+    Ok(Event::StatusChanged(StatusChanged {
+        ticket: TicketId::trusted(&changed.ticket_id),
+        from: words::status(changed.from).ok_or_else(|| malformed("from"))?,
+        to: words::status(changed.to).ok_or_else(|| malformed("to"))?,
+        reason: changed.reason.into(),
+    }))
+}
+
+fn owner_changed(changed: &OwnerChanged) -> stored::OwnerChanged {
+    let text = |id: Option<&str>| id.unwrap_or_default().to_owned();
+    stored::OwnerChanged {
+        ticket_id: changed.ticket.to_string(),
+        agent_id: text(changed.agent.as_ref().map(AgentId::as_str)),
+        queue_id: text(changed.queue.as_ref().map(QueueId::as_str)),
+    }
+}
+
+fn read_owner_changed(changed: &stored::OwnerChanged) -> Event {
+    Event::OwnerChanged(OwnerChanged {
+        ticket: TicketId::trusted(&changed.ticket_id),
+        agent: values::named(&changed.agent_id).map(AgentId::trusted),
+        queue: values::named(&changed.queue_id).map(QueueId::trusted),
+    })
+}

@@ -1,0 +1,53 @@
+//! The largest fact: a ticket as it was opened.
+
+use intake::Event;
+use intake::event::TicketOpened;
+use kernel::{MessageId, QueueId, TicketId};
+use runtime::DecodeError;
+use wire::events::v1 as stored;
+
+use super::{malformed, priority, values, words};
+
+pub(super) fn encode(opened: &TicketOpened) -> stored::TicketOpened {
+    let text = |text: Option<&str>| text.unwrap_or_default().to_owned();
+    stored::TicketOpened {
+        ticket_id: opened.ticket.to_string(),
+        number: opened.number,
+        external_id: text(opened.external_id.as_deref()),
+        channel: words::channel_to_wire(opened.channel).into(),
+        provider: opened.provider.to_string(),
+        requester: Some(values::requester_to_wire(&opened.requester)),
+        subject: opened.subject.to_string(),
+        body: opened.body.to_string(),
+        message_id: opened.message.to_string(),
+        priority: words::priority_to_wire(opened.priority),
+        r#type: opened.kind.to_string(),
+        tags: values::texts_to_wire(&opened.tags),
+        attributes: values::to_wire(&opened.attributes),
+        required_skills: values::skills_to_wire(&opened.required_skills),
+        queue_id: text(opened.queue.as_ref().map(QueueId::as_str)),
+        follows_ticket_id: text(opened.follows.as_ref().map(TicketId::as_str)),
+    }
+}
+
+pub(super) fn decode(opened: stored::TicketOpened) -> Result<Event, DecodeError> {
+    let skills = values::read_skills(&opened.required_skills);
+    Ok(Event::TicketOpened(Box::new(TicketOpened {
+        ticket: TicketId::trusted(&opened.ticket_id),
+        number: opened.number,
+        external_id: values::named(&opened.external_id).map(Box::from),
+        channel: words::channel(opened.channel).ok_or_else(|| malformed("channel"))?,
+        provider: opened.provider.into(),
+        requester: values::read_requester(opened.requester.unwrap_or_default()),
+        subject: opened.subject.into(),
+        body: opened.body.into(),
+        message: MessageId::trusted(&opened.message_id),
+        priority: priority(opened.priority)?,
+        kind: opened.r#type.into(),
+        tags: values::read_texts(&opened.tags),
+        attributes: values::read(&opened.attributes).ok_or_else(|| malformed("attributes"))?,
+        required_skills: skills.ok_or_else(|| malformed("required_skills"))?,
+        queue: values::named(&opened.queue_id).map(QueueId::trusted),
+        follows: values::named(&opened.follows_ticket_id).map(TicketId::trusted),
+    })))
+}

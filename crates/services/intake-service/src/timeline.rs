@@ -1,0 +1,141 @@
+//! The read model behind `GetTimeline`: where the facts about each ticket stand in the four logs of its partition.
+//!
+//! It is kept in memory, fed by one follower for each log, and made anew from the logs at every start; it decides nothing. It holds
+//! places (16 bytes a fact), never payloads: those are read from the logs on demand, and handed out as they were stored.
+
+mod index;
+mod follower;
+mod order;
+mod story;
+mod summary;
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use event_log::{EventLog, EventLogProvider, LogError, OpenError, Seq};
+use runtime::ServiceId;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+
+use index::Index;
+pub(crate) use index::Place;
+pub(crate) use story::{Story, StoryError};
+pub(crate) use summary::summary;
+
+/// The indexes of the partitions that this process has led or was asked about.
+#[derive(Debug)]
+pub(crate) struct Timelines {
+    provider: Arc<dyn EventLogProvider>,
+    partitions: Mutex<BTreeMap<u16, Arc<Partition>>>,
+}
+
+/// The index of one partition. Dropping it ends its followers.
+#[derive(Debug)]
+pub(crate) struct Partition {
+    shared: Arc<Shared>,
+    _followers: JoinSet<()>,
+}
+
+/// What a partition's followers and readers share.
+#[derive(Debug)]
+struct Shared {
+    number: u16,
+    provider: Arc<dyn EventLogProvider>,
+    index: Mutex<Index>,
+    logs: BTreeMap<ServiceId, Log>,
+}
+
+#[derive(Debug)]
+struct Log {
+    /// Set once the log was there to be opened.
+    opened: Mutex<Option<Arc<dyn EventLog>>>,
+    /// The last record indexed.
+    indexed: watch::Sender<Seq>,
+}
+
+impl Timelines {
+    pub(crate) fn new(provider: Arc<dyn EventLogProvider>) -> Self {
+        Self { provider, partitions: Mutex::default() }
+    }
+
+    /// The partition's index. The first time, it begins to follow; must be called on a tokio runtime.
+    pub(crate) fn partition(&self, number: u16) -> Arc<Partition> {
+        let mut partitions = lock(&self.partitions);
+        let partition = partitions
+            .entry(number)
+            .or_insert_with(|| Arc::new(Partition::start(number, Arc::clone(&self.provider))));
+        Arc::clone(partition)
+    }
+}
+
+impl Partition {
+    fn start(number: u16, provider: Arc<dyn EventLogProvider>) -> Self {
+        let log =
+            |service| (service, Log { opened: Mutex::default(), indexed: watch::Sender::new(0) });
+        let logs = ServiceId::ALL.into_iter().map(log).collect();
+        let shared = Arc::new(Shared { number, provider, index: Mutex::default(), logs });
+        let mut followers = JoinSet::new();
+        for service in ServiceId::ALL {
+            followers.spawn(follower::run(Arc::clone(&shared), service));
+        }
+        Self { shared, _followers: followers }
+    }
+
+    /// Waits until everything is indexed that was in the logs when this was called, in intake's at least up to `own`. A log that
+    /// isn't there or can't be reached is not waited for.
+    pub(crate) async fn catch_up(&self, own: Seq) {
+        for (service, log) in &self.shared.logs {
+            let last = match self.shared.open(*service).await {
+                Ok(opened) => opened.tail().await.map_or(0, |tail| tail.last),
+                Err(_) => 0,
+            };
+            let target = if *service == ServiceId::Intake { last.max(own) } else { last };
+            let mut indexed = log.indexed.subscribe();
+            // The sender lives as long as `self`.
+            drop(indexed.wait_for(|seq| *seq >= target).await);
+        }
+    }
+
+    /// The facts about a ticket, oldest first.
+    pub(crate) async fn story(&self, workspace: &str, ticket: &str) -> Result<Story, StoryError> {
+        let places = lock(&self.shared.index).places(workspace, ticket);
+        Story::read(Arc::clone(&self.shared), places).await
+    }
+}
+
+impl Shared {
+    fn log(&self, service: ServiceId) -> Option<&Log> {
+        self.logs.get(&service)
+    }
+
+    /// The service's log of this partition, if it is there.
+    async fn open(&self, service: ServiceId) -> Result<Arc<dyn EventLog>, OpenError> {
+        if let Some(log) = self.log(service).and_then(|log| lock(&log.opened).clone()) {
+            return Ok(log);
+        }
+        let opened = self.provider.open(&service.log(self.number)).await?;
+        if let Some(log) = self.log(service) {
+            *lock(&log.opened) = Some(Arc::clone(&opened));
+        }
+        Ok(opened)
+    }
+
+    /// One record of a log; none if it is gone.
+    async fn record(
+        &self,
+        service: ServiceId,
+        seq: Seq,
+    ) -> Result<Option<event_log::Record>, StoryError> {
+        let log = self.open(service).await?;
+        match log.read(seq, 1).await {
+            Ok(records) => Ok(records.into_iter().find(|record| record.seq == seq)),
+            Err(LogError::Trimmed { .. }) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+}
+
+/// A poisoned lock holds an index that is at worst one record behind; it is no reason to fail every reader.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

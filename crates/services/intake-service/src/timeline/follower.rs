@@ -1,0 +1,65 @@
+//! Feeds the index from one log.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use event_log::{EventLog, LogError, OpenError, Seq};
+use futures::StreamExt;
+use runtime::{ServiceId, open_record};
+
+use super::{Shared, lock};
+
+/// How long to wait before another try at a log that isn't there yet or that failed.
+const RETRY_AFTER: Duration = Duration::from_millis(500);
+
+/// Follows the log for ever. Whatever fails is tried again from the same record: the index never skips one.
+pub(super) async fn run(shared: Arc<Shared>, service: ServiceId) {
+    let partition = shared.number;
+    let mut next: Seq = 1;
+    loop {
+        match shared.open(service).await {
+            Ok(log) => {
+                next = follow(&shared, service, &log, next).await;
+            }
+            Err(OpenError::Missing { .. }) => {}
+            Err(error) => {
+                tracing::warn!(%service, partition, %error, "the timeline can't open a log");
+            }
+        }
+        tokio::time::sleep(RETRY_AFTER).await;
+    }
+}
+
+/// Indexes records from `next` on until something fails; returns where to go on.
+async fn follow(
+    shared: &Shared,
+    service: ServiceId,
+    log: &Arc<dyn EventLog>,
+    mut next: Seq,
+) -> Seq {
+    let mut records = log.follow(next);
+    while let Some(record) = records.next().await {
+        let opened = match record {
+            Ok(record) => open_record(&record),
+            Err(LogError::Trimmed { first }) => return first.max(next),
+            Err(error) => {
+                tracing::warn!(%service, partition = shared.number, next, %error, "the timeline can't read a log");
+                return next;
+            }
+        };
+        match opened {
+            Ok(commit) => {
+                lock(&shared.index).take(service, &commit);
+                next = commit.seq.saturating_add(1);
+                if let Some(log) = shared.log(service) {
+                    log.indexed.send_replace(commit.seq);
+                }
+            }
+            Err(doubt) => {
+                tracing::warn!(%service, partition = shared.number, next, error = %doubt, "the timeline doubts a record");
+                return next;
+            }
+        }
+    }
+    next
+}
