@@ -1,0 +1,437 @@
+//! Facts into state. Cannot fail: a fact that doesn't fit (there is none, in a log that was written by `decide`) changes nothing.
+
+use kernel::{AgentId, Fact, OfferId, TicketId, TicketStatus, Timestamp};
+
+use crate::event::{AgentSettings, Event, Made, QueueSettings, Queued, Requeued};
+use crate::state::{
+    Agent, EndedOffer, Offer, Place, Queue, State, Ticket, Timer, Workspace, offer_number,
+};
+use crate::words::{
+    AssignedHow, OfferEnd, Presence, QueueReason, RequeueReason, WorkOutcome, WorkState,
+};
+use crate::{COOLDOWN_MS, ENDED_OFFERS_MAX, FORGET_MS, GRACE_MS};
+
+/// Takes a fact into the state.
+pub(crate) fn evolve(state: &mut State, fact: &Fact<Event>) {
+    state.change(&fact.workspace, |workspace| apply(workspace, fact));
+}
+
+fn apply(workspace: &mut Workspace, fact: &Fact<Event>) {
+    let (at, revision) = (fact.at, fact.revision);
+    match &fact.event {
+        Event::WorkspaceSeen => workspace.seen = true,
+        Event::AgentPut { agent, settings } => agent_put(workspace, agent, settings, revision, at),
+        Event::QueuePut { queue, settings } => {
+            queue_put(workspace, queue, settings, revision);
+        }
+        Event::PresenceSet { agent, presence, lease_ms } => {
+            presence_set(workspace, agent, *presence, *lease_ms, fact);
+        }
+        Event::PresenceExpired { agent } => {
+            presence_set(workspace, agent, Presence::Offline, 0, fact);
+        }
+        Event::TicketQueued(queued) => ticket_queued(workspace, queued, fact),
+        Event::WorkReprioritised { ticket, priority } => {
+            change(workspace, ticket, fact, |ticket| ticket.priority = *priority);
+        }
+        Event::OfferMade(made) => offer_made(workspace, made, fact),
+        Event::OfferAccepted { offer, ticket, agent, .. } => {
+            let owned = Place::Owned { agent: agent.clone(), state: WorkState::Active };
+            change(workspace, ticket, fact, |ticket| ticket.place = owned);
+            remember(workspace, offer, ticket, agent, OfferEnd::Accepted);
+        }
+        Event::OfferDeclined { offer, ticket, agent, .. } => {
+            not_taken(workspace, ticket, agent, fact);
+            remember(workspace, offer, ticket, agent, OfferEnd::Declined);
+        }
+        Event::OfferExpired { offer, ticket, agent } => {
+            not_taken(workspace, ticket, agent, fact);
+            remember(workspace, offer, ticket, agent, OfferEnd::Expired);
+        }
+        Event::OfferRescinded { offer, ticket, agent, .. } => {
+            change(workspace, ticket, fact, |ticket| ticket.place = Place::Waiting);
+            remember(workspace, offer, ticket, agent, OfferEnd::Rescinded);
+        }
+        Event::CooldownEnded { ticket, agent } => {
+            change(workspace, ticket, fact, |ticket| {
+                ticket.cooldowns.remove(agent);
+            });
+        }
+        Event::TicketAssigned { ticket, agent, how, .. } => {
+            assigned(workspace, ticket, agent, *how, fact);
+        }
+        Event::WorkStateChanged { ticket, agent, state } => {
+            let place = match (agent, state) {
+                (Some(agent), state) => Place::Owned { agent: agent.clone(), state: *state },
+                (None, WorkState::Active) => Place::Waiting,
+                (None, WorkState::Pending | WorkState::OnHold) => Place::Paused(*state),
+            };
+            change(workspace, ticket, fact, |ticket| ticket.place = place);
+        }
+        Event::WorkCompleted { ticket, agent, outcome, .. } => {
+            completed(workspace, ticket, agent, *outcome, fact);
+        }
+        Event::TicketRequeued(requeued) => ticket_requeued(workspace, requeued, fact),
+        Event::TicketTransferred { ticket, .. } => change(workspace, ticket, fact, |_| {}),
+        Event::WorkEnded { ticket, agent, status } => {
+            end(workspace, ticket, agent.as_ref(), *status, fact);
+        }
+    }
+}
+
+fn agent_put(
+    workspace: &mut Workspace,
+    id: &AgentId,
+    settings: &AgentSettings,
+    revision: u64,
+    at: Timestamp,
+) {
+    let before = workspace.agents.get(id).cloned();
+    let mut agent = before.clone().unwrap_or_else(|| Agent::new(settings.clone()));
+    agent.settings = settings.clone();
+    agent.revision = revision;
+    agent.mark_idle(at);
+    workspace.agents.insert(id.clone(), agent);
+    let Workspace { board, agents, queues, .. } = workspace;
+    board.agent_resettled(id, before.as_ref(), agents, queues);
+}
+
+fn queue_put(
+    workspace: &mut Workspace,
+    id: &kernel::QueueId,
+    settings: &QueueSettings,
+    revision: u64,
+) {
+    let Workspace { queues, queue_order, board, agents, .. } = workspace;
+    let before = queues.get(id).map(|queue| (queue.settings.order, queue.offered, queue.assigned));
+    let (order, offered, assigned) = before.unwrap_or((settings.order, 0, 0));
+    queue_order.remove(&(order, id.clone()));
+    queue_order.insert((settings.order, id.clone()));
+    queues.insert(id.clone(), Queue { settings: settings.clone(), offered, assigned, revision });
+    board.queue_resettled(id, agents, queues);
+}
+
+fn presence_set(
+    workspace: &mut Workspace,
+    id: &AgentId,
+    presence: Presence,
+    lease_ms: u64,
+    fact: &Fact<Event>,
+) {
+    let Workspace { agents, leases, timers, board, queues, .. } = workspace;
+    let Some(agent) = agents.get_mut(id) else { return };
+    if let Some(until) = agent.lease_until {
+        leases.remove(&(until, id.clone()));
+    }
+    let absent_since = agent.absent_since;
+    agent.set_presence(presence, lease_ms, fact.at);
+    agent.revision = fact.revision;
+    if let Some(until) = agent.lease_until {
+        leases.insert((until, id.clone()));
+    }
+    if let (Some(since), None) = (absent_since, agent.absent_since) {
+        agent.awaiting.clear();
+        timers.remove(&grace(id, since));
+    }
+    board.agent_changed(id, agent, queues);
+}
+
+/// The timer of an absence: it may be used up to and including the grace's last instant.
+fn grace(agent: &AgentId, since: Timestamp) -> (Timestamp, Timer) {
+    (since.plus_millis(GRACE_MS).plus_millis(1), Timer::Grace(agent.clone()))
+}
+
+fn ticket_queued(workspace: &mut Workspace, queued: &Queued, fact: &Fact<Event>) {
+    let ticket = Ticket {
+        number: queued.number,
+        queue: queued.queue.clone(),
+        reason: queued.reason,
+        class: queued.class,
+        cost_units: queued.cost_units,
+        priority: queued.priority,
+        skills: queued.own_skills.clone(),
+        queued_at: queued.queued_at,
+        place: Place::Waiting,
+        cooldowns: std::collections::BTreeMap::new(),
+        decision: None,
+        revision: fact.revision,
+    };
+    place(workspace, &queued.ticket, ticket, fact.at);
+}
+
+fn offer_made(workspace: &mut Workspace, made: &Made, fact: &Fact<Event>) {
+    let Some(number) = offer_number(&made.offer) else { return };
+    let offer = Offer {
+        ticket: made.ticket.clone(),
+        agent: made.agent.clone(),
+        queue: made.queue.clone(),
+        accept_by: made.accept_by,
+    };
+    workspace.last_offer = workspace.last_offer.max(number);
+    workspace.offers.insert(number, offer);
+    change(workspace, &made.ticket, fact, |ticket| {
+        ticket.place = Place::Offered(number);
+        ticket.decision = Some(Box::new(made.decision.clone()));
+    });
+}
+
+fn remember(
+    workspace: &mut Workspace,
+    offer: &OfferId,
+    ticket: &TicketId,
+    agent: &AgentId,
+    end: OfferEnd,
+) {
+    let Some(number) = offer_number(offer) else { return };
+    let ended = EndedOffer { ticket: ticket.clone(), agent: agent.clone(), end };
+    workspace.ended_offers.insert(number, ended);
+    while workspace.ended_offers.len() > ENDED_OFFERS_MAX {
+        workspace.ended_offers.pop_first();
+    }
+}
+
+fn not_taken(workspace: &mut Workspace, ticket: &TicketId, agent: &AgentId, fact: &Fact<Event>) {
+    change(workspace, ticket, fact, |ticket| {
+        ticket.place = Place::Waiting;
+        ticket.cooldowns.insert(agent.clone(), fact.at.plus_millis(COOLDOWN_MS));
+    });
+}
+
+fn assigned(
+    workspace: &mut Workspace,
+    id: &TicketId,
+    owner: &AgentId,
+    how: AssignedHow,
+    fact: &Fact<Event>,
+) {
+    change(workspace, id, fact, |ticket| {
+        let state = match (how, &ticket.place) {
+            (AssignedHow::Returned, _) => WorkState::Active,
+            (_, Place::Owned { state, .. } | Place::Paused(state)) => *state,
+            (_, Place::Waiting | Place::Offered(_) | Place::Ended { .. }) => WorkState::Active,
+        };
+        ticket.place = Place::Owned { agent: owner.clone(), state };
+    });
+    let Workspace { agents, timers, .. } = workspace;
+    let Some(agent) = agents.get_mut(owner) else { return };
+    if let (AssignedHow::Returned, Some(since)) = (how, agent.absent_since) {
+        agent.awaiting.insert(id.clone());
+        timers.insert(grace(owner, since));
+    }
+}
+
+fn completed(
+    workspace: &mut Workspace,
+    id: &TicketId,
+    agent: &AgentId,
+    outcome: WorkOutcome,
+    fact: &Fact<Event>,
+) {
+    let owned = |state| Place::Owned { agent: agent.clone(), state };
+    let to = match outcome {
+        WorkOutcome::Pending => owned(WorkState::Pending),
+        WorkOutcome::OnHold => owned(WorkState::OnHold),
+        WorkOutcome::Resolved => {
+            return end(workspace, id, Some(agent), TicketStatus::Resolved, fact);
+        }
+        // The way back into the queue is a fact of its own.
+        WorkOutcome::Requeue => return change(workspace, id, fact, |_| {}),
+    };
+    change(workspace, id, fact, |ticket| ticket.place = to);
+}
+
+fn ticket_requeued(workspace: &mut Workspace, requeued: &Requeued, fact: &Fact<Event>) {
+    change(workspace, &requeued.ticket, fact, |ticket| {
+        if ticket.queue != requeued.queue {
+            ticket.reason = QueueReason::Transferred;
+        }
+        ticket.queue = requeued.queue.clone();
+        ticket.skills.clone_from(&requeued.own_skills);
+        ticket.queued_at = requeued.queued_at;
+        ticket.place =
+            match &ticket.place {
+                // What waits on the customer goes on waiting, for whoever takes it up then.
+                Place::Paused(state) => Place::Paused(*state),
+                Place::Owned {
+                    state: state @ (WorkState::Pending | WorkState::OnHold), ..
+                } if requeued.reason == RequeueReason::Transferred => Place::Paused(*state),
+                Place::Waiting | Place::Offered(_) | Place::Owned { .. } | Place::Ended { .. } => {
+                    Place::Waiting
+                }
+            };
+        match (requeued.reason, &requeued.from) {
+            // Someone else must go on.
+            (RequeueReason::Requeued | RequeueReason::Transferred, Some(from)) => {
+                ticket.cooldowns.insert(from.clone(), fact.at.plus_millis(COOLDOWN_MS));
+            }
+            (RequeueReason::OwnerAbsent | RequeueReason::Reopened, _) | (_, None) => {}
+        }
+    });
+}
+
+fn end(
+    workspace: &mut Workspace,
+    id: &TicketId,
+    owner: Option<&AgentId>,
+    status: TicketStatus,
+    fact: &Fact<Event>,
+) {
+    change(workspace, id, fact, |ticket| {
+        ticket.place = Place::Ended { owner: owner.cloned(), status, at: fact.at };
+        ticket.decision = None;
+        ticket.cooldowns.clear();
+    });
+    let kept_from = fact.at.minus_millis(FORGET_MS);
+    while workspace.closed.first().is_some_and(|(at, _)| *at < kept_from) {
+        if let Some((_, old)) = workspace.closed.pop_first() {
+            workspace.tickets.remove(&old);
+        }
+    }
+}
+
+/// Changes a ticket: takes it out of all that depends on it, and puts it back as it is then.
+fn change(
+    workspace: &mut Workspace,
+    id: &TicketId,
+    fact: &Fact<Event>,
+    how: impl FnOnce(&mut Ticket),
+) {
+    let Some(mut ticket) = workspace.tickets.remove(id) else { return };
+    let before = unplace(workspace, id, &ticket);
+    let offer = if let Place::Offered(number) = ticket.place { Some(number) } else { None };
+    how(&mut ticket);
+    ticket.revision = fact.revision;
+    let after = holder(workspace, &ticket.place);
+    place(workspace, id, ticket, fact.at);
+    if let Some(number) = offer.filter(|number| !stands(workspace, id, *number)) {
+        workspace.offers.remove(&number);
+    }
+    let Some(agent) = before else { return };
+    settle_awaiting(workspace, id, &agent);
+    if after.as_ref() != Some(&agent) {
+        refresh(workspace, &agent, fact.at);
+    }
+}
+
+/// Whether the ticket is offered under this number.
+fn stands(workspace: &Workspace, id: &TicketId, number: u64) -> bool {
+    workspace.tickets.get(id).is_some_and(|ticket| ticket.place == Place::Offered(number))
+}
+
+/// Who holds units for a ticket in this place.
+fn holder(workspace: &Workspace, place: &Place) -> Option<AgentId> {
+    match place {
+        Place::Owned { agent, .. } => Some(agent.clone()),
+        Place::Offered(number) => workspace.offers.get(number).map(|offer| offer.agent.clone()),
+        Place::Waiting | Place::Paused(_) | Place::Ended { .. } => None,
+    }
+}
+
+/// Takes a ticket out of its place; returns the agent whose units it held.
+fn unplace(workspace: &mut Workspace, id: &TicketId, ticket: &Ticket) -> Option<AgentId> {
+    for (agent, until) in &ticket.cooldowns {
+        let timer = Timer::Cooldown(id.clone(), agent.clone());
+        workspace.timers.remove(&(*until, timer));
+    }
+    let holder = holder(workspace, &ticket.place);
+    if let Some(agent) = holder.as_ref().and_then(|agent| workspace.agents.get_mut(agent)) {
+        agent.used_units = agent.used_units.saturating_sub(ticket.held_units());
+    }
+    match &ticket.place {
+        Place::Waiting => workspace.board.leave(&ticket.demand(), &ticket.turn(id)),
+        Place::Paused(_) => {}
+        Place::Offered(number) => leave_offer(workspace, *number),
+        Place::Owned { agent, .. } => leave_owner(workspace, id, &ticket.queue, agent),
+        Place::Ended { at, .. } => {
+            workspace.closed.remove(&(*at, id.clone()));
+        }
+    }
+    holder
+}
+
+fn leave_offer(workspace: &mut Workspace, number: u64) {
+    let Some(offer) = workspace.offers.get(&number) else { return };
+    workspace.timers.remove(&(offer.accept_by.plus_millis(1), Timer::Offer(number)));
+    if let Some(agent) = workspace.agents.get_mut(&offer.agent) {
+        agent.offers.remove(&number);
+    }
+    if let Some(queue) = workspace.queues.get_mut(&offer.queue) {
+        queue.offered = queue.offered.saturating_sub(1);
+    }
+}
+
+fn leave_owner(workspace: &mut Workspace, id: &TicketId, queue: &kernel::QueueId, owner: &AgentId) {
+    if let Some(agent) = workspace.agents.get_mut(owner) {
+        agent.tickets.remove(id);
+    }
+    if let Some(queue) = workspace.queues.get_mut(queue) {
+        queue.assigned = queue.assigned.saturating_sub(1);
+    }
+}
+
+/// Nothing waits for an agent's return but what it still owns and should work at.
+fn settle_awaiting(workspace: &mut Workspace, id: &TicketId, owner: &AgentId) {
+    let Workspace { tickets, agents, timers, .. } = workspace;
+    let active = Place::Owned { agent: owner.clone(), state: WorkState::Active };
+    if tickets.get(id).is_some_and(|ticket| ticket.place == active) {
+        return;
+    }
+    let Some(agent) = agents.get_mut(owner) else { return };
+    let waited = agent.awaiting.remove(id);
+    if let (true, true, Some(since)) = (waited, agent.awaiting.is_empty(), agent.absent_since) {
+        timers.remove(&grace(owner, since));
+    }
+}
+
+/// Puts a ticket into its place.
+fn place(workspace: &mut Workspace, id: &TicketId, ticket: Ticket, now: Timestamp) {
+    for (agent, until) in &ticket.cooldowns {
+        workspace.timers.insert((*until, Timer::Cooldown(id.clone(), agent.clone())));
+    }
+    let holder = holder(workspace, &ticket.place);
+    let Workspace { board, agents, queues, closed, timers, offers, .. } = &mut *workspace;
+    match &ticket.place {
+        Place::Waiting => board.enter(ticket.demand(), ticket.turn(id), agents, queues),
+        Place::Paused(_) => {}
+        Place::Offered(number) => {
+            if let Some(offer) = offers.get(number) {
+                timers.insert((offer.accept_by.plus_millis(1), Timer::Offer(*number)));
+                if let Some(agent) = agents.get_mut(&offer.agent) {
+                    agent.offers.insert(*number);
+                }
+            }
+            if let Some(queue) = queues.get_mut(&ticket.queue) {
+                queue.offered = queue.offered.saturating_add(1);
+            }
+        }
+        Place::Owned { agent, .. } => {
+            if let Some(agent) = agents.get_mut(agent) {
+                agent.tickets.insert(id.clone());
+            }
+            if let Some(queue) = queues.get_mut(&ticket.queue) {
+                queue.assigned = queue.assigned.saturating_add(1);
+            }
+        }
+        Place::Ended { status, at, .. } => {
+            if *status == TicketStatus::Closed {
+                closed.insert((*at, id.clone()));
+            }
+        }
+    }
+    let held = ticket.held_units();
+    workspace.tickets.insert(id.clone(), ticket);
+    if let Some(id) = holder {
+        if let Some(agent) = workspace.agents.get_mut(&id) {
+            agent.used_units = agent.used_units.saturating_add(held);
+        }
+        refresh(workspace, &id, now);
+    }
+}
+
+/// An agent's units changed: who is idle, and who could take what.
+fn refresh(workspace: &mut Workspace, id: &AgentId, now: Timestamp) {
+    let Workspace { agents, board, queues, .. } = workspace;
+    let Some(agent) = agents.get_mut(id) else { return };
+    agent.mark_idle(now);
+    board.agent_changed(id, agent, queues);
+}
