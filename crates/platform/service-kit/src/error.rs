@@ -1,0 +1,285 @@
+//! Refusals: why a call was not served, and how that looks on the wire.
+//!
+//! Every reply that is not OK carries a `google.rpc.ErrorInfo` with a reason of the closed list in `errors.proto`; the code follows
+//! from the reason by one table.
+
+use std::fmt::Display;
+use std::time::Duration;
+
+use runtime::{Failure, FailureOf, Rejection, Service};
+use tonic::{Code, Status};
+use tonic_types::{ErrorDetails, FieldViolation, StatusExt};
+use wire::common::v1::ErrorReason;
+
+use crate::convert::rfc3339;
+
+/// The domain of every `ErrorInfo`.
+pub const DOMAIN: &str = "switchyard";
+
+/// When to try again, unless the refusal says otherwise.
+const RETRY_AFTER: Duration = Duration::from_secs(1);
+
+/// The code of a reason.
+pub const fn code_of(reason: ErrorReason) -> Code {
+    match reason {
+        ErrorReason::InvalidField
+        | ErrorReason::ExpressionInvalid
+        | ErrorReason::ExpressionTooCostly
+        | ErrorReason::TemplateInvalid
+        | ErrorReason::PageTokenInvalid
+        | ErrorReason::ResumeTokenInvalid
+        | ErrorReason::PositionInvalid
+        | ErrorReason::HeaderInvalid => Code::InvalidArgument,
+        ErrorReason::WorkspaceNotFound
+        | ErrorReason::TicketNotFound
+        | ErrorReason::AgentNotFound
+        | ErrorReason::QueueNotFound
+        | ErrorReason::OfferNotFound
+        | ErrorReason::PolicyNotFound
+        | ErrorReason::EndpointNotFound
+        | ErrorReason::PartitionNotFound => Code::NotFound,
+        ErrorReason::RequestIdReused
+        | ErrorReason::TicketExists
+        | ErrorReason::ExternalIdExists => Code::AlreadyExists,
+        ErrorReason::RequestIdTooOld
+        | ErrorReason::TicketClosed
+        | ErrorReason::TicketStatus
+        | ErrorReason::ReopenWindowOver
+        | ErrorReason::OfferExpired
+        | ErrorReason::OfferNotLive
+        | ErrorReason::NotTheOwner
+        | ErrorReason::TicketNotRoutable
+        | ErrorReason::AgentAbsent
+        | ErrorReason::PositionAhead
+        | ErrorReason::LogGenerationChanged
+        | ErrorReason::ClockNotManual
+        | ErrorReason::ClockState => Code::FailedPrecondition,
+        ErrorReason::OfferOfAnotherAgent => Code::PermissionDenied,
+        ErrorReason::ResumeTokenExpired => Code::OutOfRange,
+        ErrorReason::RevisionMismatch => Code::Aborted,
+        ErrorReason::MessageTooLarge
+        | ErrorReason::Overloaded
+        | ErrorReason::LogFull
+        | ErrorReason::SlowConsumer
+        | ErrorReason::LimitReached => Code::ResourceExhausted,
+        ErrorReason::LogUnavailable
+        | ErrorReason::OutcomeUnknown
+        | ErrorReason::NotReady
+        | ErrorReason::ServerDraining
+        | ErrorReason::PartitionHalted => Code::Unavailable,
+        ErrorReason::DeadlineExceeded => Code::DeadlineExceeded,
+        ErrorReason::Unimplemented => Code::Unimplemented,
+        ErrorReason::Unspecified | ErrorReason::Internal => Code::Internal,
+    }
+}
+
+/// The reason as `ErrorInfo` carries it: `TICKET_NOT_FOUND`.
+pub fn reason_text(reason: ErrorReason) -> &'static str {
+    let name = reason.as_str_name();
+    name.strip_prefix("ERROR_REASON_").unwrap_or(name)
+}
+
+/// Why a call was not served. Becomes a [`Status`] by `into()`.
+#[derive(Debug, Clone)]
+pub struct Refusal {
+    reason: ErrorReason,
+    message: String,
+    metadata: Vec<(&'static str, String)>,
+    fields: Vec<FieldViolation>,
+    retry_after: Option<Duration>,
+}
+
+impl Refusal {
+    /// A refusal for this reason. The message is for people; what it names belongs into the metadata too.
+    pub fn of(reason: ErrorReason, message: impl Into<String>) -> Self {
+        let retry_after = match code_of(reason) {
+            Code::Unavailable | Code::ResourceExhausted => Some(RETRY_AFTER),
+            _ => None,
+        };
+        let message = message.into();
+        Self { reason, message, metadata: Vec::new(), fields: Vec::new(), retry_after }
+    }
+
+    /// A field that can't be used.
+    pub fn invalid(field: impl Into<String>, description: impl Into<String>) -> Self {
+        Self::invalid_fields(vec![FieldViolation::new(field, description)])
+    }
+
+    /// Fields that can't be used.
+    pub fn invalid_fields(fields: Vec<FieldViolation>) -> Self {
+        let texts: Vec<_> =
+            fields.iter().map(|field| format!("{} {}", field.field, field.description)).collect();
+        let mut refusal = Self::of(ErrorReason::InvalidField, texts.join("; "));
+        refusal.fields = fields;
+        refusal
+    }
+
+    /// Adds to the metadata; see `errors.proto` for what each reason carries.
+    pub fn with(mut self, key: &'static str, value: impl Display) -> Self {
+        self.metadata.push((key, value.to_string()));
+        self
+    }
+
+    /// Names the field that is to blame, beside the reason.
+    pub fn at_field(mut self, field: impl Into<String>) -> Self {
+        self.fields.push(FieldViolation::new(field, self.message.clone()));
+        self
+    }
+
+    /// Says when to try again.
+    pub fn retry_after(mut self, after: Duration) -> Self {
+        self.retry_after = Some(after);
+        self
+    }
+
+    /// The reason.
+    pub const fn reason(&self) -> ErrorReason {
+        self.reason
+    }
+
+    /// The code.
+    pub const fn code(&self) -> Code {
+        code_of(self.reason)
+    }
+
+    /// The message.
+    pub fn message(&self) -> &str {
+        &self.message
+    }
+}
+
+impl From<Refusal> for Status {
+    fn from(refusal: Refusal) -> Self {
+        let metadata = refusal.metadata.into_iter().map(|(key, value)| (key.to_owned(), value));
+        let mut details = ErrorDetails::with_error_info(
+            reason_text(refusal.reason),
+            DOMAIN,
+            metadata.collect::<std::collections::HashMap<_, _>>(),
+        );
+        if !refusal.fields.is_empty() {
+            details.set_bad_request(refusal.fields);
+        }
+        if refusal.retry_after.is_some() {
+            details.set_retry_info(refusal.retry_after);
+        }
+        Self::with_error_details(code_of(refusal.reason), refusal.message, details)
+    }
+}
+
+/// A domain's rejections, as refusals. Each service implements it for itself (the rejection is the domain crate's type), by one
+/// exhaustive match.
+pub trait Refuse: Service {
+    /// The refusal.
+    fn refuse(rejection: &Rejection<Self>) -> Refusal;
+}
+
+/// A failed call, as a refusal.
+pub fn refuse_failure<S: Refuse>(failure: &FailureOf<S>) -> Refusal {
+    use ErrorReason as Reason;
+    match failure {
+        Failure::Rejected(rejection) => S::refuse(rejection),
+        Failure::RequestIdReused => {
+            Refusal::of(Reason::RequestIdReused, "the request_id was used for another content")
+        }
+        Failure::RequestIdTooOld { horizon } => Refusal::of(
+            Reason::RequestIdTooOld,
+            "the request_id is older than what is remembered; the request may have been run",
+        )
+        .with("horizon", rfc3339(*horizon)),
+        Failure::TooLarge => Refusal::of(
+            Reason::MessageTooLarge,
+            "what the call would write is larger than a record may be",
+        )
+        .with("limit_bytes", event_log::RECORD_MAX_BYTES),
+        Failure::Overloaded => Refusal::of(Reason::Overloaded, "too many calls are waiting")
+            .with("limit", runtime::WAITING_MAX),
+        Failure::LogFull => Refusal::of(Reason::LogFull, "the log or its disk is full"),
+        Failure::LogUnavailable => {
+            Refusal::of(Reason::LogUnavailable, "the log can't be reached; nothing was written")
+        }
+        Failure::OutcomeUnknown => Refusal::of(
+            Reason::OutcomeUnknown,
+            "whether it was written isn't known; retrying with the same request_id is safe",
+        ),
+        Failure::NotReady(reason) => Refusal::of(Reason::NotReady, reason.as_str()),
+        Failure::Halted(reason) => Refusal::of(Reason::PartitionHalted, reason.as_str()),
+        Failure::Draining => Refusal::of(Reason::ServerDraining, "the service is shutting down"),
+    }
+}
+
+/// A failed call, as a status.
+pub fn status_of<S: Refuse>(failure: &FailureOf<S>) -> Status {
+    refuse_failure::<S>(failure).into()
+}
+
+/// An error of ours: logged once, here, with its chain and an id that the caller gets.
+pub fn internal(error: &dyn std::error::Error) -> Status {
+    let id = uuid::Uuid::now_v7();
+    let mut chain = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        chain.push_str(": ");
+        chain.push_str(&cause.to_string());
+        source = cause.source();
+    }
+    tracing::error!(%id, error = chain, "a call failed");
+    Refusal::of(ErrorReason::Internal, format!("internal error {id}")).with("id", id).into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn all() -> Vec<ErrorReason> {
+        (0..1_000).filter_map(|number| ErrorReason::try_from(number).ok()).collect()
+    }
+
+    /// The contract says each reason's code first thing in its comment; the table must say the same.
+    #[test]
+    fn every_reason_has_the_code_that_the_contract_documents() {
+        let documented = include_str!("../../../../proto/switchyard/common/v1/errors.proto");
+        let mut lines = documented.lines().peekable();
+        let mut seen = 0;
+        let mut comment = "";
+        for line in lines.by_ref() {
+            let line = line.trim();
+            if let Some(text) = line.strip_prefix("// ") {
+                comment = text;
+            } else if let Some((name, _)) = line.split_once(" = ")
+                && let Some(reason) = ErrorReason::from_str_name(name)
+                && reason != ErrorReason::Unspecified
+            {
+                let (code, _) = comment.split_once(':').unwrap();
+                let camel = format!("{:?}", code_of(reason));
+                assert_eq!(camel.to_uppercase(), code.replace('_', ""), "{name}");
+                seen += 1;
+            }
+        }
+        assert_eq!(seen, all().len() - 1);
+    }
+
+    #[test]
+    fn a_status_carries_its_details() {
+        let status = Status::from(
+            Refusal::of(ErrorReason::TicketNotFound, "no ticket `T1`").with("ticket_id", "T1"),
+        );
+        assert_eq!(status.code(), Code::NotFound);
+        let details = status.get_error_details();
+        let info = details.error_info().unwrap();
+        assert_eq!((info.reason.as_str(), info.domain.as_str()), ("TICKET_NOT_FOUND", DOMAIN));
+        assert_eq!(info.metadata["ticket_id"], "T1");
+        assert!(details.retry_info().is_none());
+
+        let status = Status::from(Refusal::invalid("subject", "must not be empty"));
+        let details = status.get_error_details();
+        let violations = &details.bad_request().unwrap().field_violations;
+        assert_eq!(violations[0].field, "subject");
+
+        for reason in all() {
+            let status = Status::from(Refusal::of(reason, "x"));
+            let retry = status.get_error_details().retry_info().is_some();
+            let wanted = matches!(status.code(), Code::Unavailable | Code::ResourceExhausted);
+            assert_eq!(retry, wanted, "{reason:?}");
+        }
+    }
+}
