@@ -32,8 +32,12 @@ pub use commit::{ChainReader, Doubt, FORMAT, READER, genesis, open_record, read_
 pub use fold::{Fold, HashCheck};
 pub use health::Health;
 pub use node::{Node, NodeConfig, Resting, StartError, first_record, initialise};
-pub use partition::{PartitionHandle, View, WAITING_MAX, WaitError};
+pub use partition::{
+    BYTES_MAX, CommittedRecord, EVENTS_MAX, HASH_EVERY, PartitionHandle, SNAPSHOT_EVERY, View,
+    WAITING_MAX, WaitError,
+};
 pub use position::{InvalidPosition, LogId, Position, Positions, ServiceId, partition_of};
+pub use requests::{KEPT_MAX, KEPT_MILLIS};
 pub use service::{
     Command, Committed, DecodeError, Event, InputError, InputEvent, Payload, Rejection, Service,
     State,

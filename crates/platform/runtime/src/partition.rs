@@ -30,6 +30,8 @@ use crate::health::Health;
 use crate::service::{Service, State};
 use crate::{Clock, LogId, Position, Positions, ServiceId, TraceContext};
 
+pub use batch::{BYTES_MAX, EVENTS_MAX};
+pub use leader::{HASH_EVERY, SNAPSHOT_EVERY};
 pub(crate) use leader::{Setting, lead};
 pub(crate) use stop::Stop;
 pub use work::View;
@@ -48,7 +50,7 @@ const STALL_MAX: Duration = Duration::from_secs(5);
 const READ_BYTES: usize = 1024 * 1024;
 
 /// A committed record, decoded.
-pub type Committed = (Position, Arc<Commit>);
+pub type CommittedRecord = (Position, Arc<Commit>);
 
 /// What the leader and its callers share.
 pub(crate) struct Core<S: Service> {
@@ -320,7 +322,7 @@ impl<S: Service> PartitionHandle<S> {
     }
 
     /// Every commit from `from` on, those to come included; ends with an error or when the partition is gone.
-    pub fn follow(&self, from: Seq) -> BoxStream<'static, Result<Committed, LogError>> {
+    pub fn follow(&self, from: Seq) -> BoxStream<'static, Result<CommittedRecord, LogError>> {
         let core = Arc::clone(&self.0);
         let applied = core.applied.subscribe();
         let cursor = (core, applied, from.max(1), VecDeque::new());

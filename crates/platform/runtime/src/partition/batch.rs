@@ -178,8 +178,7 @@ impl<S: Service> Batch<S> {
             look(view);
         }
         for reply in self.rests {
-            // Whoever asked may have gone.
-            drop(reply.send(rest()));
+            send(reply, rest());
         }
     }
 
@@ -207,7 +206,9 @@ const ENVELOPE_BYTES: usize = 160;
 
 /// An answer to somebody who may have gone.
 pub(crate) fn send<T>(reply: oneshot::Sender<T>, answer: T) {
-    drop(reply.send(answer));
+    if reply.send(answer).is_err() {
+        tracing::trace!("nobody waits for an answer any more");
+    }
 }
 
 fn stored<S: Service>(service: &S, fact: &Fact<Event<S>>, origin: Origin) -> StoredEvent {

@@ -636,7 +636,8 @@ impl<'a, S: Service> Leader<'a, S> {
 
     /// Leaves the log in order: positions and the state's hash are written, and a snapshot is saved.
     async fn end(&mut self) -> Stop {
-        let mut batch = Batch { positions_due: self.unwritten > 0, ..Batch::default() };
+        let mut batch = Batch::default();
+        batch.positions_due = self.unwritten > 0;
         batch.notes.push(self.state_hash());
         if let Err(stop) = self.conclude(batch).await {
             return stop;

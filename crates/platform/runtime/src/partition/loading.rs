@@ -68,7 +68,9 @@ async fn restore<S: Service>(
     let restored = check(core, &snapshot).await?;
     if restored.is_none() {
         tracing::warn!(service = %S::ID, partition = core.partition, "a snapshot is set aside");
-        snapshots.discard(&key).await;
+        if let Err(error) = snapshots.discard(&key).await {
+            tracing::warn!(%error, "it could not be discarded");
+        }
     }
     Ok(restored)
 }
