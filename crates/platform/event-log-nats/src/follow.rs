@@ -92,6 +92,7 @@ impl Drop for Ephemeral {
 }
 
 /// What woke a follower up.
+#[expect(clippy::large_enum_variant, reason = "it lives for one turn, and is mostly a message")]
 enum Woken {
     Message(Option<Result<jetstream::Message, pull::MessagesError>>),
     Reconnected,

@@ -1,8 +1,8 @@
-//! The event log on NATS JetStream: one stream per log, one subject per stream.
+//! The event log on NATS `JetStream`: one stream per log, one subject per stream.
 //!
 //! The stream `SY_INTAKE_07` with the subject `sy.v1.intake.07` is partition 7 of intake's log. A
 //! record is a message, its number the stream's sequence, and the fence is the header
-//! `Nats-Expected-Last-Sequence`. JetStream decides and nothing here guesses: an append without a
+//! `Nats-Expected-Last-Sequence`. `JetStream` decides and nothing here guesses: an append without a
 //! clear answer is [`event_log::AppendError::Unknown`].
 //!
 //! Readers never trust a single replica. What is delivered must be contiguous; a hole is looked for

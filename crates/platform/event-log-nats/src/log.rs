@@ -44,7 +44,7 @@ impl NatsLog {
     }
 
     /// Asks the leader for one record. None means that the leader doesn't have it.
-    async fn from_leader(&self, seq: Seq) -> Result<Option<Record>, LogError> {
+    async fn ask_leader(&self, seq: Seq) -> Result<Option<Record>, LogError> {
         if seq == 0 {
             // The server takes this for a request that it doesn't understand.
             return Ok(None);
@@ -68,7 +68,7 @@ impl NatsLog {
     }
 
     /// Asks whichever replicas answer for one record that the leader doesn't have.
-    async fn from_any_replica(&self, seq: Seq) -> Result<Option<Record>, LogError> {
+    async fn ask_replicas(&self, seq: Seq) -> Result<Option<Record>, LogError> {
         let stream = self.stream().await?;
         for _ in 0..self.replicas.saturating_mul(ASKS_PER_REPLICA) {
             match stream.direct_get(seq).await {
@@ -93,7 +93,7 @@ impl NatsLog {
     /// Gets a record that must be there: from the leader, else from any replica.
     pub(crate) async fn recover(&self, seq: Seq) -> Result<Record, LogError> {
         loop {
-            if let Some(record) = self.from_leader(seq).await? {
+            if let Some(record) = self.ask_leader(seq).await? {
                 return Ok(record);
             }
             let tail = self.tail().await?;
@@ -102,7 +102,7 @@ impl NatsLog {
                 // Delivered by a replica, yet the leader ends before it.
                 return Err(LogError::WentBackwards { had: seq, last: tail.last });
             }
-            if let Some(record) = self.from_any_replica(seq).await? {
+            if let Some(record) = self.ask_replicas(seq).await? {
                 let stream = &self.stream_name;
                 tracing::error!(stream, seq, "a record is missing on the stream's leader");
                 return Ok(record);
@@ -163,17 +163,16 @@ impl EventLog for NatsLog {
     }
 
     async fn read(&self, from: Seq, max_bytes: usize) -> Result<Vec<Record>, LogError> {
-        let first = match self.from_leader(from).await? {
-            Some(record) => record,
-            None => {
-                let tail = self.tail().await?;
-                tail.admits(from)?;
-                if from > tail.last {
-                    return Ok(Vec::new());
-                }
-                // It was written just now, or it is a hole.
-                self.recover(from).await?
+        let first = if let Some(record) = self.ask_leader(from).await? {
+            record
+        } else {
+            let tail = self.tail().await?;
+            tail.admits(from)?;
+            if from > tail.last {
+                return Ok(Vec::new());
             }
+            // It was written just now, or it is a hole.
+            self.recover(from).await?
         };
         let left = max_bytes.saturating_sub(first.bytes.len());
         let mut records = vec![first];

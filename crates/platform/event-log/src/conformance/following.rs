@@ -39,9 +39,9 @@ async fn following_waits_for_the_next_record(bench: &Bench<'_>) -> Outcome {
     ensure_numbered(&take(&mut follower, 1).await?, 3, 3)?;
     let early = follower.next().now_or_never();
     ensure(early.is_none(), || format!("{early:?} came from nowhere"))?;
-    let (appended, followed) = tokio::join!(log.append(3, numbered(4)), take(&mut follower, 1));
+    let (appended, next) = tokio::join!(log.append(3, numbered(4)), take(&mut follower, 1));
     appended?;
-    ensure_numbered(&followed?, 4, 4)
+    ensure_numbered(&next?, 4, 4)
 }
 
 async fn following_is_in_step_with_appends(bench: &Bench<'_>) -> Outcome {
