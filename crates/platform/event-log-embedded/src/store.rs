@@ -57,15 +57,21 @@ impl Store {
         let database =
             Database::builder().set_cache_size(CACHE_MAX_BYTES).create_with_backend(backend)?;
         let store = Self { database };
-        // An empty commit makes the tables, so that reading never meets their absence.
-        if store.lacks_tables()? {
-            store.commit(&[])?;
-        }
+        store.make_tables()?;
         Ok(store)
     }
 
-    fn lacks_tables(&self) -> Result<bool, redb::Error> {
-        Ok(self.database.begin_read()?.list_tables()?.count() < 3)
+    /// Makes the tables of a new file, so that reading never meets their absence.
+    fn make_tables(&self) -> Result<(), redb::Error> {
+        if self.database.begin_read()?.list_tables()?.next().is_some() {
+            return Ok(());
+        }
+        let transaction = self.database.begin_write()?;
+        transaction.open_table(NAMES)?;
+        transaction.open_table(RECORDS)?;
+        transaction.open_table(TRIMMED)?;
+        transaction.commit()?;
+        Ok(())
     }
 
     /// Makes all changes in one durable commit, or none.
@@ -157,15 +163,14 @@ fn gap(
     }
 }
 
+/// Opens no table that isn't written to: each costs the commit a page.
 fn apply(transaction: &WriteTransaction, changes: &[Change<'_>]) -> Result<(), redb::Error> {
-    let mut names = transaction.open_table(NAMES)?;
     let mut records = transaction.open_table(RECORDS)?;
-    let mut trimmed = transaction.open_table(TRIMMED)?;
     let mut value = Vec::new();
     for change in changes {
         match change {
             Change::Name { name, id } => {
-                names.insert(name.to_string().as_str(), *id)?;
+                transaction.open_table(NAMES)?.insert(name.to_string().as_str(), *id)?;
             }
             Change::Record { id, seq, bytes } => {
                 value.clear();
@@ -175,7 +180,7 @@ fn apply(transaction: &WriteTransaction, changes: &[Change<'_>]) -> Result<(), r
             }
             Change::Trim { id, upto } => {
                 records.retain_in((*id, 0)..=(*id, *upto), |_, _| false)?;
-                trimmed.insert(*id, *upto)?;
+                transaction.open_table(TRIMMED)?.insert(*id, *upto)?;
             }
         }
     }
