@@ -80,13 +80,17 @@ impl<D: Decider> When<D> {
                 return (given, Vec::new());
             }
         };
-        facts.iter().for_each(|fact| D::evolve(&mut given.state, fact));
+        for fact in &facts {
+            D::evolve(&mut given.state, fact);
+        }
         loop {
             let more = D::follow_up(&given.state, &context);
             if more.is_empty() {
                 return (given, facts);
             }
-            more.iter().for_each(|fact| D::evolve(&mut given.state, fact));
+            for fact in &more {
+                D::evolve(&mut given.state, fact);
+            }
             facts.extend(more);
         }
     }

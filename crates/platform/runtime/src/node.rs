@@ -214,6 +214,23 @@ impl<S: Service> Node<S> {
         Ok(())
     }
 
+    /// Returns once it rests, with where it stands then.
+    pub async fn until_resting(&self) -> Result<Resting, FailureOf<S>> {
+        /// Progress that leaves no trace in a watch (heads that were confirmed) is looked for this often.
+        const LOOK_EVERY: std::time::Duration = std::time::Duration::from_millis(20);
+        let mut changes: Vec<_> = self.partitions().iter().map(PartitionHandle::changes).collect();
+        loop {
+            let resting = self.resting().await?;
+            if resting.idle {
+                return Ok(resting);
+            }
+            let changed = changes.iter_mut().map(|changes| Box::pin(changes.changed()));
+            let changed = futures::future::select_all(changed);
+            // Either way the next thing to do is to look again.
+            drop(tokio::time::timeout(LOOK_EVERY, changed).await);
+        }
+    }
+
     /// Whether it rests, and where it stands.
     pub async fn resting(&self) -> Result<Resting, FailureOf<S>> {
         let mut all = Resting { idle: true, next_due: None, heads: Vec::new() };

@@ -229,6 +229,11 @@ impl<S: Service> PartitionHandle<S> {
         self.submit(Work::Look(look), answer).await
     }
 
+    /// Changes whenever a record is applied.
+    pub(crate) fn changes(&self) -> watch::Receiver<Seq> {
+        self.0.applied.subscribe()
+    }
+
     /// Whether the partition rests: see [`Rest`].
     pub(crate) async fn rest(&self) -> Result<Rest, FailureOf<S>> {
         let (reply, answer) = oneshot::channel();

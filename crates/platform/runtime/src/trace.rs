@@ -30,13 +30,13 @@ impl TraceContext {
         context.is_valid().then(|| Self::from(context))
     }
 
-    /// Reads what [`to_bytes`](Self::to_bytes) wrote; anything else is no context.
+    /// Reads what [`as_bytes`](Self::as_bytes) wrote; anything else is no context.
     pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
         bytes.try_into().ok().map(Self)
     }
 
     /// The bytes that an event carries.
-    pub const fn to_bytes(&self) -> &[u8] {
+    pub const fn as_bytes(&self) -> &[u8] {
         &self.0
     }
 
@@ -111,7 +111,7 @@ mod tests {
             TraceState::default(),
         );
         let ours = TraceContext::from(&context);
-        let read = TraceContext::from_bytes(ours.to_bytes()).unwrap();
+        let read = TraceContext::from_bytes(ours.as_bytes()).unwrap();
         assert_eq!(read.span_context(), context);
         assert_eq!(TraceContext::from_bytes(&[1; 24]), None);
     }

@@ -220,7 +220,7 @@ fn stored<S: Service>(service: &S, fact: &Fact<Event<S>>, origin: Origin) -> Sto
         entity: fact.entity.clone(),
         revision: fact.revision,
         occurred_at_ms: fact.at.as_millis(),
-        trace: origin.trace.map(|trace| trace.to_bytes().to_vec()).unwrap_or_default(),
+        trace: origin.trace.map(|trace| trace.as_bytes().to_vec()).unwrap_or_default(),
         actor: fact.actor.to_string(),
         cause: origin.cause,
         data: payload.data,

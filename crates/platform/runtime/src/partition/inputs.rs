@@ -49,7 +49,12 @@ impl From<LogError> for End {
     fn from(error: LogError) -> Self {
         match error {
             LogError::Unavailable(_) => Self::Again,
-            other => Self::Doubt(other.to_string()),
+            doubt @ (LogError::Gap { .. }
+            | LogError::WentBackwards { .. }
+            | LogError::Trimmed { .. }
+            | LogError::Beyond { .. }
+            | LogError::Missing
+            | LogError::Corrupt { .. }) => Self::Doubt(doubt.to_string()),
         }
     }
 }

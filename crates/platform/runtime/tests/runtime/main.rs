@@ -1,5 +1,11 @@
 //! The runtime over the in-memory log and its faults.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "what surrounds a test fails like the test itself"
+)]
+
 mod toy;
 
 use std::sync::Arc;
@@ -243,7 +249,7 @@ async fn a_poisonous_input_is_set_aside_with_all_behind_it() {
     copier.wait_for(&positions).await.unwrap();
     assert_eq!(sum(&copier, "a").await, 1, "the later input of `a` waits behind the poison");
     assert_eq!(sum(&copier, "b").await, 3, "another entity goes on");
-    let parked = copier.partitions()[0].view(|view| view.parked()).await.unwrap();
+    let parked = copier.partitions()[0].view(runtime::View::parked).await.unwrap();
     assert_eq!(parked, 2);
     copier.shutdown().await;
     let copier = world.node(Copier).await;
