@@ -1,6 +1,7 @@
 //! Facts into state. Cannot fail: a fact that doesn't fit (there is none, in a log that was written by `decide`) changes nothing.
 
 use kernel::{AgentId, Fact, OfferId, TicketId, TicketStatus, Timestamp};
+use rules::Rule;
 
 use crate::event::{AgentSettings, Event, Made, QueueSettings, Queued, Requeued};
 use crate::state::{
@@ -103,11 +104,15 @@ fn queue_put(
     revision: u64,
 ) {
     let Workspace { queues, queue_order, board, agents, .. } = workspace;
-    let before = queues.get(id).map(|queue| (queue.settings.order, queue.offered, queue.assigned));
-    let (order, offered, assigned) = before.unwrap_or((settings.order, 0, 0));
-    queue_order.remove(&(order, id.clone()));
+    let before = queues.remove(id);
+    if let Some(before) = &before {
+        queue_order.remove(&(before.settings.order, id.clone()));
+    }
     queue_order.insert((settings.order, id.clone()));
-    queues.insert(id.clone(), Queue { settings: settings.clone(), offered, assigned, revision });
+    let (offered, assigned) = before.map_or((0, 0), |before| (before.offered, before.assigned));
+    let rule = Rule::trusted(&settings.filter);
+    let queue = Queue { settings: settings.clone(), rule, offered, assigned, revision };
+    queues.insert(id.clone(), queue);
     board.queue_resettled(id, agents, queues);
 }
 

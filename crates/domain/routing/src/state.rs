@@ -65,11 +65,6 @@ impl State {
         self.leases.first().map(|(at, _)| *at)
     }
 
-    /// The first workspace with a lease that ends, if one has: what a volatile table of leases can be found by.
-    pub fn a_leased_workspace(&self) -> Option<&WorkspaceId> {
-        self.leases.first().map(|(_, workspace)| workspace)
-    }
-
     /// What is due at `now` besides leases, the earliest first, at most [`DUE_MAX`] of them.
     pub fn timers_due(&self, now: Timestamp) -> Vec<(Timestamp, WorkspaceId, Command)> {
         collect(&self.timers, now, |id, due| {
@@ -90,12 +85,12 @@ impl State {
         })
     }
 
-    /// Every agent with a lease: its workspace and the lease's length in milliseconds.
-    pub fn leased_agents(&self) -> impl Iterator<Item = (&WorkspaceId, &AgentId, u64)> {
+    /// Every agent with a lease.
+    pub fn leased_agents(&self) -> impl Iterator<Item = (&WorkspaceId, &AgentId, &Agent)> {
         self.leases.iter().filter_map(|(_, id)| self.workspaces.get_key_value(id)).flat_map(
             |(id, workspace)| {
                 workspace.leases.iter().filter_map(move |(_, agent)| {
-                    workspace.agent(agent).map(|held| (id, agent, held.lease_ms()))
+                    workspace.agent(agent).map(|held| (id, agent, held))
                 })
             },
         )

@@ -62,6 +62,11 @@ impl Agent {
         self.lease_ms
     }
 
+    /// When its presence ends if nobody renews it; none: it holds until changed.
+    pub fn lease_until(&self) -> Option<Timestamp> {
+        self.lease_until
+    }
+
     /// Units in use, offers included.
     pub fn used_units(&self) -> u32 {
         self.used_units

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use kernel::{AgentId, OfferId, QueueId, SkillRequirement, TicketId, Timestamp};
+use rules::{Facts, Rule};
 use serde::{Deserialize, Serialize};
 
 use super::board::Board;
@@ -16,6 +17,8 @@ use crate::{Command, DEFAULT_QUEUE};
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Queue {
     pub(crate) settings: QueueSettings,
+    /// Its filter, compiled.
+    pub(crate) rule: Rule,
     /// Tickets offered and not yet taken.
     pub(crate) offered: u32,
     /// Tickets owned.
@@ -173,27 +176,28 @@ impl Workspace {
         &self.offers
     }
 
-    /// The queue of a new ticket: the one asked for, else the first whose filter is true, else `default`. `matches` is asked about
-    /// filters that are not empty.
-    pub fn queue_for(
-        &self,
-        asked: Option<&QueueId>,
-        mut matches: impl FnMut(&str) -> bool,
-    ) -> (QueueId, QueueReason) {
+    /// The queue of a new ticket: the one asked for, else the first whose filter is true of its facts, else `default`.
+    pub fn queue_for(&self, asked: Option<&QueueId>, facts: &Facts) -> (QueueId, QueueReason) {
         let otherwise = QueueId::trusted(DEFAULT_QUEUE);
+        let matches =
+            |queue: &Queue| !queue.settings.filter.is_empty() && queue.rule.matches(facts).holds();
         match asked {
             Some(queue) if self.queues.contains_key(queue) => (queue.clone(), QueueReason::Asked),
             Some(_) => (otherwise, QueueReason::UnknownQueue),
             None => self
                 .queues_after(None)
-                .find(|(_, queue)| {
-                    let filter = &queue.settings.filter;
-                    !filter.is_empty() && matches(filter)
-                })
+                .find(|(_, queue)| matches(queue))
                 .map_or((otherwise, QueueReason::Default), |(id, _)| {
                     (id.clone(), QueueReason::Filter)
                 }),
         }
+    }
+
+    /// The ticket of an offer that was made and is still known.
+    pub fn ticket_of_offer(&self, id: &OfferId) -> Option<&TicketId> {
+        let number = offer_number(id)?;
+        let live = self.offers.get(&number).map(|offer| &offer.ticket);
+        live.or_else(|| self.ended_offers.get(&number).map(|ended| &ended.ticket))
     }
 
     /// How many tickets wait in a queue.

@@ -226,12 +226,13 @@ fn a_ticket_that_nobody_could_ever_take_is_explained() {
 #[test]
 fn a_queue_is_asked_for_or_found_by_its_filter() {
     let mut world = World::new();
-    world.queue("b", 2, "two", &[]);
-    world.queue("a", 2, "two", &[]);
-    world.queue("c", 1, "one", &[]);
+    world.queue("b", 2, "kind == 'two'", &[]);
+    world.queue("a", 2, "kind == 'two'", &[]);
+    world.queue("c", 1, "kind == 'one'", &[]);
     let choose = |asked: Option<&str>, holds: &str| {
         let asked = asked.map(kernel::QueueId::trusted);
-        let (queue, reason) = world.workspace().queue_for(asked.as_ref(), |one| one == holds);
+        let facts = rules::Facts::new().with("kind", holds);
+        let (queue, reason) = world.workspace().queue_for(asked.as_ref(), &facts);
         format!("{queue} {}", reason.as_str())
     };
     assert_eq!(choose(Some("b"), "one"), "b asked");
