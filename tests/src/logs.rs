@@ -19,7 +19,7 @@ pub struct Memory {
 
 #[async_trait]
 impl Harness for Memory {
-    fn name(&self) -> &str {
+    fn name(&self) -> &'static str {
         "memory"
     }
 
@@ -117,7 +117,7 @@ impl Embedded {
 
 #[async_trait]
 impl Harness for Embedded {
-    fn name(&self) -> &str {
+    fn name(&self) -> &'static str {
         "embedded"
     }
 

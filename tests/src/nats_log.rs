@@ -186,7 +186,7 @@ fn tear(directory: &Path) -> anyhow::Result<()> {
 
 #[async_trait]
 impl Harness for NatsLogs {
-    fn name(&self) -> &str {
+    fn name(&self) -> &'static str {
         self.name
     }
 

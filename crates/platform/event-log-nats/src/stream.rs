@@ -91,3 +91,42 @@ pub(crate) fn faults(config: &Config, subject: &str) -> Vec<&'static str> {
     ];
     rules.into_iter().filter(|(holds, _)| !holds).map(|(_, fault)| fault).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stream_is_named_after_its_log_and_back() {
+        let log = LogName::new("routing", 7);
+        assert_eq!(name("SY", &log), "SY_ROUTING_07");
+        assert_eq!(subject("SY_D1", &log), "sy_d1.v1.routing.07");
+        assert_eq!(parse("SY", "SY_ROUTING_07"), Some(log));
+    }
+
+    #[test]
+    fn streams_of_another_prefix_or_form_are_not_ours() {
+        for stream in
+            ["SY_X_ROUTING_07", "SYX_ROUTING_07", "SY_ROUTING_7", "SY_routing_07", "SY_07"]
+        {
+            assert_eq!(parse("SY", stream), None, "{stream}");
+        }
+        for prefix in ["", "sy", "S.Y", "S*", "S>", "S Y"] {
+            assert!(check_prefix(prefix).is_err(), "{prefix:?}");
+        }
+    }
+
+    #[test]
+    fn a_new_stream_has_no_fault_and_each_change_is_one() {
+        let log = LogName::new("sla", 0);
+        let good = config(&NatsConfig::new("nats://localhost"), &log);
+        let subject = subject("SY", &log);
+        assert_eq!(faults(&good, &subject), Vec::<&str>::new());
+        let old = Config { discard: DiscardPolicy::Old, ..good.clone() };
+        let aging = Config { max_age: Duration::from_secs(1), ..good.clone() };
+        let hasty = Config { persist_mode: Some(PersistenceMode::Async), ..good };
+        for bad in [old, aging, hasty] {
+            assert_eq!(faults(&bad, &subject).len(), 1);
+        }
+    }
+}

@@ -73,7 +73,7 @@ pub enum Done {
 #[async_trait]
 pub trait Harness: Send + Sync {
     /// Says which log this is.
-    fn name(&self) -> &str;
+    fn name(&self) -> &'static str;
 
     /// Returns the provider to use now. After [`Act::Restart`] or [`Act::Crash`] it may be another.
     async fn provider(&self) -> Arc<dyn EventLogProvider>;
