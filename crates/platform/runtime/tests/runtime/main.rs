@@ -249,8 +249,10 @@ async fn a_poisonous_input_is_set_aside_with_all_behind_it() {
     copier.wait_for(&positions).await.unwrap();
     assert_eq!(sum(&copier, "a").await, 1, "the later input of `a` waits behind the poison");
     assert_eq!(sum(&copier, "b").await, 3, "another entity goes on");
-    let parked = copier.partitions()[0].view(runtime::View::parked).await.unwrap();
-    assert_eq!(parked, 2);
+    let look = |view: &runtime::View<'_, Copier>| {
+        (view.parked(), view.is_parked(ServiceId::Intake, "a", "a"))
+    };
+    assert_eq!(copier.partitions()[0].view(look).await.unwrap(), (2, true));
     copier.shutdown().await;
     let copier = world.node(Copier).await;
     source.execute(add("a", 4)).await.unwrap();
