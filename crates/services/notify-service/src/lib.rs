@@ -1,1 +1,24 @@
-//! notify-service
+//! The notify service.
+//!
+//! # Owns
+//! Rules, endpoints and deliveries, as the [`notify`] crate decides them; and the sending, the only effect outside of Switchyard.
+//!
+//! # Serves
+//! `switchyard.notify.v1.NotifyService`.
+//!
+//! # Listens to
+//! intake, routing and sla: every event, for rules may name any; and tickets, to write about them.
+//!
+//! # Publishes
+//! The facts of its log, which nobody but its own watches follows.
+
+mod codec;
+mod config;
+mod effects;
+mod fields;
+mod reactions;
+mod service;
+
+pub use config::Config;
+pub use effects::SenderError;
+pub use service::NotifyService;

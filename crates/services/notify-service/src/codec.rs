@@ -1,0 +1,292 @@
+//! Events as they are stored, and back. Nothing else knows both forms.
+
+mod value;
+
+use bytes::Bytes;
+use kernel::{
+    AgentId, DeliveryId, EndpointId, Priority, QueueId, RuleId, TicketId, Timestamp,
+};
+use notify::{
+    Address, AttemptEnded, AttemptStarted, AwaitingTicket, Cause, EndpointPut, Event, IntentMade,
+    Observation, Outcome, Recipient, RulePut, Secret, Target, TicketLearnt, Way,
+};
+use prost::Message;
+use runtime::{DecodeError, Payload};
+use wire::events::v1::{self as stored, AttemptOutcome, NotificationChannel};
+
+const VERSION: u32 = 1;
+
+/// An event as it is stored.
+pub(crate) fn encode(event: &Event) -> Payload {
+    let (event_type, data) = match event {
+        Event::WorkspaceSeen => ("WorkspaceSeen", stored::WorkspaceSeen::default().encode_to_vec()),
+        Event::EndpointPut(put) => ("EndpointPut", endpoint_put(put).encode_to_vec()),
+        Event::RulePut(put) => ("RulePut", rule_put(put).encode_to_vec()),
+        Event::TicketLearnt(learnt) => ("TicketLearnt", ticket_learnt(learnt).encode_to_vec()),
+        Event::AwaitingTicket(it) => ("AwaitingTicket", awaiting_ticket(it).encode_to_vec()),
+        Event::IntentMade(intent) => ("IntentMade", intent_made(intent).encode_to_vec()),
+        Event::AttemptStarted(it) => ("AttemptStarted", attempt_started(it).encode_to_vec()),
+        Event::AttemptEnded(ended) => ("AttemptEnded", attempt_ended(ended).encode_to_vec()),
+    };
+    Payload { event_type, version: VERSION, data: Bytes::from(data) }
+}
+
+/// Reads a stored event.
+pub(crate) fn decode(event_type: &str, version: u32, data: &[u8]) -> Result<Event, DecodeError> {
+    if version != VERSION {
+        return Err(DecodeError::UnknownType);
+    }
+    match event_type {
+        "WorkspaceSeen" => read::<stored::WorkspaceSeen>(data).map(|_| Event::WorkspaceSeen),
+        "EndpointPut" => read(data).map(endpoint_put_of).map(Event::EndpointPut),
+        "RulePut" => read(data).and_then(rule_put_of).map(Event::RulePut),
+        "TicketLearnt" => read(data).and_then(ticket_learnt_of).map(Event::TicketLearnt),
+        "AwaitingTicket" => read(data).and_then(awaiting_ticket_of).map(Event::AwaitingTicket),
+        "IntentMade" => read(data).and_then(intent_made_of).map(Event::IntentMade),
+        "AttemptStarted" => read(data).map(attempt_started_of).map(Event::AttemptStarted),
+        "AttemptEnded" => read(data).and_then(attempt_ended_of).map(Event::AttemptEnded),
+        _ => Err(DecodeError::UnknownType),
+    }
+}
+
+fn read<M: Message + Default>(data: &[u8]) -> Result<M, DecodeError> {
+    M::decode(data).map_err(|error| DecodeError::Malformed(error.to_string()))
+}
+
+fn malformed(what: &str) -> DecodeError {
+    DecodeError::Malformed(what.to_owned())
+}
+
+fn endpoint_put(put: &EndpointPut) -> stored::EndpointPut {
+    stored::EndpointPut {
+        endpoint_id: put.endpoint.to_string(),
+        url: put.url.expose().to_owned(),
+        secrets: put.secrets.iter().map(|secret| secret.expose().to_owned()).collect(),
+        disabled: put.disabled,
+        at_most_once: put.at_most_once,
+    }
+}
+
+fn endpoint_put_of(put: stored::EndpointPut) -> EndpointPut {
+    EndpointPut {
+        endpoint: EndpointId::trusted(&put.endpoint_id),
+        url: Address::new(put.url),
+        secrets: put.secrets.into_iter().map(Secret::new).collect(),
+        disabled: put.disabled,
+        at_most_once: put.at_most_once,
+    }
+}
+
+fn rule_put(put: &RulePut) -> stored::RulePut {
+    let (channel, endpoint_id, recipients) = match &put.way {
+        Way::Webhook(endpoint) => {
+            (NotificationChannel::Webhook, endpoint.to_string(), Vec::new())
+        }
+        Way::InApp(to) => {
+            (NotificationChannel::InApp, String::new(), to.iter().map(ToString::to_string).collect())
+        }
+    };
+    stored::RulePut {
+        rule_id: put.rule.to_string(),
+        version: put.version,
+        event_types: put.event_types.clone(),
+        filter: put.filter.clone(),
+        channel: channel.into(),
+        endpoint_id,
+        recipients,
+        template: put.template.clone(),
+        disabled: put.disabled,
+    }
+}
+
+fn rule_put_of(put: stored::RulePut) -> Result<RulePut, DecodeError> {
+    let way = match channel(put.channel)? {
+        NotificationChannel::InApp => {
+            Way::InApp(put.recipients.iter().map(|text| recipient(text)).collect::<Result<_, _>>()?)
+        }
+        NotificationChannel::Webhook | NotificationChannel::Unspecified => {
+            Way::Webhook(EndpointId::trusted(&put.endpoint_id))
+        }
+    };
+    Ok(RulePut {
+        rule: RuleId::trusted(&put.rule_id),
+        version: put.version,
+        event_types: put.event_types,
+        filter: put.filter,
+        way,
+        template: put.template,
+        disabled: put.disabled,
+    })
+}
+
+fn channel(number: i32) -> Result<NotificationChannel, DecodeError> {
+    match NotificationChannel::try_from(number) {
+        Ok(NotificationChannel::Unspecified) | Err(_) => Err(malformed("an unknown channel")),
+        Ok(channel) => Ok(channel),
+    }
+}
+
+fn recipient(text: &str) -> Result<Recipient, DecodeError> {
+    Recipient::parse(text).map_err(|error| DecodeError::Malformed(error.to_string()))
+}
+
+fn ticket_learnt(learnt: &TicketLearnt) -> stored::TicketLearnt {
+    stored::TicketLearnt {
+        ticket_id: learnt.ticket.to_string(),
+        number: learnt.number,
+        requester_name: learnt.requester_name.clone(),
+        subject: learnt.subject.clone(),
+        agent_id: learnt.owner.as_ref().map_or_else(String::new, ToString::to_string),
+        queue_id: learnt.queue.as_ref().map_or_else(String::new, ToString::to_string),
+        priority: learnt.priority.map_or(0, |priority| priority.number().into()),
+    }
+}
+
+fn ticket_learnt_of(learnt: stored::TicketLearnt) -> Result<TicketLearnt, DecodeError> {
+    let priority = match learnt.priority {
+        0 => None,
+        1 => Some(Priority::P1),
+        2 => Some(Priority::P2),
+        3 => Some(Priority::P3),
+        4 => Some(Priority::P4),
+        _ => return Err(malformed("an unknown priority")),
+    };
+    Ok(TicketLearnt {
+        ticket: TicketId::trusted(&learnt.ticket_id),
+        number: learnt.number,
+        requester_name: learnt.requester_name,
+        subject: learnt.subject,
+        owner: some(&learnt.agent_id).map(AgentId::trusted),
+        queue: some(&learnt.queue_id).map(QueueId::trusted),
+        priority,
+    })
+}
+
+fn some(text: &str) -> Option<&str> {
+    (!text.is_empty()).then_some(text)
+}
+
+fn awaiting_ticket(awaiting: &AwaitingTicket) -> stored::AwaitingTicket {
+    let Observation { cause, event_type, at, fields } = &awaiting.observation;
+    stored::AwaitingTicket {
+        ticket_id: awaiting.ticket.to_string(),
+        cause_service: cause.service,
+        cause_partition: cause.partition,
+        cause_seq: cause.seq,
+        cause_index: cause.index,
+        event_type: event_type.clone(),
+        occurred_at_ms: at.as_millis(),
+        fields: value::stored_fields(fields),
+    }
+}
+
+fn awaiting_ticket_of(awaiting: stored::AwaitingTicket) -> Result<AwaitingTicket, DecodeError> {
+    Ok(AwaitingTicket {
+        ticket: TicketId::trusted(&awaiting.ticket_id),
+        observation: Observation {
+            cause: Cause {
+                service: awaiting.cause_service,
+                partition: awaiting.cause_partition,
+                seq: awaiting.cause_seq,
+                index: awaiting.cause_index,
+            },
+            event_type: awaiting.event_type,
+            at: Timestamp::from_millis(awaiting.occurred_at_ms),
+            fields: value::fields_of(awaiting.fields)?,
+        },
+    })
+}
+
+fn intent_made(intent: &IntentMade) -> stored::IntentMade {
+    let (channel, recipient, endpoint_id) = match &intent.target {
+        Target::Webhook(endpoint) => {
+            (NotificationChannel::Webhook, String::new(), endpoint.to_string())
+        }
+        Target::InApp(to) => (NotificationChannel::InApp, to.to_string(), String::new()),
+    };
+    stored::IntentMade {
+        delivery_id: intent.delivery.to_string(),
+        rule_id: intent.rule.to_string(),
+        rule_version: intent.rule_version,
+        channel: channel.into(),
+        recipient,
+        endpoint_id,
+        event_type: intent.event_type.clone(),
+        ticket_id: intent.ticket.as_ref().map_or_else(String::new, ToString::to_string),
+        body: intent.body.clone(),
+    }
+}
+
+fn intent_made_of(intent: stored::IntentMade) -> Result<IntentMade, DecodeError> {
+    let target = match channel(intent.channel)? {
+        NotificationChannel::InApp => Target::InApp(recipient(&intent.recipient)?),
+        NotificationChannel::Webhook | NotificationChannel::Unspecified => {
+            Target::Webhook(EndpointId::trusted(&intent.endpoint_id))
+        }
+    };
+    Ok(IntentMade {
+        delivery: DeliveryId::trusted(&intent.delivery_id),
+        rule: RuleId::trusted(&intent.rule_id),
+        rule_version: intent.rule_version,
+        target,
+        event_type: intent.event_type,
+        ticket: some(&intent.ticket_id).map(TicketId::trusted),
+        body: intent.body,
+    })
+}
+
+fn attempt_started(started: &AttemptStarted) -> stored::AttemptStarted {
+    stored::AttemptStarted {
+        delivery_id: started.delivery.to_string(),
+        attempt: started.attempt,
+    }
+}
+
+fn attempt_started_of(started: stored::AttemptStarted) -> AttemptStarted {
+    AttemptStarted {
+        delivery: DeliveryId::trusted(&started.delivery_id),
+        attempt: started.attempt,
+    }
+}
+
+fn attempt_ended(ended: &AttemptEnded) -> stored::AttemptEnded {
+    let (outcome, next) = match ended.outcome {
+        Outcome::Delivered => (AttemptOutcome::Delivered, None),
+        Outcome::Failed { next_attempt_at } => (AttemptOutcome::Failed, Some(next_attempt_at)),
+        Outcome::PermanentlyFailed => (AttemptOutcome::PermanentlyFailed, None),
+        Outcome::Unknown => (AttemptOutcome::Unknown, None),
+    };
+    stored::AttemptEnded {
+        delivery_id: ended.delivery.to_string(),
+        attempt: ended.attempt,
+        outcome: outcome.into(),
+        http_status: ended.http_status,
+        error: ended.error.clone(),
+        next_attempt_at_ms: next.map_or(0, Timestamp::as_millis),
+        throttled_until_ms: ended.throttled_until.map_or(0, Timestamp::as_millis),
+    }
+}
+
+fn attempt_ended_of(ended: stored::AttemptEnded) -> Result<AttemptEnded, DecodeError> {
+    let outcome = match ended.outcome() {
+        AttemptOutcome::Delivered => Outcome::Delivered,
+        AttemptOutcome::Failed => {
+            Outcome::Failed { next_attempt_at: Timestamp::from_millis(ended.next_attempt_at_ms) }
+        }
+        AttemptOutcome::PermanentlyFailed => Outcome::PermanentlyFailed,
+        AttemptOutcome::Unknown => Outcome::Unknown,
+        AttemptOutcome::Unspecified => return Err(malformed("an unknown outcome")),
+    };
+    let throttled = Timestamp::from_millis(ended.throttled_until_ms);
+    Ok(AttemptEnded {
+        delivery: DeliveryId::trusted(&ended.delivery_id),
+        attempt: ended.attempt,
+        outcome,
+        http_status: ended.http_status,
+        error: ended.error,
+        throttled_until: (ended.throttled_until_ms != 0).then_some(throttled),
+    })
+}
+
+#[cfg(test)]
+mod tests;

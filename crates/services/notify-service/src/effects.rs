@@ -1,0 +1,160 @@
+//! What leaves the system: attempts that the log holds are made, and their ends are reported.
+//!
+//! An attempt that was started and has no end when leadership begins is made again under the same key, but for endpoints that chose
+//! at most once: there it ends as unknown. **Invariant:** nothing is sent that isn't started in the log, and nothing on replay.
+
+mod address;
+mod sender;
+
+use std::time::Duration;
+
+use kernel::{Actor, DeliveryId, Timestamp, WorkspaceId};
+use notify::{AttemptResult, Command, Delivery, EndAttempt, Event, State, Workspace};
+use runtime::{Call, Committed, Failure, Health, PartitionHandle};
+use tracing::Instrument;
+
+pub(crate) use address::{UrlRefused, check_url};
+pub(crate) use sender::{Message, Sender};
+pub use sender::SenderError;
+
+use crate::NotifyService;
+
+/// How long a report waits before it is tried again: from, and up to.
+const REPORT_AGAIN: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
+
+/// Makes the attempts that were started in a commit.
+pub(crate) fn deliver(
+    state: &State,
+    facts: &[Committed<Event>],
+    partition: &PartitionHandle<NotifyService>,
+) {
+    for committed in facts {
+        if let Event::AttemptStarted(started) = &committed.fact.event {
+            let workspace = &committed.fact.workspace;
+            if let Some(job) = Job::of(state, workspace, &started.delivery, started.attempt) {
+                job.start(partition);
+            }
+        }
+    }
+}
+
+/// Takes up what a leader before, or this process before a restart, left without an end.
+pub(crate) fn resume(state: &State, partition: &PartitionHandle<NotifyService>) {
+    for (workspace, delivery) in state.in_flight() {
+        let Some(job) = Job::of(state, workspace, &delivery.id, delivery.attempts) else {
+            continue;
+        };
+        if job.at_most_once {
+            job.give_up(partition);
+        } else {
+            job.start(partition);
+        }
+    }
+}
+
+/// An attempt to be made.
+struct Job {
+    workspace: WorkspaceId,
+    delivery: DeliveryId,
+    attempt: u32,
+    made_at: Timestamp,
+    at_most_once: bool,
+    message: Message,
+}
+
+impl Job {
+    fn of(
+        state: &State,
+        workspace_id: &WorkspaceId,
+        delivery: &DeliveryId,
+        attempt: u32,
+    ) -> Option<Self> {
+        let workspace: &Workspace = state.workspace(workspace_id)?;
+        let delivery: &Delivery = workspace.delivery(delivery)?;
+        let endpoint = workspace.endpoint(delivery.target.endpoint()?)?;
+        Some(Self {
+            workspace: workspace_id.clone(),
+            delivery: delivery.id.clone(),
+            attempt,
+            made_at: delivery.made_at,
+            at_most_once: endpoint.at_most_once,
+            message: Message {
+                id: delivery.id.to_string(),
+                url: endpoint.url.clone(),
+                secrets: endpoint.secrets.clone(),
+                body: delivery.body.clone(),
+            },
+        })
+    }
+
+    /// Sends it and reports what came of it, in a task of its own.
+    fn start(self, partition: &PartitionHandle<NotifyService>) {
+        let partition = partition.clone();
+        let span = tracing::info_span!(
+            "notify.attempt",
+            delivery_id = %self.delivery,
+            attempt = self.attempt,
+            intent_made_at_ms = self.made_at.as_millis(),
+        );
+        let sent = async move {
+            let result = partition.service().sender().send(&self.message).await;
+            self.report(&partition, result).await;
+        };
+        drop(tokio::spawn(sent.instrument(span)));
+    }
+
+    /// Ends it as one of unknown outcome.
+    fn give_up(self, partition: &PartitionHandle<NotifyService>) {
+        let partition = partition.clone();
+        drop(tokio::spawn(async move {
+            let result = AttemptResult::Lost { error: "restart".to_owned() };
+            self.report(&partition, result).await;
+        }));
+    }
+
+    /// Reports until the log has it. If this process stops leading, the next leader takes the attempt up.
+    async fn report(&self, partition: &PartitionHandle<NotifyService>, result: AttemptResult) {
+        tracing::debug!(?result, "an attempt was made");
+        let (mut pause, longest) = REPORT_AGAIN;
+        loop {
+            let failure = match partition.execute(self.call(result.clone())).await {
+                Ok(_) => return,
+                Err(failure) => failure,
+            };
+            let stepped_down = partition.health() == Health::SteppedDown;
+            match failure {
+                Failure::Draining | Failure::Halted(_) => return,
+                Failure::NotReady(_) if stepped_down => return,
+                Failure::NotReady(_)
+                | Failure::Overloaded
+                | Failure::LogFull
+                | Failure::LogUnavailable
+                | Failure::OutcomeUnknown => {}
+                Failure::Rejected(_)
+                | Failure::RequestIdReused
+                | Failure::RequestIdTooOld { .. }
+                | Failure::TooLarge => {
+                    tracing::error!(?failure, "an attempt's end was refused");
+                    return;
+                }
+            }
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(longest);
+        }
+    }
+
+    fn call(&self, result: AttemptResult) -> Call<NotifyService> {
+        Call {
+            workspace: self.workspace.clone(),
+            method: "EndAttempt",
+            request: None,
+            actor: Actor::Service("notify".to_owned()),
+            command: Command::EndAttempt(EndAttempt {
+                delivery: self.delivery.clone(),
+                attempt: self.attempt,
+                result,
+            }),
+            render: Box::new(|_, _| Vec::new()),
+        }
+    }
+}

@@ -1,0 +1,214 @@
+//! Sends a message to an endpoint, once: signed, bounded, and only where it may go.
+//!
+//! No redirects, no proxies, and the answer's body is never read. Names are resolved here: every address of a name must be one that
+//! may be called, and the connection goes to an address that was looked at (a second look-up could answer otherwise).
+
+use std::error::Error;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use notify::{Address, AttemptResult, Secret};
+use reqwest::dns::{Addrs, Name, Resolve, Resolving};
+use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER};
+use reqwest::redirect::Policy;
+use reqwest::{Client, Url};
+use standardwebhooks::{HEADER_WEBHOOK_ID, HEADER_WEBHOOK_SIGNATURE, HEADER_WEBHOOK_TIMESTAMP};
+use tokio::sync::Semaphore;
+
+use super::address::{Reach, check_url};
+use crate::Config;
+
+/// How long an attempt may take in all.
+const TIMEOUT: Duration = Duration::from_secs(15);
+/// How long connecting may take.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// How many attempts are made at once, over all endpoints of the process.
+const AT_ONCE_MAX: usize = 256;
+/// How many connections to a host are kept for the next attempt, and how long.
+const IDLE_MAX: (usize, Duration) = (2, Duration::from_secs(30));
+
+/// Why nothing can be sent at all.
+#[derive(Debug, thiserror::Error)]
+#[error("the HTTP client can't be set up")]
+pub struct SenderError(#[from] reqwest::Error);
+
+/// What is sent. Its `Debug` shows no secret.
+#[derive(Debug, Clone)]
+pub(crate) struct Message {
+    /// The delivery's key.
+    pub(crate) id: String,
+    pub(crate) url: Address,
+    /// Every one signs.
+    pub(crate) secrets: Vec<Secret>,
+    pub(crate) body: String,
+}
+
+/// Sends messages.
+#[derive(Debug)]
+pub(crate) struct Sender {
+    config: Config,
+    /// For https: public addresses, and private ones where they are allowed.
+    https: Client,
+    /// For http: private addresses alone.
+    http: Client,
+    slots: Semaphore,
+}
+
+impl Sender {
+    pub(crate) fn new(config: Config) -> Result<Self, SenderError> {
+        // A second installation is refused, and the first one is as good.
+        drop(rustls::crypto::ring::default_provider().install_default());
+        let private = config.allow_private_endpoints;
+        Ok(Self {
+            config,
+            https: client(Looked { public: true, private })?,
+            http: client(Looked { public: false, private })?,
+            slots: Semaphore::new(AT_ONCE_MAX),
+        })
+    }
+
+    /// What an operator allowed.
+    pub(crate) const fn config(&self) -> Config {
+        self.config
+    }
+
+    /// Makes one attempt.
+    pub(crate) async fn send(&self, message: &Message) -> AttemptResult {
+        let Ok(_slot) = self.slots.acquire().await else { return not_sent("closed") };
+        // Checked when it was put, but perhaps under another setting.
+        let Ok(url) = check_url(message.url.expose(), self.config.allow_private_endpoints) else {
+            return not_sent("address_refused");
+        };
+        let Some(headers) = headers(message, SystemTime::now()) else {
+            return not_sent("secret");
+        };
+        let client = if url.scheme() == "http" { &self.http } else { &self.https };
+        post(client, url, headers, message.body.clone()).await
+    }
+}
+
+async fn post(client: &Client, url: Url, headers: HeaderMap, body: String) -> AttemptResult {
+    match client.post(url).headers(headers).body(body).send().await {
+        Ok(answer) => AttemptResult::Answered {
+            status: answer.status().as_u16(),
+            retry_after_ms: retry_after(answer.headers(), SystemTime::now()),
+        },
+        Err(error) => failed(&error),
+    }
+}
+
+/// One word for what happened: the error's own text may hold the URL, and so its tokens.
+fn failed(error: &reqwest::Error) -> AttemptResult {
+    if is_refused(error) {
+        return not_sent("address_refused");
+    }
+    if error.is_builder() {
+        return not_sent("request");
+    }
+    if error.is_connect() {
+        return not_sent("connect");
+    }
+    let word = if error.is_timeout() { "timeout" } else { "connection_lost" };
+    AttemptResult::Lost { error: word.to_owned() }
+}
+
+fn not_sent(word: &str) -> AttemptResult {
+    AttemptResult::NotSent { error: word.to_owned() }
+}
+
+fn is_refused(error: &reqwest::Error) -> bool {
+    let mut source = error.source();
+    while let Some(error) = source {
+        if error.is::<Refused>() {
+            return true;
+        }
+        source = error.source();
+    }
+    false
+}
+
+/// The headers of Standard Webhooks; none if a secret can't be used.
+fn headers(message: &Message, now: SystemTime) -> Option<HeaderMap> {
+    let seconds = i64::try_from(unix(now).as_secs()).ok()?;
+    let sign = |secret: &Secret| {
+        let signer = standardwebhooks::Webhook::new(secret.expose()).ok()?;
+        signer.sign(&message.id, seconds, message.body.as_bytes()).ok()
+    };
+    let signatures: Vec<String> = message.secrets.iter().map(sign).collect::<Option<_>>()?;
+    let mut headers = HeaderMap::new();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    headers.insert(HEADER_WEBHOOK_ID, message.id.parse().ok()?);
+    headers.insert(HEADER_WEBHOOK_TIMESTAMP, seconds.into());
+    headers.insert(HEADER_WEBHOOK_SIGNATURE, signatures.join(" ").parse().ok()?);
+    Some(headers)
+}
+
+/// How long the receiver asked to be left alone, in milliseconds: given in seconds, or as a date.
+fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<u64> {
+    let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
+    if let Ok(seconds) = text.parse::<u64>() {
+        return Some(seconds.saturating_mul(1_000));
+    }
+    let then = jiff::fmt::rfc2822::parse(text).ok()?.timestamp().as_millisecond();
+    let now = i64::try_from(unix(now).as_millis()).ok()?;
+    u64::try_from(then.saturating_sub(now).max(0)).ok()
+}
+
+fn unix(now: SystemTime) -> Duration {
+    now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default()
+}
+
+fn client(looked: Looked) -> Result<Client, reqwest::Error> {
+    Client::builder()
+        .user_agent(concat!("switchyard/", env!("CARGO_PKG_VERSION")))
+        .redirect(Policy::none())
+        .no_proxy()
+        .referer(false)
+        .timeout(TIMEOUT)
+        .connect_timeout(CONNECT_TIMEOUT)
+        .pool_max_idle_per_host(IDLE_MAX.0)
+        .pool_idle_timeout(IDLE_MAX.1)
+        .dns_resolver(Arc::new(looked))
+        .build()
+}
+
+/// Resolves names, and looks at every address before one is called.
+#[derive(Debug, Clone, Copy)]
+struct Looked {
+    public: bool,
+    private: bool,
+}
+
+/// A name leads where nothing may be sent.
+#[derive(Debug, Clone, Copy, thiserror::Error)]
+#[error("the name leads to an address that is not allowed")]
+struct Refused;
+
+impl Looked {
+    fn check(self, addresses: &[SocketAddr]) -> Result<(), Refused> {
+        let allowed = |address: &SocketAddr| match Reach::of(address.ip()) {
+            Reach::Public => self.public,
+            Reach::Private => self.private,
+            Reach::Never => false,
+        };
+        // One bad address among good ones is a trap as well.
+        if addresses.iter().all(allowed) { Ok(()) } else { Err(Refused) }
+    }
+}
+
+impl Resolve for Looked {
+    fn resolve(&self, name: Name) -> Resolving {
+        let looked = *self;
+        Box::pin(async move {
+            let found: Vec<SocketAddr> =
+                tokio::net::lookup_host((name.as_str(), 0)).await?.collect();
+            looked.check(&found)?;
+            let found: Addrs = Box::new(found.into_iter());
+            Ok(found)
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests;

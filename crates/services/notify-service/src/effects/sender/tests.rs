@@ -1,0 +1,141 @@
+//! Against real receivers on loopback.
+
+use std::net::Ipv4Addr;
+
+use axum::Router;
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::IntoResponse;
+use axum::routing::post;
+use tokio::net::TcpListener;
+use tokio::sync::mpsc;
+
+use super::*;
+
+const OLD: &str = "whsec_MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIz";
+const NEW: &str = "whsec_enl4d3Z1dHNycXBvbm1sa2ppaGdmZWRj";
+
+type Seen = mpsc::UnboundedSender<(HeaderMap, String)>;
+
+async fn receiver(router: Router) -> String {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move { axum::serve(listener, router).await });
+    format!("http://{address}/hook?token=s3cr3t")
+}
+
+fn sender(allow_private_endpoints: bool) -> Sender {
+    Sender::new(Config { allow_private_endpoints }).unwrap()
+}
+
+fn message(url: String) -> Message {
+    Message {
+        id: "d-1".to_owned(),
+        url: Address::new(url),
+        secrets: vec![Secret::new(NEW), Secret::new(OLD)],
+        body: r#"{"type":"ClockBreached"}"#.to_owned(),
+    }
+}
+
+fn answered(status: u16) -> AttemptResult {
+    AttemptResult::Answered { status, retry_after_ms: None }
+}
+
+#[tokio::test]
+async fn every_secret_signs_and_a_receiver_can_verify_with_either() {
+    async fn take(State(seen): State<Seen>, headers: HeaderMap, body: String) -> StatusCode {
+        seen.send((headers, body)).unwrap();
+        StatusCode::NO_CONTENT
+    }
+    let (seen, mut requests) = mpsc::unbounded_channel();
+    let url = receiver(Router::new().route("/hook", post(take)).with_state(seen)).await;
+    let message = message(url);
+    assert_eq!(sender(true).send(&message).await, answered(204));
+    let (headers, body) = requests.recv().await.unwrap();
+    assert_eq!(body, message.body);
+    assert_eq!(headers[HEADER_WEBHOOK_ID], "d-1");
+    assert_eq!(headers[CONTENT_TYPE], "application/json");
+    for secret in [OLD, NEW] {
+        standardwebhooks::Webhook::new(secret).unwrap().verify(body.as_bytes(), &headers).unwrap();
+    }
+    let other = standardwebhooks::Webhook::new("whsec_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA").unwrap();
+    assert!(other.verify(body.as_bytes(), &headers).is_err());
+}
+
+#[tokio::test]
+async fn redirects_are_not_followed_and_a_wish_for_rest_is_heard() {
+    async fn away() -> impl IntoResponse {
+        (StatusCode::TEMPORARY_REDIRECT, [("location", "/hook")])
+    }
+    async fn busy() -> impl IntoResponse {
+        (StatusCode::TOO_MANY_REQUESTS, [("retry-after", "7")])
+    }
+    let url = receiver(Router::new().route("/hook", post(away))).await;
+    assert_eq!(sender(true).send(&message(url)).await, answered(307));
+    let url = receiver(Router::new().route("/hook", post(busy))).await;
+    let rest = AttemptResult::Answered { status: 429, retry_after_ms: Some(7_000) };
+    assert_eq!(sender(true).send(&message(url)).await, rest);
+}
+
+#[tokio::test]
+async fn what_was_not_sent_is_told_from_what_may_have_arrived() {
+    let closed = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+    let url = format!("http://{}/", closed.local_addr().unwrap());
+    drop(closed);
+    assert_eq!(sender(true).send(&message(url)).await, not_sent("connect"));
+
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+    let url = format!("http://{}/", listener.local_addr().unwrap());
+    tokio::spawn(async move {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        // Reads what comes and hangs up without a word.
+        let mut some = [0; 16];
+        tokio::io::AsyncReadExt::read_exact(&mut stream, &mut some).await.unwrap();
+    });
+    let lost = AttemptResult::Lost { error: "connection_lost".to_owned() };
+    assert_eq!(sender(true).send(&message(url)).await, lost);
+}
+
+#[tokio::test]
+async fn nothing_goes_to_private_addresses_unless_the_operator_says_so() {
+    let (seen, mut requests) = mpsc::unbounded_channel::<()>();
+    let take = async move || drop(seen.send(()));
+    let url = receiver(Router::new().route("/hook", post(take))).await;
+    let port = url.rsplit(':').next().unwrap().split('/').next().unwrap();
+    for url in [url.clone(), format!("https://127.0.0.1:{port}/"), "https://localhost/".into()] {
+        assert_eq!(sender(false).send(&message(url)).await, not_sent("address_refused"));
+    }
+    assert!(requests.try_recv().is_err());
+    let by_name = format!("http://localhost:{port}/hook");
+    assert_eq!(sender(true).send(&message(by_name)).await, answered(200));
+}
+
+#[test]
+fn one_bad_address_among_good_ones_is_refused() {
+    let looked = Looked { public: true, private: false };
+    let all = |texts: &[&str]| texts.iter().map(|text| text.parse().unwrap()).collect::<Vec<_>>();
+    assert!(looked.check(&all(&["93.184.215.14:0", "[2606:4700::1]:0"])).is_ok());
+    assert!(looked.check(&all(&["93.184.215.14:0", "127.0.0.1:0"])).is_err());
+    assert!(looked.check(&all(&["93.184.215.14:0", "169.254.169.254:0"])).is_err());
+}
+
+#[test]
+fn a_date_to_return_at_is_read_too() {
+    let now = SystemTime::UNIX_EPOCH + Duration::from_secs(784_111_777 - 90);
+    for (text, expected) in [
+        ("Sun, 06 Nov 1994 08:49:37 GMT", Some(90_000)),
+        ("Sun, 06 Nov 1994 08:40:00 GMT", Some(0)),
+        ("120", Some(120_000)),
+        ("soon", None),
+        ("-5", None),
+    ] {
+        let headers = HeaderMap::from_iter([(RETRY_AFTER, text.parse().unwrap())]);
+        assert_eq!(retry_after(&headers, now), expected, "{text}");
+    }
+}
+
+#[test]
+fn no_secret_is_shown() {
+    let shown = format!("{:?}", message("https://hooks.example/t0k3n".into()));
+    assert!(!shown.contains("MDEy") && !shown.contains("t0k3n"), "{shown}");
+}

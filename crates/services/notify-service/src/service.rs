@@ -1,0 +1,65 @@
+//! Notify as the runtime sees it.
+
+use kernel::Timestamp;
+use notify::{Command, Event, Notify, State};
+use runtime::{
+    Committed, DecodeError, InputError, InputEvent, PartitionHandle, Payload, Service, ServiceId,
+};
+
+use crate::effects::{Sender, SenderError, deliver, resume};
+use crate::{Config, codec, reactions};
+
+/// Notify: its rules over its log, and the sending of what they decide.
+#[derive(Debug)]
+pub struct NotifyService {
+    sender: Sender,
+}
+
+impl NotifyService {
+    /// Prepares the sending. An error means that TLS can't be set up.
+    pub fn new(config: Config) -> Result<Self, SenderError> {
+        Ok(Self { sender: Sender::new(config)? })
+    }
+
+    /// What sends.
+    pub(crate) const fn sender(&self) -> &Sender {
+        &self.sender
+    }
+}
+
+impl Service for NotifyService {
+    type Decider = Notify;
+
+    const ID: ServiceId = ServiceId::Notify;
+    const INPUTS: &'static [ServiceId] = &[ServiceId::Intake, ServiceId::Routing, ServiceId::Sla];
+
+    fn encode(&self, event: &Event) -> Payload {
+        codec::encode(event)
+    }
+
+    fn decode(&self, event_type: &str, version: u32, data: &[u8]) -> Result<Event, DecodeError> {
+        codec::decode(event_type, version, data)
+    }
+
+    fn react(&self, state: &State, input: &InputEvent<'_>) -> Result<Vec<Command>, InputError> {
+        reactions::react(state, input)
+    }
+
+    fn on_lead(&self, state: &State, _now: Timestamp, partition: &PartitionHandle<Self>) {
+        resume(state, partition);
+    }
+
+    fn on_committed(
+        &self,
+        state: &State,
+        facts: &[Committed<Event>],
+        _now: Timestamp,
+        partition: &PartitionHandle<Self>,
+    ) {
+        deliver(state, facts, partition);
+    }
+
+    fn busy(&self, state: &State) -> bool {
+        state.is_busy()
+    }
+}
