@@ -83,3 +83,57 @@ impl Faults {
         self.shared.change(|state| state.truncate(last));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use futures::{FutureExt, StreamExt};
+
+    use crate::memory::MemoryLog;
+    use crate::{AppendError, EventLog};
+
+    #[tokio::test]
+    async fn a_stalled_append_goes_on_when_it_is_let() {
+        let log = MemoryLog::new();
+        log.faults().stall_appends(true);
+        let mut append = log.append(0, Bytes::new());
+        assert!((&mut append).now_or_never().is_none());
+        drop(log.append(0, Bytes::new()).now_or_never());
+        log.faults().stall_appends(false);
+        assert_eq!(append.await.unwrap(), 1);
+        assert_eq!(log.tail().await.unwrap().last, 1);
+    }
+
+    #[tokio::test]
+    async fn a_stalled_follower_goes_on_when_it_is_let() {
+        let log = MemoryLog::new();
+        let mut follower = log.follow(1);
+        log.faults().stall_followers(true);
+        log.append(0, Bytes::new()).await.unwrap();
+        assert!(follower.next().now_or_never().is_none());
+        log.faults().stall_followers(false);
+        assert_eq!(follower.next().await.unwrap().unwrap().seq, 1);
+    }
+
+    #[tokio::test]
+    async fn refused_appends_are_counted_off() {
+        let log = MemoryLog::new();
+        log.faults().refuse_appends(2);
+        for _ in 0..2 {
+            let refused = log.append(0, Bytes::new()).await;
+            assert!(matches!(refused, Err(AppendError::Unavailable(_))), "{refused:?}");
+        }
+        assert_eq!(log.append(0, Bytes::new()).await.unwrap(), 1);
+    }
+
+    #[tokio::test]
+    async fn a_held_append_says_what_became_of_it() {
+        let log = MemoryLog::new();
+        log.faults().hold_next_append();
+        let held = log.append(0, Bytes::from_static(b"late")).await;
+        assert!(matches!(held, Err(AppendError::Unknown(_))), "{held:?}");
+        log.append(0, Bytes::from_static(b"first")).await.unwrap();
+        let became = log.faults().release_held();
+        assert!(matches!(became.as_slice(), [Err(AppendError::Fenced { last: 1 })]), "{became:?}");
+    }
+}
