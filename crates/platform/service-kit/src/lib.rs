@@ -3,15 +3,26 @@
 //! **Invariant:** no business rule lives here, and nothing here decodes an event's payload but the operator's log reader.
 
 pub mod convert;
+pub mod deadline;
+pub mod drain;
 pub mod error;
+pub mod gate;
+pub mod hygiene;
 pub mod mutate;
 pub mod paging;
+pub mod server;
+pub mod telemetry;
+pub mod trace;
 pub mod validate;
 mod token;
 
+pub use drain::Drain;
 pub use error::{
     DOMAIN, Refusal, Refuse, code_of, internal, reason_text, refuse_failure, status_of,
 };
+pub use gate::{Gates, POSITION_HEADER, PositionGate};
 pub use mutate::{Mutation, hash_of, mutate, reply_of};
 pub use paging::Page;
+pub use server::{DRAIN_WITHIN, Server, ServerError, Services};
+pub use telemetry::{Telemetry, TelemetryError};
 pub use validate::{Fields, PlainId, Size};

@@ -1,0 +1,69 @@
+//! The header `grpc-timeout`, read as strictly as the specification writes it.
+
+use std::time::Duration;
+
+use http::HeaderMap;
+use wire::common::v1::ErrorReason;
+
+use crate::Refusal;
+
+/// A call's deadline if it names none.
+pub const DEADLINE_DEFAULT: Duration = Duration::from_secs(15);
+/// The longest deadline; a longer one is cut to it.
+pub const DEADLINE_MAX: Duration = Duration::from_secs(60);
+
+const HEADER: &str = "grpc-timeout";
+const DIGITS_MAX: usize = 8;
+
+/// How long a call may take. Not one to eight digits and a unit (`H M S m u n`): `HEADER_INVALID`.
+pub fn deadline(headers: &HeaderMap) -> Result<Duration, Refusal> {
+    let Some(value) = headers.get(HEADER) else { return Ok(DEADLINE_DEFAULT) };
+    value.to_str().ok().and_then(parse).map(|timeout| timeout.min(DEADLINE_MAX)).ok_or_else(|| {
+        Refusal::of(ErrorReason::HeaderInvalid, "the header `grpc-timeout` can't be read")
+            .with("header", HEADER)
+    })
+}
+
+fn parse(text: &str) -> Option<Duration> {
+    let unit = text.chars().last()?;
+    let digits = text.strip_suffix(unit)?;
+    if digits.is_empty()
+        || digits.len() > DIGITS_MAX
+        || !digits.bytes().all(|byte| byte.is_ascii_digit())
+    {
+        return None;
+    }
+    let amount: u64 = digits.parse().ok()?;
+    match unit {
+        'H' => Some(Duration::from_secs(amount.saturating_mul(3_600))),
+        'M' => Some(Duration::from_secs(amount.saturating_mul(60))),
+        'S' => Some(Duration::from_secs(amount)),
+        'm' => Some(Duration::from_millis(amount)),
+        'u' => Some(Duration::from_micros(amount)),
+        'n' => Some(Duration::from_nanos(amount)),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn timeouts_are_read_strictly_and_capped() {
+        let read = |text: &str| {
+            deadline(&HeaderMap::from_iter([(
+                http::HeaderName::from_static(HEADER),
+                text.parse().unwrap(),
+            )]))
+            .ok()
+        };
+        assert_eq!(deadline(&HeaderMap::new()).ok(), Some(DEADLINE_DEFAULT));
+        assert_eq!(read("250m"), Some(Duration::from_millis(250)));
+        assert_eq!(read("0n"), Some(Duration::ZERO));
+        assert_eq!(read("99999999H"), Some(DEADLINE_MAX));
+        for bad in ["abc", "", "5", "S", "123456789S", "-1S", "1.5S", "1s", "1 S", "+1S"] {
+            assert_eq!(read(bad), None, "{bad}");
+        }
+    }
+}
