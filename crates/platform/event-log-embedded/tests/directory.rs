@@ -11,6 +11,7 @@ fn log() -> LogName {
 }
 
 /// Makes a log of 20 records and closes its directory.
+#[expect(clippy::unwrap_used, reason = "a helper of the tests below")]
 async fn filled(directory: &Path) {
     let provider = EmbeddedProvider::open(directory).unwrap();
     let log = provider.create(&log(), Bytes::from_static(b"genesis")).await.unwrap();
