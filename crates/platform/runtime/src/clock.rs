@@ -1,10 +1,14 @@
 //! The service's clock: the system's, or one that stands still until it is moved.
 
-use std::sync::Arc;
+mod doubt;
+
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use kernel::Timestamp;
 use tokio::sync::watch;
+
+use doubt::Agreement;
 
 /// A clock. Clones are the same clock.
 #[derive(Debug, Clone)]
@@ -12,7 +16,7 @@ pub struct Clock(Kind);
 
 #[derive(Debug, Clone)]
 enum Kind {
-    System,
+    System(Arc<Mutex<Agreement>>),
     Manual(Arc<watch::Sender<Timestamp>>),
 }
 
@@ -33,7 +37,7 @@ pub enum ClockError {
 impl Clock {
     /// The system's clock.
     pub fn system() -> Self {
-        Self(Kind::System)
+        Self(Kind::System(Arc::new(Mutex::new(Agreement::at(doubt::read())))))
     }
 
     /// A clock that stands at `now`.
@@ -49,9 +53,16 @@ impl Clock {
     /// The time.
     pub fn now(&self) -> Timestamp {
         match &self.0 {
-            Kind::System => system_now(),
+            Kind::System(_) => system_now(),
             Kind::Manual(clock) => *clock.borrow(),
         }
+    }
+
+    /// Whether the wall clock can't be believed now: it parted from the time since boot, and hasn't proven itself since. Timers
+    /// hold meanwhile, so that nothing is done too early. Sounds an alarm when it begins, and says when it is over.
+    pub fn is_doubtful(&self) -> bool {
+        let Kind::System(agreement) = &self.0 else { return false };
+        agreement.lock().unwrap_or_else(PoisonError::into_inner).is_doubtful(doubt::read())
     }
 
     /// Moves a manual clock on, never back.
@@ -81,7 +92,7 @@ impl Clock {
     /// Returns once the time is `instant` or later. May return early when the system's clock was set: ask again.
     pub async fn reached(&self, instant: Timestamp) {
         match &self.0 {
-            Kind::System => {
+            Kind::System(_) => {
                 let wait = instant.millis_since(system_now());
                 // A long sleep is cut, so that a clock that is set meanwhile is noticed.
                 tokio::time::sleep(Duration::from_millis(wait.min(10_000))).await;

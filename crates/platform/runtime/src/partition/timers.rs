@@ -13,6 +13,8 @@ use crate::service::{Service, State};
 
 /// How long heads may be missing before what is due is called unconfirmed.
 const UNCONFIRMED_AFTER: Duration = Duration::from_secs(30);
+/// How soon a clock in doubt is looked at again.
+const DOUBTFUL_PAUSE_MILLIS: u64 = 1000;
 const PAUSE: Duration = Duration::from_millis(500);
 
 /// The heads that the inputs had at an instant.
@@ -51,6 +53,9 @@ impl Timers {
     /// What is next, as the state stands.
     pub(crate) fn next<S: Service>(&self, core: &Core<S>, state: &State<S>) -> Next {
         let now = core.clock.now();
+        if core.clock.is_doubtful() {
+            return Next::At(now.plus_millis(DOUBTFUL_PAUSE_MILLIS));
+        }
         let until = if S::CONFIRM_BEFORE_TIMERS { now.min(self.confirmed) } else { now };
         match core.service.next_due(state, core.partition) {
             Some(due) if due > now => Next::At(due),
