@@ -172,10 +172,11 @@ impl EventLogProvider for NatsProvider {
         let deadline = Instant::now() + CREATE_TIMEOUT;
         loop {
             let info = match self.info(name).await {
-                Err(OpenError::Missing { .. }) => {
-                    self.create_stream(name).await?;
-                    self.info(name).await
-                }
+                // A cluster in which a member is just starting has no room for a moment.
+                Err(OpenError::Missing { .. }) => match self.create_stream(name).await {
+                    Ok(()) => self.info(name).await,
+                    Err(error) => Err(error),
+                },
                 other => other,
             };
             let trouble = match info {
