@@ -1,0 +1,180 @@
+//! From commands and deadlines to facts.
+
+use bytes::Bytes;
+use kernel::{Actor, Context, Decider, Fact, Timestamp, WorkspaceId};
+
+use super::{COMMAND_BYTES_MAX, FOLLOW_UPS_MAX, Leader};
+use crate::TraceContext;
+use crate::call::{Call, Done, Failure, FailureOf, RequestKey};
+use crate::partition::PendingCommand;
+use crate::partition::batch::{Batch, Origin, send};
+use crate::partition::timers::Next;
+use crate::requests::{self, Key};
+use crate::service::{Command, Event, Service};
+
+impl<S: Service> Leader<'_, S> {
+    pub(super) fn command(&mut self, pending: PendingCommand<S>, batch: &mut Batch<S>) {
+        let PendingCommand { call, trace, reply } = pending;
+        if reply.is_closed() {
+            // The caller has gone before anything was done.
+            return;
+        }
+        let Call { workspace, method, request, actor, command, render } = call;
+        let mut reply = reply;
+        let mut key = None;
+        if let Some(request) = request {
+            let its = requests::key(workspace.as_str(), method, &request.id);
+            if let Some(answer) = self.remembered(&its, &request) {
+                return send(reply, answer);
+            }
+            reply = match batch.repeat(&its, request.hash, reply) {
+                Some(reply) => reply,
+                None => return,
+            };
+            key = Some((its, request.hash));
+        }
+        let context = Context { workspace, at: self.decision_time(None), actor };
+        let facts = match S::Decider::decide(&self.fold.state, &context, command) {
+            Ok(facts) => facts,
+            Err(rejection) => return batch.rejected(reply, rejection),
+        };
+        let size = |fact| self.core.service.encode(fact).data.len();
+        if facts.iter().map(|fact| size(&fact.event)).sum::<usize>() > COMMAND_BYTES_MAX {
+            return send(reply, Err(Failure::TooLarge));
+        }
+        let origin = Origin { trace, cause: None };
+        let first = batch.committed.len();
+        self.happen(&context, facts, origin, batch);
+        let all = batch.committed.get(first..).unwrap_or_default();
+        let all = all.iter().map(|committed| committed.fact.clone()).collect::<Vec<_>>();
+        let result = Bytes::from(render(&self.fold.state, &all));
+        if let (Some((key, hash)), false) = (key, all.is_empty()) {
+            batch.answer(key, hash, &result);
+        }
+        batch.done(reply, result);
+    }
+
+    /// The answer of a request that was answered before, or can no longer be told from one.
+    pub(super) fn remembered(
+        &self,
+        key: &Key,
+        request: &RequestKey,
+    ) -> Option<Result<Done, FailureOf<S>>> {
+        let requests = &self.fold.meta.requests;
+        match requests.get(key) {
+            Some(answer) if answer.hash == request.hash => Some(Ok(Done {
+                reply: Bytes::from(answer.reply.to_vec()),
+                position: self.core.position(answer.seq),
+                replayed: true,
+            })),
+            Some(_) => Some(Err(Failure::RequestIdReused)),
+            None => {
+                let horizon = requests.horizon();
+                let made_at = requests::uuid_v7_instant(&request.id)?;
+                let too_old = made_at < horizon && !self.core.clock.is_manual();
+                too_old.then_some(Err(Failure::RequestIdTooOld { horizon }))
+            }
+        }
+    }
+
+    /// Decides a command of the service's own; a refusal means that it is moot.
+    pub(super) fn decide_own(
+        &mut self,
+        workspace: WorkspaceId,
+        command: Command<S>,
+        batch: &mut Batch<S>,
+    ) -> bool {
+        let actor = Actor::Service(S::ID.name().to_owned());
+        let context = Context { workspace, at: self.decision_time(None), actor };
+        let span = self.root_span();
+        let _entered = span.enter();
+        let origin = Origin { trace: TraceContext::of(&span), cause: None };
+        self.decide(&context, command, origin, batch)
+    }
+
+    /// A deadline is a trace of its own.
+    pub(super) fn root_span(&self) -> tracing::Span {
+        if crate::trace::enabled() {
+            tracing::info_span!(parent: None, "due", otel.name = %format!("{} due", S::ID))
+        } else {
+            tracing::Span::none()
+        }
+    }
+
+    pub(super) fn decide(
+        &mut self,
+        context: &Context,
+        command: Command<S>,
+        origin: Origin,
+        batch: &mut Batch<S>,
+    ) -> bool {
+        match S::Decider::decide(&self.fold.state, context, command) {
+            Ok(facts) => self.happen(context, facts, origin, batch),
+            Err(rejection) => {
+                tracing::debug!(service = %S::ID, %rejection, "moot");
+                false
+            }
+        }
+    }
+
+    /// Lets facts happen, and what follows from them at once. Says whether there were any.
+    pub(super) fn happen(
+        &mut self,
+        context: &Context,
+        facts: Vec<Fact<Event<S>>>,
+        origin: Origin,
+        batch: &mut Batch<S>,
+    ) -> bool {
+        let any = !facts.is_empty();
+        let mut next = facts;
+        let mut followed = 0;
+        loop {
+            for fact in &next {
+                S::Decider::evolve(&mut self.fold.state, fact);
+            }
+            batch.add(&self.core.service, &next, origin);
+            next = S::Decider::follow_up(&self.fold.state, context);
+            followed += next.len();
+            if next.is_empty() {
+                break;
+            }
+            if followed > FOLLOW_UPS_MAX {
+                tracing::error!(service = %S::ID, "a rule follows itself without end");
+                break;
+            }
+        }
+        if any || followed > 0 {
+            self.timers.moot = false;
+        }
+        any || followed > 0
+    }
+
+    /// Decides what is due.
+    pub(super) fn fire(&mut self, batch: &mut Batch<S>) {
+        let applied = &self.applied;
+        let seq = |id| applied.iter().find(|(service, _)| *service == id).map_or(0, |(_, h)| h.seq);
+        self.timers.reach(seq);
+        while let Next::Due(until) = self.timers.next(self.core, &self.fold.state) {
+            if batch.is_full() {
+                return;
+            }
+            batch.worked = true;
+            let due = self.core.service.due(&self.fold.state, self.core.partition, until);
+            let mut moved = false;
+            for (workspace, command) in due {
+                moved |= self.decide_own(workspace, command, batch);
+            }
+            if !moved {
+                // Asking again would have the same answer until something else happens.
+                self.timers.moot = true;
+            }
+        }
+    }
+
+    /// The later of the clock and the input's time, and never before an earlier decision.
+    pub(super) fn decision_time(&mut self, input: Option<Timestamp>) -> Timestamp {
+        let now = self.core.clock.now();
+        self.decided_at = self.decided_at.max(now).max(input.unwrap_or(now));
+        self.decided_at
+    }
+}

@@ -1,0 +1,143 @@
+//! From records of other services to facts.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use kernel::{Actor, Context, Timestamp, WorkspaceId};
+use tokio::time::Instant;
+use wire::events::v1::{Cause, Event as StoredEvent, Parked};
+
+use super::{Leader, POSITIONS_EVERY};
+use crate::meta::Handled;
+use crate::partition::batch::{Batch, Origin};
+use crate::partition::inputs::Input;
+use crate::service::{InputEvent, Service};
+use crate::{Position, TraceContext};
+
+impl<S: Service> Leader<'_, S> {
+    /// Handles waiting inputs, event by event, as far as the commit has room.
+    pub(super) fn handle_inputs(&mut self, batch: &mut Batch<S>) {
+        while let Some(mut input) = self.pending.pop_front() {
+            batch.worked = true;
+            self.timers.moot = false;
+            let seq = input.commit.seq;
+            let commit = Arc::clone(&input.commit);
+            for (index, event) in commit.events.iter().enumerate().skip(input.handled) {
+                if batch.is_full() {
+                    break;
+                }
+                let index = u32::try_from(index).unwrap_or(u32::MAX);
+                self.react(&input, index, event, batch);
+                input.handled += 1;
+            }
+            let whole = input.handled >= commit.events.len();
+            let handled = Handled {
+                log_id: input.log_id,
+                seq: if whole { seq } else { seq - 1 },
+                events_of_next: if whole { 0 } else { u32::try_from(input.handled).unwrap_or(0) },
+            };
+            self.applied.retain(|(service, _)| *service != input.service);
+            self.applied.push((input.service, handled));
+            if !whole {
+                self.pending.push_front(input);
+                return;
+            }
+            if !commit.events.is_empty() {
+                self.unwritten += 1;
+                self.unwritten_since.get_or_insert_with(Instant::now);
+                batch.positions_due |= self.unwritten >= POSITIONS_EVERY;
+            }
+        }
+    }
+
+    pub(super) fn react(
+        &mut self,
+        input: &Input,
+        index: u32,
+        event: &StoredEvent,
+        batch: &mut Batch<S>,
+    ) {
+        let cause = Cause { service: input.service.number(), seq: input.commit.seq, index };
+        let park = |error: String| Parked {
+            input: Some(cause),
+            workspace: event.workspace.clone(),
+            entity: event.entity.clone(),
+            error,
+        };
+        let behind = self.fold.meta.is_parked(input.service, &event.workspace, &event.entity)
+            || batch
+                .parked
+                .iter()
+                .any(|parked| parked.workspace == event.workspace && parked.entity == event.entity);
+        if behind {
+            return batch.park(park("an earlier input of this entity is set aside".into()));
+        }
+        let committed_at = i64::try_from(input.commit.time_ns / 1_000_000).unwrap_or(i64::MAX);
+        let committed_at = Timestamp::from_millis(committed_at);
+        let foreign = InputEvent {
+            service: input.service,
+            partition: self.core.partition,
+            seq: input.commit.seq,
+            index,
+            committed_at,
+            event,
+        };
+        let commands = match self.core.service.react(&self.fold.state, &foreign) {
+            Ok(commands) => commands,
+            Err(error) => {
+                tracing::error!(service = %S::ID, %error, "an input is set aside");
+                return batch.park(park(error.to_string()));
+            }
+        };
+        if commands.is_empty() {
+            return;
+        }
+        let context = Context {
+            workspace: WorkspaceId::trusted(&event.workspace),
+            at: self.decision_time(Some(committed_at)),
+            actor: Actor::from_text(&event.actor),
+        };
+        let span = process_span::<S>(event, context.at);
+        let _entered = span.enter();
+        let trace = TraceContext::of(&span);
+        for command in commands {
+            self.decide(&context, command, Origin { trace, cause: Some(cause) }, batch);
+        }
+    }
+
+    pub(super) fn publish_inputs(&self) {
+        let partition = self.core.partition;
+        self.core.inputs.send_if_modified(|inputs| {
+            let mut changed = false;
+            for (service, handled) in &self.applied {
+                let (log_id, seq) = (handled.log_id, handled.seq);
+                let position = Position { service: *service, partition, log_id, seq };
+                changed |= inputs.insert(*service, position) != Some(position);
+            }
+            changed
+        });
+    }
+}
+
+/// The handling of one input: a child of its cause if that is young, and linked to it always. On no path but the live one.
+fn process_span<S: Service>(event: &StoredEvent, at: Timestamp) -> tracing::Span {
+    let Some(cause) = TraceContext::from_bytes(&event.trace) else {
+        return tracing::Span::none();
+    };
+    if !crate::trace::enabled() {
+        return tracing::Span::none();
+    }
+    let age = at.millis_since(Timestamp::from_millis(event.occurred_at_ms));
+    let span = tracing::info_span!(
+        parent: None,
+        "process",
+        otel.name = %format!("{} process {}", S::ID, event.r#type),
+        otel.kind = "consumer",
+        switchyard.event.type = %event.r#type,
+        switchyard.event.age_ms = age,
+        switchyard.workspace.id = %event.workspace,
+        switchyard.entity.id = %event.entity,
+    );
+    cause.adopt(&span, Duration::from_millis(age));
+    span
+}

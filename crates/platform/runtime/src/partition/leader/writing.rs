@@ -1,0 +1,131 @@
+//! From facts to a record, and to those who wait for it.
+
+use std::sync::Arc;
+
+use tracing_opentelemetry::OpenTelemetrySpanExt;
+use wire::events::v1::{Commit, Consumed};
+
+use super::Leader;
+use crate::call::Failure;
+use crate::commit::{FORMAT, READER, chain_after, seal};
+use crate::health::Health;
+use crate::partition::appending::{Appended, append};
+use crate::partition::batch::Batch;
+use crate::partition::stop::Stop;
+use crate::partition::{PartitionHandle, Rest, View};
+use crate::service::Service;
+
+impl<S: Service> Leader<'_, S> {
+    /// Writes the commit, if there is one, and lets everybody hear.
+    pub(super) async fn conclude(&mut self, batch: Batch<S>) -> Result<(), Stop> {
+        let mut batch = batch;
+        if batch.is_record() {
+            batch = self.write(batch).await?;
+        }
+        self.publish_inputs();
+        let committed = std::mem::take(&mut batch.committed);
+        if !committed.is_empty() {
+            let now = self.core.clock.now();
+            let handle = PartitionHandle(Arc::clone(self.core));
+            self.core.service.on_committed(&self.fold.state, &committed, now, &handle);
+        }
+        let seq = self.fold.reader.seq;
+        let view = View { state: &self.fold.state, head: seq, meta: &self.fold.meta };
+        batch.conclude(self.core.position(seq), &view, || self.rest());
+        Ok(())
+    }
+
+    pub(super) async fn write(&mut self, mut batch: Batch<S>) -> Result<Batch<S>, Stop> {
+        let commit = self.commit(&mut batch);
+        let bytes = seal(&commit);
+        let span = append_span::<S>(&batch, &commit);
+        let appended =
+            append(&*self.core.log, self.fold.reader.seq, &bytes, &self.core.health).await;
+        drop(span);
+        let (failure, stop) = match appended {
+            Appended::Written => {
+                self.fold.reader.chain = chain_after(&commit.prev, &bytes);
+                self.fold.reader.seq = commit.seq;
+                self.fold.meta.apply(&commit, bytes.len());
+                self.unwritten = 0;
+                self.unwritten_since = None;
+                self.core.remember(Arc::new(commit));
+                self.core.applied.send_replace(self.fold.reader.seq);
+                return Ok(batch);
+            }
+            Appended::Full => (Failure::LogFull, Stop::Rebuild),
+            Appended::Fenced => {
+                (Failure::NotReady(Health::SteppedDown.reason()), Stop::SteppedDown)
+            }
+            Appended::Doubt(reason) => (Failure::Halted(reason.clone()), Stop::Halted(reason)),
+        };
+        batch.fail(&failure);
+        Err(stop)
+    }
+
+    pub(super) fn commit(&self, batch: &mut Batch<S>) -> Commit {
+        let consumed = self.applied.iter().map(|(service, handled)| Consumed {
+            service: service.number(),
+            log_id: handled.log_id.to_vec(),
+            seq: handled.seq,
+            events_of_next: handled.events_of_next,
+        });
+        let moved = |consumed: &Consumed| {
+            self.fold.meta.consumed.get(&consumed.service).is_none_or(|known| {
+                (known.seq, known.events_of_next) != (consumed.seq, consumed.events_of_next)
+            })
+        };
+        Commit {
+            format: FORMAT,
+            min_reader: READER,
+            log_id: self.core.log_id.to_vec(),
+            seq: self.fold.reader.seq + 1,
+            epoch: self.fold.meta.epoch,
+            writer: self.setting.writer.to_vec(),
+            prev: self.fold.reader.chain.to_vec(),
+            time_ns: self.fold.time_ns(self.decided_at.max(self.core.clock.now())),
+            consumed: consumed.filter(moved).collect(),
+            events: std::mem::take(&mut batch.events),
+            answered: std::mem::take(&mut batch.answered),
+            parked: std::mem::take(&mut batch.parked),
+            notes: std::mem::take(&mut batch.notes),
+            crc32c: 0,
+        }
+    }
+
+    pub(super) fn rest(&self) -> Rest {
+        let next_due = self.core.service.next_due(&self.fold.state, self.core.partition);
+        let now = self.core.clock.now();
+        let due = next_due.is_some_and(|due| due <= now) && !self.timers.moot;
+        let waits = !self.pending.is_empty() || !self.inputs.is_empty();
+        let busy = self.core.service.busy(&self.fold.state);
+        Rest { idle: !due && !waits && !busy, next_due: next_due.filter(|due| *due > now) }
+    }
+}
+
+/// The append of a commit: a root, linked with the calls and reactions that it carries.
+fn append_span<S: Service>(batch: &Batch<S>, commit: &Commit) -> tracing::Span {
+    const LINKS_MAX: usize = 32;
+    if !crate::trace::enabled() {
+        return tracing::Span::none();
+    }
+    let traces = batch.traces();
+    if traces.is_empty() {
+        return tracing::Span::none();
+    }
+    let span = tracing::info_span!(
+        parent: None,
+        "append",
+        otel.name = %format!("append sy.v1.{}", S::ID),
+        otel.kind = "producer",
+        messaging.operation.name = "append",
+        messaging.operation.type = "send",
+        messaging.batch.message_count = commit.events.len(),
+        switchyard.log.seq = commit.seq,
+        switchyard.log.epoch = commit.epoch,
+    );
+    for trace in traces.iter().take(LINKS_MAX) {
+        span.add_link(trace.span_context());
+    }
+    span
+}
