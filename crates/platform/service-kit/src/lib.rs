@@ -14,6 +14,7 @@ pub mod server;
 pub mod telemetry;
 pub mod trace;
 pub mod validate;
+pub mod watch;
 mod token;
 
 pub use drain::Drain;
@@ -26,3 +27,4 @@ pub use paging::Page;
 pub use server::{DRAIN_WITHIN, Server, ServerError, Services};
 pub use telemetry::{Telemetry, TelemetryError};
 pub use validate::{Fields, PlainId, Size};
+pub use watch::{Item, WatchRequest, WatchStream, checkpoint_every, watch};

@@ -1,0 +1,132 @@
+//! Where a watch stands, and the tokens that say so.
+
+use event_log::LogError;
+use runtime::{PartitionHandle, Position, Service};
+use wire::common::v1::{ErrorReason, WatchStart, watch_start::From as WatchFrom};
+
+use crate::Refusal;
+use crate::token::{self, Kind};
+
+/// Everything up to record `position.seq` was delivered, and of the next one the first `events` events.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Cursor {
+    pub(super) position: Position,
+    pub(super) events: u32,
+}
+
+/// Where a watch begins.
+pub(super) struct Begin {
+    pub(super) cursor: Cursor,
+    /// It resumes from within a snapshot, which is to be sent anew.
+    pub(super) within_snapshot: bool,
+}
+
+impl Cursor {
+    /// Just after a record.
+    pub(super) const fn at(position: Position) -> Self {
+        Self { position, events: 0 }
+    }
+
+    /// The next record to look at.
+    pub(super) const fn next_commit(&self) -> u64 {
+        self.position.seq.saturating_add(1)
+    }
+
+    pub(super) fn token(&self, binding: u64, within_snapshot: bool) -> String {
+        let mut payload = Vec::with_capacity(31);
+        payload.extend_from_slice(&self.position.log_id);
+        payload.extend_from_slice(&self.position.partition.to_be_bytes());
+        payload.extend_from_slice(&self.position.seq.to_be_bytes());
+        payload.extend_from_slice(&self.events.to_be_bytes());
+        payload.push(u8::from(within_snapshot));
+        token::seal(Kind::Resume, binding, &payload)
+    }
+}
+
+/// Reads where a watch is to begin.
+pub(super) async fn begin<S: Service>(
+    partition: &PartitionHandle<S>,
+    start: Option<&WatchStart>,
+    binding: u64,
+) -> Result<Begin, Refusal> {
+    let head = partition.head();
+    let from = start.and_then(|start| start.from.as_ref());
+    let earliest = || async {
+        let tail = partition.log().tail().await.map_err(|error| unreadable(&error))?;
+        Ok(Cursor::at(Position { seq: tail.first.saturating_sub(1), ..head }))
+    };
+    match from {
+        Some(WatchFrom::Earliest(true)) => {
+            Ok(Begin { cursor: earliest().await?, within_snapshot: false })
+        }
+        Some(WatchFrom::ResumeToken(text)) => {
+            let begin = read(text, binding, head)?;
+            let earliest: Cursor = earliest().await?;
+            if begin.cursor.position.seq < earliest.position.seq {
+                return Err(expired(&earliest.token(binding, false)));
+            }
+            Ok(begin)
+        }
+        Some(WatchFrom::Latest(_) | WatchFrom::Earliest(false)) | None => {
+            Ok(Begin { cursor: Cursor::at(head), within_snapshot: false })
+        }
+    }
+}
+
+fn read(text: &str, binding: u64, head: Position) -> Result<Begin, Refusal> {
+    let payload = token::open(Kind::Resume, binding, text).ok_or_else(invalid)?;
+    let parsed = || {
+        let (log_id, rest) = payload.split_first_chunk()?;
+        let (partition, rest) = rest.split_first_chunk()?;
+        let (seq, rest) = rest.split_first_chunk()?;
+        let (events, rest) = rest.split_first_chunk()?;
+        let &[within] = rest else { return None };
+        let partition = u16::from_be_bytes(*partition);
+        let seq = u64::from_be_bytes(*seq);
+        let position = Position { service: head.service, partition, log_id: *log_id, seq };
+        let cursor = Cursor { position, events: u32::from_be_bytes(*events) };
+        Some(Begin { cursor, within_snapshot: within == 1 })
+    };
+    let begin = parsed().filter(|begin| begin.cursor.position.partition == head.partition);
+    let begin = begin.ok_or_else(invalid)?;
+    if begin.cursor.position.log_id != head.log_id {
+        let log_id = uuid::Uuid::from_bytes(begin.cursor.position.log_id).simple();
+        return Err(Refusal::of(
+            ErrorReason::LogGenerationChanged,
+            "the resume token belongs to another generation of the log",
+        )
+        .with("log_id", log_id));
+    }
+    Ok(begin)
+}
+
+fn invalid() -> Refusal {
+    Refusal::of(
+        ErrorReason::ResumeTokenInvalid,
+        "the resume token was changed, or belongs to another filter",
+    )
+    .at_field("start.resume_token")
+}
+
+fn expired(earliest: &str) -> Refusal {
+    Refusal::of(
+        ErrorReason::ResumeTokenExpired,
+        "the resume token is older than what the log keeps",
+    )
+    .with("earliest_resume_token", earliest)
+}
+
+/// Why a log can't be read any further.
+pub(super) fn unreadable(error: &LogError) -> Refusal {
+    match error {
+        LogError::Trimmed { .. } | LogError::Beyond { .. } | LogError::Unavailable(_) => {
+            Refusal::of(ErrorReason::LogUnavailable, "the log can't be read now; resume later")
+        }
+        LogError::Gap { .. }
+        | LogError::WentBackwards { .. }
+        | LogError::Missing
+        | LogError::Corrupt { .. } => {
+            Refusal::of(ErrorReason::PartitionHalted, format!("the log is in doubt: {error}"))
+        }
+    }
+}
