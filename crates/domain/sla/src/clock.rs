@@ -128,13 +128,18 @@ impl Clock {
 
     /// What had passed at an instant, in milliseconds. Before the phase's beginning (something was learnt late) it takes the time
     /// before for running without a pause.
-    pub fn elapsed_at(&self, at: Timestamp) -> u64 {
+    pub(crate) fn elapsed_at(&self, at: Timestamp) -> u64 {
         let anchor = self.anchor();
         if at < anchor {
             return self.elapsed_ms.saturating_sub(anchor.millis_since(at));
         }
         let more = if self.is_running() { at.millis_since(anchor) } else { 0 };
         self.elapsed_ms.saturating_add(more)
+    }
+
+    /// What has passed by now, in milliseconds.
+    pub fn elapsed(&self, now: Timestamp) -> u64 {
+        self.elapsed_at(now.max(self.anchor()))
     }
 
     /// Its next timer, and when.

@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use kernel::{AgentId, PolicyId, Priority, QueueId, TicketId, TicketStatus, Timestamp};
+use kernel::{
+    AgentId, PolicyId, Priority, QueueId, TicketId, TicketStatus, Timestamp, WorkspaceId,
+};
 
 use crate::{ClockKey, PolicySpec, Traits};
 
@@ -10,7 +12,7 @@ use crate::{ClockKey, PolicySpec, Traits};
 #[derive(Debug, Clone, PartialEq)]
 pub enum Event {
     /// A workspace became known.
-    WorkspaceNoted,
+    WorkspaceNoted(WorkspaceId),
     /// A policy was made or changed.
     PolicyPut(Box<PolicySpec>),
     /// The tickets up to this one, by id, follow the policies as they are since the fact's instant.

@@ -8,7 +8,7 @@ use crate::{Event, Policy, PolicySpec, State, Sweep};
 pub(crate) fn evolve(state: &mut State, fact: &Fact<Event>) {
     let workspace = &fact.workspace;
     match &fact.event {
-        Event::WorkspaceNoted => {
+        Event::WorkspaceNoted(_) => {
             state.workspaces.entry(workspace.clone()).or_default().revision = fact.revision;
         }
         Event::PolicyPut(spec) => put(state, fact, spec),

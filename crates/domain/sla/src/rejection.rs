@@ -1,6 +1,6 @@
 //! Why not.
 
-use kernel::TicketId;
+use kernel::{TicketId, WorkspaceId};
 use rules::RuleError;
 
 use crate::POLICIES_MAX;
@@ -9,8 +9,8 @@ use crate::POLICIES_MAX;
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum Rejection {
     /// No such workspace.
-    #[error("the workspace does not exist")]
-    UnknownWorkspace,
+    #[error("workspace {0} does not exist")]
+    UnknownWorkspace(WorkspaceId),
     /// No such ticket.
     #[error("ticket {0} does not exist")]
     UnknownTicket(TicketId),

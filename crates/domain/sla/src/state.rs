@@ -1,6 +1,7 @@
 //! What the rules remember of one partition.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Bound;
 use std::sync::Arc;
 
 use kernel::{PolicyId, Priority, TicketId, TicketStatus, Timestamp, WorkspaceId};
@@ -104,9 +105,14 @@ impl Workspace {
         self.tickets.get(ticket)
     }
 
-    /// The running clocks with a target, those first that are or were due first.
-    pub fn at_risk(&self) -> impl Iterator<Item = (Timestamp, &TicketId, &Ticket, &Clock)> {
-        self.by_due.iter().filter_map(|(due, id, metric)| {
+    /// The running clocks with a target, those first that are or were due first; only those after a place in that order, if one is
+    /// given.
+    pub fn at_risk(
+        &self,
+        after: Option<&(Timestamp, TicketId, Metric)>,
+    ) -> impl Iterator<Item = (Timestamp, &TicketId, &Ticket, &Clock)> {
+        let from = after.map_or(Bound::Unbounded, Bound::Excluded);
+        self.by_due.range((from, Bound::Unbounded)).filter_map(|(due, id, metric)| {
             let ticket = self.tickets.get(id)?;
             Some((*due, id, ticket, ticket.open_clock(*metric)?))
         })

@@ -13,7 +13,10 @@ use crate::{Event, POLICIES_MAX, PolicyDraft, PolicySpec, Rejection, SWEEP_BATCH
 pub(super) fn note_workspace(known: Option<&Workspace>, context: &Context) -> Vec<Fact<Event>> {
     match known {
         Some(space) if space.revision > 0 => Vec::new(),
-        Some(_) | None => vec![of_workspace(context, 1, Event::WorkspaceNoted)],
+        Some(_) | None => {
+            let event = Event::WorkspaceNoted(context.workspace.clone());
+            vec![of_workspace(context, 1, event)]
+        }
     }
 }
 
@@ -35,7 +38,7 @@ pub(super) fn put(
     draft: PolicyDraft,
     expected_revision: Option<u64>,
 ) -> Decision {
-    let space = known.ok_or(Rejection::UnknownWorkspace)?;
+    let space = known.ok_or_else(|| Rejection::UnknownWorkspace(context.workspace.clone()))?;
     let old = space.policy(&draft.policy);
     let actual = old.map_or(0, |policy| policy.revision);
     if let Some(expected) = expected_revision.filter(|expected| *expected != actual) {

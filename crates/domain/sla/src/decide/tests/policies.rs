@@ -52,7 +52,7 @@ fn a_changed_policy_reaches_every_open_ticket_and_each_once() {
     };
     // Three clocks each; only that of the first reply has another target.
     assert_eq!(rig.facts.iter().filter(retargeted).count(), many);
-    assert_eq!(rig.space().at_risk().next().unwrap().0, at(11, 0));
+    assert_eq!(rig.space().at_risk(None).next().unwrap().0, at(11, 0));
     assert!(rig.space().sweep.is_none() && rig.state.sweeps.is_empty());
     assert_eq!(rig.tell(at(11, 0), put(changed)), []);
 }

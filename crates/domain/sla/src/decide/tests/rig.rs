@@ -170,7 +170,7 @@ pub(super) fn changes(events: &[Event], metric: Metric) -> Vec<Change> {
     let of = |event: &Event| match event {
         Event::Clock { key, change, .. } if key.metric == metric => Some(change.clone()),
         Event::Clock { .. }
-        | Event::WorkspaceNoted
+        | Event::WorkspaceNoted(_)
         | Event::PolicyPut(_)
         | Event::PoliciesApplied { .. }
         | Event::TicketNoted(_) => None,

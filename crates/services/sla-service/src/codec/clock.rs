@@ -1,0 +1,223 @@
+//! The changes of clocks.
+
+use kernel::{PolicyId, TicketId, Timestamp};
+use runtime::{DecodeError, Payload};
+use sla::{BreachCause, CancelReason, Change, ClockKey, Event, Metric, clock_id, parse_clock_id};
+use wire::events::v1 as stored;
+use wire::events::v1::ClockMetric;
+
+use super::{malformed, message, named, payload};
+
+const STARTED: &str = "ClockStarted";
+const PAUSED: &str = "ClockPaused";
+const RESUMED: &str = "ClockResumed";
+const RETARGETED: &str = "ClockRetargeted";
+const WARNED: &str = "ClockWarned";
+const MET: &str = "ClockMet";
+const BREACHED: &str = "ClockBreached";
+const STOPPED_AFTER_BREACH: &str = "ClockStoppedAfterBreach";
+const BREACH_RETRACTED: &str = "BreachRetracted";
+const CANCELLED: &str = "ClockCancelled";
+const REOPENED: &str = "ClockReopened";
+
+/// A metric for the wire.
+pub(crate) const fn metric_to_wire(metric: Metric) -> ClockMetric {
+    match metric {
+        Metric::FirstReply => ClockMetric::FirstReply,
+        Metric::NextReply => ClockMetric::NextReply,
+        Metric::RequesterWait => ClockMetric::RequesterWait,
+        Metric::TotalResolution => ClockMetric::TotalResolution,
+    }
+}
+
+/// A metric that the log holds.
+pub(super) fn metric(number: i32) -> Result<Metric, DecodeError> {
+    match ClockMetric::try_from(number) {
+        Ok(ClockMetric::FirstReply) => Ok(Metric::FirstReply),
+        Ok(ClockMetric::NextReply) => Ok(Metric::NextReply),
+        Ok(ClockMetric::RequesterWait) => Ok(Metric::RequesterWait),
+        Ok(ClockMetric::TotalResolution) => Ok(Metric::TotalResolution),
+        Ok(ClockMetric::Unspecified) | Err(_) => Err(malformed("metric")),
+    }
+}
+
+/// An instant that may be none: 0.
+fn due_to_wire(due: Option<Timestamp>) -> i64 {
+    due.map(Timestamp::as_millis).unwrap_or_default()
+}
+
+fn due(millis: i64) -> Option<Timestamp> {
+    if millis == 0 { None } else { Some(Timestamp::from_millis(millis)) }
+}
+
+fn target(millis: u64) -> Option<u64> {
+    if millis == 0 { None } else { Some(millis) }
+}
+
+fn policy_to_wire(policy: Option<&PolicyId>) -> String {
+    policy.map(PolicyId::to_string).unwrap_or_default()
+}
+
+pub(super) fn encode(ticket: &TicketId, key: ClockKey, change: &Change) -> Payload {
+    let clock_id = clock_id(ticket, key).to_string();
+    let ticket_id = ticket.to_string();
+    let metric = metric_to_wire(key.metric).into();
+    match change {
+        Change::Started { at, target_ms, due_at, policy } => {
+            let message = stored::ClockStarted {
+                clock_id,
+                ticket_id,
+                metric,
+                cycle: key.cycle,
+                started_at_ms: at.as_millis(),
+                target_ms: target_ms.unwrap_or_default(),
+                due_at_ms: due_to_wire(*due_at),
+                policy_id: policy_to_wire(policy.as_ref()),
+            };
+            payload(STARTED, &message)
+        }
+        Change::Paused { at, elapsed_ms } => {
+            let (at_ms, elapsed_ms) = (at.as_millis(), *elapsed_ms);
+            payload(PAUSED, &stored::ClockPaused { clock_id, at_ms, elapsed_ms })
+        }
+        Change::Resumed { at, due_at } => {
+            let (at_ms, due_at_ms) = (at.as_millis(), due_to_wire(*due_at));
+            payload(RESUMED, &stored::ClockResumed { clock_id, at_ms, due_at_ms })
+        }
+        Change::Reopened { at, due_at } => {
+            let (at_ms, due_at_ms) = (at.as_millis(), due_to_wire(*due_at));
+            payload(REOPENED, &stored::ClockReopened { clock_id, at_ms, due_at_ms })
+        }
+        Change::Retargeted { at, target_ms, due_at, policy } => {
+            let message = stored::ClockRetargeted {
+                clock_id,
+                target_ms: target_ms.unwrap_or_default(),
+                due_at_ms: due_to_wire(*due_at),
+                at_ms: at.as_millis(),
+                policy_id: policy_to_wire(policy.as_ref()),
+            };
+            payload(RETARGETED, &message)
+        }
+        Change::Warned { permille, due_at } => {
+            let (permille, due_at_ms) = (u32::from(*permille), due_at.as_millis());
+            let message = stored::ClockWarned { clock_id, ticket_id, metric, permille, due_at_ms };
+            payload(WARNED, &message)
+        }
+        Change::Breached { at, cause } => {
+            let (breached_at_ms, cause) = (at.as_millis(), cause.as_str().to_owned());
+            let message =
+                stored::ClockBreached { clock_id, ticket_id, metric, breached_at_ms, cause };
+            payload(BREACHED, &message)
+        }
+        Change::Cancelled { at, reason } => {
+            let (at_ms, reason) = (at.as_millis(), reason.as_str().to_owned());
+            payload(CANCELLED, &stored::ClockCancelled { clock_id, at_ms, reason })
+        }
+        Change::Met { at, elapsed_ms } => {
+            let (stopped_at_ms, elapsed_ms) = (at.as_millis(), *elapsed_ms);
+            let message =
+                stored::ClockMet { clock_id, ticket_id, metric, stopped_at_ms, elapsed_ms };
+            payload(MET, &message)
+        }
+        Change::StoppedAfterBreach { at, elapsed_ms } => {
+            let (stopped_at_ms, elapsed_ms) = (at.as_millis(), *elapsed_ms);
+            let message = stored::ClockStoppedAfterBreach { clock_id, stopped_at_ms, elapsed_ms };
+            payload(STOPPED_AFTER_BREACH, &message)
+        }
+        Change::BreachRetracted { at, elapsed_ms } => {
+            let (stopped_at_ms, elapsed_ms) = (at.as_millis(), *elapsed_ms);
+            let message =
+                stored::BreachRetracted { clock_id, ticket_id, metric, stopped_at_ms, elapsed_ms };
+            payload(BREACH_RETRACTED, &message)
+        }
+    }
+}
+
+pub(super) fn decode(event_type: &str, data: &[u8]) -> Result<Event, DecodeError> {
+    let (id, change) = match event_type {
+        STARTED => started(message(data)?),
+        PAUSED => paused(message(data)?),
+        RESUMED => resumed(message(data)?),
+        REOPENED => reopened(message(data)?),
+        RETARGETED => retargeted(message(data)?),
+        WARNED => warned(message(data)?)?,
+        BREACHED => breached(message(data)?)?,
+        CANCELLED => cancelled(message(data)?)?,
+        MET => met(message(data)?),
+        STOPPED_AFTER_BREACH => stopped_after_breach(message(data)?),
+        BREACH_RETRACTED => breach_retracted(message(data)?),
+        _ => return Err(DecodeError::UnknownType),
+    };
+    let (ticket, key) = parse_clock_id(&id).ok_or_else(|| malformed("clock_id"))?;
+    Ok(Event::Clock { ticket, key, change })
+}
+
+/// A clock's id, and what changed.
+type Read = (String, Change);
+
+const fn at(millis: i64) -> Timestamp {
+    Timestamp::from_millis(millis)
+}
+
+fn started(it: stored::ClockStarted) -> Read {
+    let change = Change::Started {
+        at: at(it.started_at_ms),
+        target_ms: target(it.target_ms),
+        due_at: due(it.due_at_ms),
+        policy: named(&it.policy_id).map(PolicyId::trusted),
+    };
+    (it.clock_id, change)
+}
+
+fn paused(it: stored::ClockPaused) -> Read {
+    (it.clock_id, Change::Paused { at: at(it.at_ms), elapsed_ms: it.elapsed_ms })
+}
+
+fn resumed(it: stored::ClockResumed) -> Read {
+    (it.clock_id, Change::Resumed { at: at(it.at_ms), due_at: due(it.due_at_ms) })
+}
+
+fn reopened(it: stored::ClockReopened) -> Read {
+    (it.clock_id, Change::Reopened { at: at(it.at_ms), due_at: due(it.due_at_ms) })
+}
+
+fn retargeted(it: stored::ClockRetargeted) -> Read {
+    let change = Change::Retargeted {
+        at: at(it.at_ms),
+        target_ms: target(it.target_ms),
+        due_at: due(it.due_at_ms),
+        policy: named(&it.policy_id).map(PolicyId::trusted),
+    };
+    (it.clock_id, change)
+}
+
+fn warned(it: stored::ClockWarned) -> Result<Read, DecodeError> {
+    let permille = u16::try_from(it.permille).map_err(|_| malformed("permille"))?;
+    Ok((it.clock_id, Change::Warned { permille, due_at: at(it.due_at_ms) }))
+}
+
+fn breached(it: stored::ClockBreached) -> Result<Read, DecodeError> {
+    let cause = BreachCause::ALL.into_iter().find(|cause| cause.as_str() == it.cause);
+    let cause = cause.ok_or_else(|| malformed("cause"))?;
+    Ok((it.clock_id, Change::Breached { at: at(it.breached_at_ms), cause }))
+}
+
+fn cancelled(it: stored::ClockCancelled) -> Result<Read, DecodeError> {
+    let reason = CancelReason::ALL.into_iter().find(|reason| reason.as_str() == it.reason);
+    let reason = reason.ok_or_else(|| malformed("reason"))?;
+    Ok((it.clock_id, Change::Cancelled { at: at(it.at_ms), reason }))
+}
+
+fn met(it: stored::ClockMet) -> Read {
+    (it.clock_id, Change::Met { at: at(it.stopped_at_ms), elapsed_ms: it.elapsed_ms })
+}
+
+fn stopped_after_breach(it: stored::ClockStoppedAfterBreach) -> Read {
+    let (at, elapsed_ms) = (at(it.stopped_at_ms), it.elapsed_ms);
+    (it.clock_id, Change::StoppedAfterBreach { at, elapsed_ms })
+}
+
+fn breach_retracted(it: stored::BreachRetracted) -> Read {
+    let (at, elapsed_ms) = (at(it.stopped_at_ms), it.elapsed_ms);
+    (it.clock_id, Change::BreachRetracted { at, elapsed_ms })
+}

@@ -1,0 +1,40 @@
+//! Refusals: what each rejection is on the wire.
+
+use rules::RuleError;
+use service_kit::{Refusal, Refuse};
+use sla::{POLICIES_MAX, Rejection};
+use wire::common::v1::ErrorReason as Reason;
+
+use crate::SlaService;
+
+impl Refuse for SlaService {
+    fn refuse(rejection: &Rejection) -> Refusal {
+        let text = rejection.to_string();
+        match rejection {
+            Rejection::UnknownWorkspace(id) => {
+                Refusal::of(Reason::WorkspaceNotFound, text).with("workspace", id)
+            }
+            Rejection::UnknownTicket(id) => {
+                Refusal::of(Reason::TicketNotFound, text).with("ticket_id", id)
+            }
+            Rejection::TooManyPolicies => {
+                Refusal::of(Reason::LimitReached, text).with("limit", POLICIES_MAX)
+            }
+            Rejection::RevisionMismatch { expected, actual } => {
+                Refusal::of(Reason::RevisionMismatch, text)
+                    .with("expected", expected)
+                    .with("actual", actual)
+            }
+            Rejection::Filter(error @ RuleError::Invalid(_)) => {
+                Refusal::of(Reason::ExpressionInvalid, error.to_string())
+                    .with("expression_error", error)
+                    .at_field("policy.filter")
+            }
+            Rejection::Filter(error @ RuleError::TooCostly { limit }) => {
+                Refusal::of(Reason::ExpressionTooCostly, error.to_string())
+                    .with("limit", limit)
+                    .at_field("policy.filter")
+            }
+        }
+    }
+}

@@ -1,0 +1,107 @@
+//! What the facts of intake and routing ask of sla.
+
+use std::sync::Arc;
+
+use kernel::{AgentId, QueueId, TicketId};
+use runtime::{InputError, InputEvent, ServiceId};
+use service_kit::convert::{stored_attributes, stored_channel, stored_priority, stored_status};
+use sla::{Command, Traits, TraitsUpdate};
+use wire::events::v1 as stored;
+
+/// The commands that an input asks for. The owner is taken from intake alone, which learns it from routing: so it can't flap between
+/// two logs that are read at different speeds.
+pub(crate) fn react(input: &InputEvent<'_>) -> Result<Vec<Command>, InputError> {
+    let command = match (input.service, input.event.r#type.as_str()) {
+        (ServiceId::Intake, "WorkspacePut") => Some(Command::NoteWorkspace),
+        (ServiceId::Intake, "TicketOpened") => Some(opened(input, input.payload()?)?),
+        (ServiceId::Intake, "TicketUpdated") => Some(updated(input, input.payload()?)?),
+        (ServiceId::Intake, "MessageAdded") => message(input, &input.payload()?),
+        (ServiceId::Intake, "StatusChanged") => Some(status(input, &input.payload()?)?),
+        (ServiceId::Intake, "OwnerChanged") => Some(owner(&input.payload()?)),
+        (ServiceId::Routing, "TicketQueued") => {
+            let queued: stored::TicketQueued = input.payload()?;
+            Some(queue(&queued.ticket_id, &queued.queue_id))
+        }
+        (ServiceId::Routing, "TicketRequeued") => {
+            let requeued: stored::TicketRequeued = input.payload()?;
+            Some(queue(&requeued.ticket_id, &requeued.queue_id))
+        }
+        (ServiceId::Intake | ServiceId::Routing | ServiceId::Sla | ServiceId::Notify, _) => None,
+    };
+    Ok(command.into_iter().collect())
+}
+
+fn opened(input: &InputEvent<'_>, opened: stored::TicketOpened) -> Result<Command, InputError> {
+    let requester = opened.requester.unwrap_or_default();
+    let channel = stored_channel(opened.channel);
+    let channel =
+        channel.ok_or_else(|| InputError(format!("TicketOpened: channel {}", opened.channel)))?;
+    Ok(Command::OpenTicket {
+        ticket: TicketId::trusted(&opened.ticket_id),
+        number: opened.number,
+        priority: stored_priority(opened.priority),
+        traits: Arc::new(Traits {
+            channel,
+            provider: opened.provider,
+            subject: opened.subject,
+            kind: opened.r#type,
+            tags: opened.tags,
+            attributes: stored_attributes(&opened.attributes),
+            requester_id: requester.requester_id,
+            requester_name: requester.name,
+            requester_locale: requester.locale,
+        }),
+        at: input.occurred_at(),
+    })
+}
+
+fn updated(input: &InputEvent<'_>, updated: stored::TicketUpdated) -> Result<Command, InputError> {
+    let mut update = TraitsUpdate::default();
+    for field in &updated.fields {
+        match field.as_str() {
+            "priority" => update.priority = Some(stored_priority(updated.priority)),
+            "type" => update.kind = Some(updated.r#type.clone()),
+            "tags" => update.tags = Some(updated.tags.clone()),
+            "attributes" => update.attributes = Some(stored_attributes(&updated.attributes)),
+            other => return Err(InputError(format!("TicketUpdated: field {other:?}"))),
+        }
+    }
+    let ticket = TicketId::trusted(&updated.ticket_id);
+    Ok(Command::UpdateTicket { ticket, update: Box::new(update), at: input.occurred_at() })
+}
+
+/// Internal notes are for nobody's ears, and a bot's words satisfy no promise.
+fn message(input: &InputEvent<'_>, added: &stored::MessageAdded) -> Option<Command> {
+    if added.visibility() != stored::Visibility::Public {
+        return None;
+    }
+    let (ticket, at) = (TicketId::trusted(&added.ticket_id), input.occurred_at());
+    match added.author_kind() {
+        stored::AuthorKind::EndUser => Some(Command::NoteCustomerMessage { ticket, at }),
+        stored::AuthorKind::Agent => Some(Command::NoteReply { ticket, at }),
+        stored::AuthorKind::Bot | stored::AuthorKind::Unspecified => None,
+    }
+}
+
+fn status(input: &InputEvent<'_>, changed: &stored::StatusChanged) -> Result<Command, InputError> {
+    let to = stored_status(changed.to);
+    let to = to.ok_or_else(|| InputError(format!("StatusChanged: status {}", changed.to)))?;
+    let ticket = TicketId::trusted(&changed.ticket_id);
+    Ok(Command::ChangeStatus { ticket, to, at: input.occurred_at() })
+}
+
+fn owner(changed: &stored::OwnerChanged) -> Command {
+    Command::NoteOwner {
+        ticket: TicketId::trusted(&changed.ticket_id),
+        agent: named(&changed.agent_id).map(AgentId::trusted),
+        queue: named(&changed.queue_id).map(QueueId::trusted),
+    }
+}
+
+fn queue(ticket: &str, queue: &str) -> Command {
+    Command::NoteQueue { ticket: TicketId::trusted(ticket), queue: QueueId::trusted(queue) }
+}
+
+fn named(id: &str) -> Option<&str> {
+    if id.is_empty() { None } else { Some(id) }
+}
