@@ -86,6 +86,27 @@ impl NatsLogs {
         }
     }
 
+    /// Waits until every copy of the stream has all of it.
+    async fn whole(&self, name: &LogName) -> anyhow::Result<()> {
+        let others = self.proxies.len() - 1;
+        let deadline = Instant::now() + HEALTHY_TIMEOUT;
+        loop {
+            let info = self.admin.get_stream(stream(name)).await.map(|it| it.cached_info().clone());
+            let cluster = info.ok().and_then(|info| info.cluster);
+            let current = cluster.map_or(0, |cluster| {
+                let copies = cluster.replicas.iter();
+                copies
+                    .filter(|copy| copy.current && !copy.offline && copy.lag.unwrap_or(0) == 0)
+                    .count()
+            });
+            if current == others {
+                return Ok(());
+            }
+            anyhow::ensure!(Instant::now() < deadline, "{current} of {others} copies are current");
+            sleep(Duration::from_millis(50)).await;
+        }
+    }
+
     /// Ends the first `members` servers, in order or not, does something to each, and starts them.
     async fn ended(
         &self,
@@ -94,6 +115,7 @@ impl NatsLogs {
         in_order: bool,
         harm: impl Fn(&Path) -> anyhow::Result<()>,
     ) -> anyhow::Result<Done> {
+        self.whole(name).await?;
         let mut nats = self.nats.lock().await;
         for member in 0..members {
             if in_order {
@@ -102,13 +124,16 @@ impl NatsLogs {
                 nats.kill(member)?;
             }
         }
+        let mut harmed = Ok(());
         for member in 0..members {
-            harm(&nats.stream_directory(member, &stream(name))?)?;
+            harmed = harmed.and(harm(&nats.stream_directory(member, &stream(name))?));
             nats.start_again(member)?;
         }
+        harmed?;
         nats.ready().await?;
         drop(nats);
         self.healthy(name).await?;
+        self.whole(name).await?;
         Ok(Done::Yes)
     }
 
