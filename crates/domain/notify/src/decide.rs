@@ -28,8 +28,8 @@ impl Decider for Notify {
         let workspace = state.workspace(&context.workspace);
         match command {
             Command::SeeWorkspace => Ok(see_workspace(workspace, context)),
-            Command::PutEndpoint(put) => endpoint::put(seen(workspace)?, context, put),
-            Command::PutRule(put) => rule::put(seen(workspace)?, context, put),
+            Command::PutEndpoint(put) => endpoint::put(seen(workspace, context)?, context, put),
+            Command::PutRule(put) => rule::put(seen(workspace, context)?, context, put),
             Command::Observe(observe) => {
                 let none = Workspace::default();
                 Ok(observe::observe(workspace.unwrap_or(&none), context, observe))
@@ -66,8 +66,12 @@ impl Decider for Notify {
     }
 }
 
-fn seen(workspace: Option<&Workspace>) -> Result<&Workspace, Rejection> {
-    workspace.filter(|it| it.is_seen()).ok_or(Rejection::WorkspaceUnknown)
+fn seen<'a>(
+    workspace: Option<&'a Workspace>,
+    context: &Context,
+) -> Result<&'a Workspace, Rejection> {
+    let unknown = || Rejection::WorkspaceUnknown(context.workspace.clone());
+    workspace.filter(|it| it.is_seen()).ok_or_else(unknown)
 }
 
 fn see_workspace(workspace: Option<&Workspace>, context: &Context) -> Vec<Fact<Event>> {

@@ -1,13 +1,13 @@
 //! Why not.
 
-use kernel::EndpointId;
+use kernel::{EndpointId, WorkspaceId};
 
 /// The fact that stood in the way.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Rejection {
     /// Notify doesn't know the workspace.
-    #[error("no such workspace")]
-    WorkspaceUnknown,
+    #[error("no workspace `{0}`")]
+    WorkspaceUnknown(WorkspaceId),
     /// The rule names an endpoint that doesn't exist.
     #[error("no endpoint `{0}`")]
     EndpointUnknown(EndpointId),

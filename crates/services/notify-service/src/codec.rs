@@ -3,9 +3,7 @@
 mod value;
 
 use bytes::Bytes;
-use kernel::{
-    AgentId, DeliveryId, EndpointId, Priority, QueueId, RuleId, TicketId, Timestamp,
-};
+use kernel::{AgentId, DeliveryId, EndpointId, Priority, QueueId, RuleId, TicketId, Timestamp};
 use notify::{
     Address, AttemptEnded, AttemptStarted, AwaitingTicket, Cause, EndpointPut, Event, IntentMade,
     Observation, Outcome, Recipient, RulePut, Secret, Target, TicketLearnt, Way,
@@ -79,12 +77,12 @@ fn endpoint_put_of(put: stored::EndpointPut) -> EndpointPut {
 
 fn rule_put(put: &RulePut) -> stored::RulePut {
     let (channel, endpoint_id, recipients) = match &put.way {
-        Way::Webhook(endpoint) => {
-            (NotificationChannel::Webhook, endpoint.to_string(), Vec::new())
-        }
-        Way::InApp(to) => {
-            (NotificationChannel::InApp, String::new(), to.iter().map(ToString::to_string).collect())
-        }
+        Way::Webhook(endpoint) => (NotificationChannel::Webhook, endpoint.to_string(), Vec::new()),
+        Way::InApp(to) => (
+            NotificationChannel::InApp,
+            String::new(),
+            to.iter().map(ToString::to_string).collect(),
+        ),
     };
     stored::RulePut {
         rule_id: put.rule.to_string(),
@@ -236,17 +234,11 @@ fn intent_made_of(intent: stored::IntentMade) -> Result<IntentMade, DecodeError>
 }
 
 fn attempt_started(started: &AttemptStarted) -> stored::AttemptStarted {
-    stored::AttemptStarted {
-        delivery_id: started.delivery.to_string(),
-        attempt: started.attempt,
-    }
+    stored::AttemptStarted { delivery_id: started.delivery.to_string(), attempt: started.attempt }
 }
 
 fn attempt_started_of(started: stored::AttemptStarted) -> AttemptStarted {
-    AttemptStarted {
-        delivery: DeliveryId::trusted(&started.delivery_id),
-        attempt: started.attempt,
-    }
+    AttemptStarted { delivery: DeliveryId::trusted(&started.delivery_id), attempt: started.attempt }
 }
 
 fn attempt_ended(ended: &AttemptEnded) -> stored::AttemptEnded {

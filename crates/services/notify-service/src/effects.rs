@@ -13,9 +13,9 @@ use notify::{AttemptResult, Command, Delivery, EndAttempt, Event, State, Workspa
 use runtime::{Call, Committed, Failure, Health, PartitionHandle};
 use tracing::Instrument;
 
-pub(crate) use address::{UrlRefused, check_url};
-pub(crate) use sender::{Message, Sender};
+pub(crate) use address::check_url;
 pub use sender::SenderError;
+pub(crate) use sender::{Message, Sender};
 
 use crate::NotifyService;
 

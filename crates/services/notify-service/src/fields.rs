@@ -8,8 +8,8 @@ use std::sync::LazyLock;
 
 use kernel::Timestamp;
 use prost_reflect::{
-    Cardinality, DynamicMessage, EnumDescriptor, FieldDescriptor, Kind, MapKey, MessageDescriptor, ReflectMessage,
-    Value as Reflected,
+    Cardinality, DynamicMessage, EnumDescriptor, FieldDescriptor, Kind, MapKey, MessageDescriptor,
+    ReflectMessage, Value as Reflected,
 };
 use rules::Value;
 
@@ -41,11 +41,12 @@ pub(crate) fn is_event(event_type: &str) -> bool {
 
 /// The names that every one of these types has, as [`notify::PutRule::names`] wants them.
 pub(crate) fn names(event_types: &[String]) -> BTreeSet<String> {
-    let each = event_types.iter().filter_map(|event_type| TYPES.get(event_type)).map(|descriptor| {
-        let mut names = BTreeSet::new();
-        collect(descriptor, "event", DEPTH_MAX, &mut names);
-        names
-    });
+    let each =
+        event_types.iter().filter_map(|event_type| TYPES.get(event_type)).map(|descriptor| {
+            let mut names = BTreeSet::new();
+            collect(descriptor, "event", DEPTH_MAX, &mut names);
+            names
+        });
     each.reduce(|one, other| one.intersection(&other).cloned().collect()).unwrap_or_default()
 }
 
@@ -60,8 +61,10 @@ static TYPES: LazyLock<BTreeMap<String, MessageDescriptor>> = LazyLock::new(|| {
                 .any(|name| file.name().ends_with(name))
             && !message.is_map_entry()
     };
-    let parts: BTreeSet<String> =
-        pool.all_messages().flat_map(|message| message.fields().filter_map(part).collect::<Vec<_>>()).collect();
+    let parts: BTreeSet<String> = pool
+        .all_messages()
+        .flat_map(|message| message.fields().filter_map(part).collect::<Vec<_>>())
+        .collect();
     pool.all_messages()
         .filter(|message| ours(message) && !parts.contains(message.full_name()))
         .map(|message| (message.name().to_owned(), message))

@@ -12,13 +12,16 @@
 //! # Publishes
 //! The facts of its log, which nobody but its own watches follows.
 
+mod api;
 mod codec;
 mod config;
 mod effects;
+mod error;
 mod fields;
 mod reactions;
 mod service;
 
+pub use api::{Api, server};
 pub use config::Config;
 pub use effects::SenderError;
 pub use service::NotifyService;

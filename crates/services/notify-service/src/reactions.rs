@@ -76,10 +76,9 @@ fn change(input: &InputEvent<'_>) -> Result<Option<Change>, InputError> {
         (ServiceId::Routing, "TicketRequeued") => {
             Ok(queued(&input.payload::<events::TicketRequeued>()?.queue_id))
         }
-        (
-            ServiceId::Intake | ServiceId::Routing | ServiceId::Sla | ServiceId::Notify,
-            _,
-        ) => Ok(None),
+        (ServiceId::Intake | ServiceId::Routing | ServiceId::Sla | ServiceId::Notify, _) => {
+            Ok(None)
+        }
     }
 }
 

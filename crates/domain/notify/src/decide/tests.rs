@@ -301,7 +301,7 @@ fn a_rule_that_cannot_be_meant_is_refused() {
     }
     given::<Notify>([])
         .when(&at(0), Command::PutRule(base()))
-        .then_rejected(&Rejection::WorkspaceUnknown);
+        .then_rejected(&Rejection::WorkspaceUnknown(at(0).workspace));
     let state = begin([]).state;
     for put in [
         PutRule { filter: "agent == 1".to_owned(), ..base() },

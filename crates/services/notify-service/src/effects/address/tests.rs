@@ -4,7 +4,8 @@ use super::*;
 
 #[test]
 fn only_public_https_is_taken_unless_the_operator_says_so() {
-    for good in ["https://hooks.example/a?b=c", "https://93.184.215.14:8443/", "https://[2606:4700::1]/"]
+    for good in
+        ["https://hooks.example/a?b=c", "https://93.184.215.14:8443/", "https://[2606:4700::1]/"]
     {
         assert!(check_url(good, false).is_ok(), "{good}");
     }
@@ -58,10 +59,17 @@ fn only_public_https_is_taken_unless_the_operator_says_so() {
 
 #[test]
 fn where_private_endpoints_are_allowed_plain_http_still_stays_inside() {
-    for good in ["http://127.0.0.1:9000/a", "http://localhost:1/", "https://10.0.0.1:9/", "http://[::1]/"] {
+    for good in
+        ["http://127.0.0.1:9000/a", "http://localhost:1/", "https://10.0.0.1:9/", "http://[::1]/"]
+    {
         assert!(check_url(good, true).is_ok(), "{good}");
     }
-    for bad in ["http://8.8.8.8/", "http://169.254.169.254/", "https://[fe80::1]/", "http://[::ffff:10.0.0.1]/"] {
+    for bad in [
+        "http://8.8.8.8/",
+        "http://169.254.169.254/",
+        "https://[fe80::1]/",
+        "http://[::ffff:10.0.0.1]/",
+    ] {
         assert!(check_url(bad, true).is_err(), "{bad}");
     }
 }
