@@ -2,7 +2,7 @@
 
 use kernel::{
     AgentId, OfferId, Priority, QueueId, SkillId, SkillLevel, SkillRequirement, TicketId,
-    TicketStatus, Timestamp,
+    TicketStatus, Timestamp, WorkspaceId,
 };
 use serde::{Deserialize, Serialize};
 
@@ -107,7 +107,10 @@ pub struct Requeued {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Event {
     /// Routing learnt of the workspace.
-    WorkspaceSeen,
+    WorkspaceSeen {
+        /// The workspace.
+        workspace: WorkspaceId,
+    },
     /// An agent was made or changed.
     AgentPut {
         /// The agent.

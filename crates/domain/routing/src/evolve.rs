@@ -20,7 +20,7 @@ pub(crate) fn evolve(state: &mut State, fact: &Fact<Event>) {
 fn apply(workspace: &mut Workspace, fact: &Fact<Event>) {
     let (at, revision) = (fact.at, fact.revision);
     match &fact.event {
-        Event::WorkspaceSeen => workspace.seen = true,
+        Event::WorkspaceSeen { .. } => workspace.seen = true,
         Event::AgentPut { agent, settings } => agent_put(workspace, agent, settings, revision, at),
         Event::QueuePut { queue, settings } => {
             queue_put(workspace, queue, settings, revision);

@@ -28,7 +28,10 @@ pub(super) fn see_workspace(context: &Context) -> Facts {
     };
     let queue = QueueId::trusted(DEFAULT_QUEUE);
     vec![
-        fact(context.workspace.as_str(), Event::WorkspaceSeen),
+        fact(
+            context.workspace.as_str(),
+            Event::WorkspaceSeen { workspace: context.workspace.clone() },
+        ),
         fact(DEFAULT_QUEUE, Event::QueuePut { queue, settings }),
     ]
 }

@@ -125,7 +125,7 @@ pub(super) fn check_match(world: &World, facts: &[Fact<Event>]) {
 #[track_caller]
 pub(super) fn check_revision(world: &World, fact: &Fact<Event>) {
     let kind = |event: &Event| match event {
-        Event::WorkspaceSeen => 0,
+        Event::WorkspaceSeen { .. } => 0,
         Event::AgentPut { .. } | Event::PresenceSet { .. } | Event::PresenceExpired { .. } => 1,
         Event::QueuePut { .. } => 2,
         _ => 3,

@@ -1,0 +1,80 @@
+//! Routing as the runtime takes it.
+
+use kernel::{Decider, Timestamp, WorkspaceId};
+use routing::{Command, Event, Routing, State};
+use runtime::{
+    Committed, DecodeError, InputError, InputEvent, PartitionHandle, Payload, Service, ServiceId,
+};
+
+use crate::leases::Leases;
+use crate::{codec, reactions};
+
+/// Routing: its rules, their stored form, and the leases of the partitions led here.
+#[derive(Debug, Default)]
+pub struct RoutingService {
+    leases: Leases,
+}
+
+impl RoutingService {
+    /// Makes the service.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    pub(crate) fn leases(&self) -> &Leases {
+        &self.leases
+    }
+}
+
+impl Service for RoutingService {
+    type Decider = Routing;
+
+    const ID: ServiceId = ServiceId::Routing;
+    const INPUTS: &'static [ServiceId] = &[ServiceId::Intake];
+
+    fn encode(&self, event: &Event) -> Payload {
+        codec::encode(event)
+    }
+
+    fn decode(&self, event_type: &str, version: u32, data: &[u8]) -> Result<Event, DecodeError> {
+        codec::decode(event_type, version, data)
+    }
+
+    fn react(&self, state: &State, input: &InputEvent<'_>) -> Result<Vec<Command>, InputError> {
+        reactions::react(state, input)
+    }
+
+    fn on_lead(&self, state: &State, now: Timestamp, partition: &PartitionHandle<Self>) {
+        self.leases.grant_anew(partition.id(), state, now);
+    }
+
+    fn on_committed(
+        &self,
+        _state: &State,
+        facts: &[Committed<Event>],
+        _now: Timestamp,
+        partition: &PartitionHandle<Self>,
+    ) {
+        for committed in facts {
+            self.leases.note(partition.id(), &committed.fact);
+        }
+    }
+
+    fn next_due(&self, state: &State, partition: u16) -> Option<Timestamp> {
+        match self.leases.first(partition) {
+            Some(lease) => state.next_timer().into_iter().chain(lease).min(),
+            None => Routing::next_due(state),
+        }
+    }
+
+    fn due(&self, state: &State, partition: u16, now: Timestamp) -> Vec<(WorkspaceId, Command)> {
+        let Some(leases) = self.leases.due(partition, now) else {
+            return Routing::due(state, now);
+        };
+        let mut due = state.timers_due(now);
+        due.extend(leases);
+        due.sort_by_key(|(at, ..)| *at);
+        due.truncate(routing::DUE_MAX);
+        due.into_iter().map(|(_, workspace, command)| (workspace, command)).collect()
+    }
+}
