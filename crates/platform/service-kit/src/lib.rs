@@ -2,6 +2,7 @@
 //!
 //! **Invariant:** no business rule lives here, and nothing here decodes an event's payload but the operator's log reader.
 
+pub mod admin;
 pub mod convert;
 pub mod deadline;
 pub mod drain;
@@ -17,6 +18,7 @@ pub mod validate;
 pub mod watch;
 mod token;
 
+pub use admin::{Admin, AdminSource};
 pub use drain::Drain;
 pub use error::{
     DOMAIN, Refusal, Refuse, code_of, internal, reason_text, refuse_failure, status_of,

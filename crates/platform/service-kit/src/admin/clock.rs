@@ -1,0 +1,108 @@
+//! `ClockService`: the process's one clock, and whether all its services rest.
+
+use std::collections::BTreeMap;
+
+use runtime::{ClockError, Resting};
+use tonic::{Request, Response, Status, async_trait};
+use wire::admin::v1::clock_service_server::ClockService;
+use wire::admin::v1::{
+    AdvanceToRequest, AdvanceToResponse, GetTimeRequest, GetTimeResponse, PartitionHead,
+};
+use wire::common::v1::ErrorReason;
+
+use super::Admin;
+use crate::convert::{rfc3339, timestamp_to_wire};
+use crate::deadline::deadline;
+use crate::{Fields, Refusal};
+
+#[async_trait]
+impl ClockService for Admin {
+    async fn get_time(
+        &self,
+        request: Request<GetTimeRequest>,
+    ) -> Result<Response<GetTimeResponse>, Status> {
+        if request.get_ref().wait_until_idle {
+            let within = deadline(request.metadata().as_ref())?;
+            // A tenth is kept for the answer that it does not rest yet.
+            let patience = within.saturating_sub(within / 10);
+            if let Ok(rested) = tokio::time::timeout(patience, self.all_rested()).await {
+                return Ok(Response::new(self.time(&rested?)));
+            }
+        }
+        let resting = self.all_resting().await?;
+        Ok(Response::new(self.time(&resting)))
+    }
+
+    async fn advance_to(
+        &self,
+        request: Request<AdvanceToRequest>,
+    ) -> Result<Response<AdvanceToResponse>, Status> {
+        let mut fields = Fields::new();
+        let instant = fields.required_instant("instant", request.get_ref().instant.as_ref());
+        fields.finish()?;
+        self.clock.advance_to(instant).map_err(|error| {
+            let refusal = Refusal::of(ErrorReason::ClockNotManual, error.to_string());
+            match error {
+                ClockError::NotManual => refusal,
+                ClockError::Backwards { now } => refusal.with("now", rfc3339(now)),
+            }
+        })?;
+        let now = Some(timestamp_to_wire(self.clock.now()));
+        Ok(Response::new(AdvanceToResponse { now }))
+    }
+}
+
+impl Admin {
+    fn time(&self, resting: &Resting) -> GetTimeResponse {
+        // Record 1 is a log's birth, record 2 a leader's claim at the earliest.
+        let heads = resting.heads.iter().filter(|(head, _)| head.seq > 1);
+        let heads = heads.map(|(head, inputs)| PartitionHead {
+            head: Some(head.to_wire()),
+            inputs: inputs.iter().map(|input| input.to_wire()).collect(),
+        });
+        GetTimeResponse {
+            now: Some(timestamp_to_wire(self.clock.now())),
+            next_due: resting.next_due.map(timestamp_to_wire),
+            idle: resting.idle,
+            manual: self.clock.is_manual(),
+            heads: heads.collect(),
+        }
+    }
+
+    /// All services at one moment; together they rest only if none has yet to read what another has written.
+    async fn all_resting(&self) -> Result<Resting, Status> {
+        let each = self.sources.iter().map(|source| source.rest());
+        let mut all = Resting { idle: true, next_due: None, heads: Vec::new() };
+        for resting in futures::future::try_join_all(each).await? {
+            all.idle &= resting.idle;
+            all.next_due = all.next_due.into_iter().chain(resting.next_due).min();
+            all.heads.extend(resting.heads);
+        }
+        all.idle &= is_read_up(&all);
+        Ok(all)
+    }
+
+    /// Returns once all rest, and rested still when looked at again: what one does last may wake one that was looked at first.
+    async fn all_rested(&self) -> Result<Resting, Status> {
+        let mut before: Option<Resting> = None;
+        loop {
+            futures::future::try_join_all(self.sources.iter().map(|source| source.rested()))
+                .await?;
+            let now = self.all_resting().await?;
+            if now.idle && before.as_ref() == Some(&now) {
+                return Ok(now);
+            }
+            before = Some(now);
+            tokio::task::yield_now().await;
+        }
+    }
+}
+
+/// Whether every input was read up to its head, as far as its log is one of this process's.
+fn is_read_up(all: &Resting) -> bool {
+    let heads: BTreeMap<_, _> =
+        all.heads.iter().map(|(head, _)| ((head.service, head.partition), head.seq)).collect();
+    all.heads.iter().flat_map(|(_, inputs)| inputs).all(|input| {
+        heads.get(&(input.service, input.partition)).is_none_or(|head| input.seq >= *head)
+    })
+}

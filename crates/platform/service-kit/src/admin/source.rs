@@ -1,0 +1,99 @@
+//! What the operator's services ask of a service.
+
+use std::fmt::Debug;
+use std::sync::Arc;
+
+use event_log::EventLog;
+use runtime::{LogId, Node, PartitionHandle, Resting, ServiceId};
+use tonic::{Status, async_trait};
+use wire::admin::v1::PartitionStatus;
+
+use crate::convert::timestamp_to_wire;
+use crate::error::{Refuse, status_of};
+
+/// A service of this process, as the operator sees it.
+#[async_trait]
+pub trait AdminSource: Debug + Send + Sync {
+    /// Which one.
+    fn service(&self) -> ServiceId;
+
+    /// Whether it rests, and where it stands.
+    async fn rest(&self) -> Result<Resting, Status>;
+
+    /// Returns once it rests.
+    async fn rested(&self) -> Result<Resting, Status>;
+
+    /// Every partition's status; one that doesn't answer says why. The lag is left 0.
+    async fn status(&self, with_state_hash: bool) -> Vec<PartitionStatus>;
+
+    /// A partition's log and its identity.
+    fn partition_log(&self, partition: u16) -> Option<(Arc<dyn EventLog>, LogId)>;
+}
+
+#[async_trait]
+impl<S: Refuse> AdminSource for Node<S> {
+    fn service(&self) -> ServiceId {
+        S::ID
+    }
+
+    async fn rest(&self) -> Result<Resting, Status> {
+        self.resting().await.map_err(|failure| status_of::<S>(&failure))
+    }
+
+    async fn rested(&self) -> Result<Resting, Status> {
+        self.until_resting().await.map_err(|failure| status_of::<S>(&failure))
+    }
+
+    async fn status(&self, with_state_hash: bool) -> Vec<PartitionStatus> {
+        let each = self.partitions().iter().map(|one| partition_status(one, with_state_hash));
+        futures::future::join_all(each).await
+    }
+
+    fn partition_log(&self, partition: u16) -> Option<(Arc<dyn EventLog>, LogId)> {
+        let partition = self.partitions().get(usize::from(partition))?;
+        Some((Arc::clone(partition.log()), partition.head().log_id))
+    }
+}
+
+async fn partition_status<S: Refuse>(
+    partition: &PartitionHandle<S>,
+    with_state_hash: bool,
+) -> PartitionStatus {
+    let health = partition.health();
+    let mut status = PartitionStatus {
+        position: Some(partition.head().to_wire()),
+        epoch: partition.epoch(),
+        leader: health.is_ready(),
+        ready: health.is_ready(),
+        reason: health.reason(),
+        inputs: partition.inputs().into_iter().map(runtime::Position::to_wire).collect(),
+        ..PartitionStatus::default()
+    };
+    let head = partition.head();
+    let looked = partition.view(move |view| {
+        let hash = with_state_hash.then(|| view.state_hash());
+        let counts = (view.events(), view.bytes(), view.parked(), view.requests());
+        (view.head, hash, counts, view.request_horizon())
+    });
+    match looked.await {
+        Ok((seq, hash, (events, bytes, parked, requests), horizon)) => {
+            // The hash stands for this very record.
+            status.position = Some(runtime::Position { seq, ..head }.to_wire());
+            status.state_hash = hash
+                .map(|hash| hash.iter().map(|byte| format!("{byte:02x}")).collect())
+                .unwrap_or_default();
+            status.events = events;
+            status.bytes = bytes;
+            status.parked = parked;
+            status.requests = u64::try_from(requests).unwrap_or(u64::MAX);
+            status.request_horizon = horizon.map(timestamp_to_wire);
+        }
+        Err(failure) => {
+            status.ready = false;
+            if status.reason.is_empty() {
+                status_of::<S>(&failure).message().clone_into(&mut status.reason);
+            }
+        }
+    }
+    status
+}
