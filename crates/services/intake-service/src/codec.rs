@@ -12,6 +12,7 @@ use intake::event::{MessageAdded, OwnerChanged, StatusChanged, TicketUpdated, Wo
 use kernel::{AgentId, MessageId, QueueId, TicketId, WorkspaceId};
 use prost::Message;
 use runtime::{DecodeError, Payload};
+use service_kit::convert;
 use wire::events::v1 as stored;
 
 const WORKSPACE_PUT: &str = "WorkspacePut";
@@ -50,6 +51,37 @@ pub(crate) fn decode(event_type: &str, version: u32, data: &[u8]) -> Result<Even
         OWNER_CHANGED => Ok(read_owner_changed(&message(data)?)),
         _ => Err(DecodeError::UnknownType),
     }
+}
+
+/// What a stored fact says of the queue that its ticket is in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Placed {
+    /// Nothing.
+    AsBefore,
+    /// This one; empty: none.
+    In(String),
+}
+
+/// Where a fact leaves its ticket; none if it is about no ticket.
+pub(crate) fn placed(event_type: &str, data: &[u8]) -> Option<Placed> {
+    match event_type {
+        TICKET_OPENED => {
+            message::<stored::TicketOpened>(data).ok().map(|opened| Placed::In(opened.queue_id))
+        }
+        OWNER_CHANGED => {
+            message::<stored::OwnerChanged>(data).ok().map(|changed| Placed::In(changed.queue_id))
+        }
+        _ if is_of_ticket(event_type) => Some(Placed::AsBefore),
+        _ => None,
+    }
+}
+
+/// Whether a type of fact is about a ticket.
+pub(crate) fn is_of_ticket(event_type: &str) -> bool {
+    matches!(
+        event_type,
+        TICKET_OPENED | MESSAGE_ADDED | TICKET_UPDATED | STATUS_CHANGED | OWNER_CHANGED
+    )
 }
 
 fn payload(event_type: &'static str, message: &impl Message) -> Payload {
@@ -127,7 +159,11 @@ fn ticket_updated(updated: &TicketUpdated) -> stored::TicketUpdated {
         priority: words::priority_to_wire(updated.priority),
         r#type: updated.kind.as_deref().unwrap_or_default().to_owned(),
         tags: updated.tags.as_deref().map(values::texts_to_wire).unwrap_or_default(),
-        attributes: updated.attributes.as_ref().map(values::to_wire).unwrap_or_default(),
+        attributes: updated
+            .attributes
+            .as_ref()
+            .map(convert::attributes_to_wire)
+            .unwrap_or_default(),
     }
 }
 
@@ -138,7 +174,9 @@ fn read_ticket_updated(updated: stored::TicketUpdated) -> Result<Event, DecodeEr
         false => None,
     };
     let attributes = match named(ATTRIBUTES) {
-        true => Some(values::read(&updated.attributes).ok_or_else(|| malformed(ATTRIBUTES))?),
+        true => Some(
+            values::read_attributes(&updated.attributes).ok_or_else(|| malformed(ATTRIBUTES))?,
+        ),
         false => None,
     };
     Ok(Event::TicketUpdated(TicketUpdated {
@@ -153,8 +191,8 @@ fn read_ticket_updated(updated: stored::TicketUpdated) -> Result<Event, DecodeEr
 fn status_changed(changed: &StatusChanged) -> stored::StatusChanged {
     stored::StatusChanged {
         ticket_id: changed.ticket.to_string(),
-        from: words::status_to_wire(changed.from).into(),
-        to: words::status_to_wire(changed.to).into(),
+        from: convert::status_to_wire(changed.from).into(),
+        to: convert::status_to_wire(changed.to).into(),
         reason: changed.reason.to_string(),
     }
 }
@@ -162,8 +200,8 @@ fn status_changed(changed: &StatusChanged) -> stored::StatusChanged {
 fn read_status_changed(changed: stored::StatusChanged) -> Result<Event, DecodeError> {
     Ok(Event::StatusChanged(StatusChanged {
         ticket: TicketId::trusted(&changed.ticket_id),
-        from: words::status(changed.from).ok_or_else(|| malformed("from"))?,
-        to: words::status(changed.to).ok_or_else(|| malformed("to"))?,
+        from: convert::stored_status(changed.from).ok_or_else(|| malformed("from"))?,
+        to: convert::stored_status(changed.to).ok_or_else(|| malformed("to"))?,
         reason: changed.reason.into(),
     }))
 }

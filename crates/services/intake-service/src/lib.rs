@@ -14,8 +14,11 @@
 //! `WorkspacePut`, `TicketOpened`, `MessageAdded`, `TicketUpdated`, `StatusChanged`, `OwnerChanged`.
 
 mod service;
+mod api;
+mod error;
 mod codec;
 mod reactions;
 mod timeline;
 
+pub use api::{Api, server};
 pub use service::IntakeService;

@@ -19,7 +19,7 @@ use tokio::task::JoinSet;
 
 use index::Index;
 pub(crate) use index::Place;
-pub(crate) use story::{Story, StoryError};
+pub(crate) use story::{Story, StoryError, Told};
 pub(crate) use summary::summary;
 
 /// The indexes of the partitions that this process has led or was asked about.

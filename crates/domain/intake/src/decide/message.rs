@@ -2,7 +2,7 @@
 //!
 //! A message is new by nature, so there is no wish that could hold already: a caller's request id guards against saying it twice.
 
-use kernel::{Context, TicketStatus};
+use kernel::{Actor, AgentId, Context, RequesterId, TicketStatus};
 
 use super::open::{Reply, follow_up};
 use super::{Decision, Facts, check_revision, clamped, life, ticket, workspace};
@@ -15,6 +15,7 @@ pub(super) fn add(state: &State, context: &Context, wish: AddMessage) -> Decisio
     let ticket = ticket(state, context, &wish.ticket)?;
     check_revision(wish.expected, ticket.revision)?;
     let at = clamped(context, wish.occurred_at);
+    let context = Context { actor: author(context, ticket, &wish), ..context.clone() };
     if let Some(closed_at) = ticket.closed_at {
         if !from_customer(&wish) {
             return Err(Rejection::TicketClosed { ticket: wish.ticket });
@@ -23,11 +24,23 @@ pub(super) fn add(state: &State, context: &Context, wish: AddMessage) -> Decisio
         if at.millis_since(closed_at) > REOPEN_WINDOW_MS {
             let reply =
                 Reply { ticket: wish.follow_up, message: wish.message, body: wish.body, at };
-            return follow_up(workspace(state, context)?, context, ticket, reply);
+            return follow_up(workspace(state, &context)?, &context, ticket, reply);
         }
     }
     let status = status_after(ticket, &wish);
-    Ok(Facts::of(context, ticket, at).and(added(ticket, wish)).and_if(status).done())
+    Ok(Facts::of(&context, ticket, at).and(added(ticket, wish)).and_if(status).done())
+}
+
+/// The author, where it is a person; a bot speaks through the backend that called.
+fn author(context: &Context, ticket: &Ticket, wish: &AddMessage) -> Actor {
+    match wish.author_kind {
+        AuthorKind::EndUser if wish.author.is_empty() => {
+            Actor::Requester(ticket.requester.id.clone())
+        }
+        AuthorKind::EndUser => Actor::Requester(RequesterId::trusted(&wish.author)),
+        AuthorKind::Agent => Actor::Agent(AgentId::trusted(&wish.author)),
+        AuthorKind::Bot => context.actor.clone(),
+    }
 }
 
 fn from_customer(wish: &AddMessage) -> bool {

@@ -1,6 +1,6 @@
 //! Opening tickets.
 
-use kernel::{Context, Fact, MessageId, TicketId, Timestamp};
+use kernel::{Actor, Context, Fact, MessageId, TicketId, Timestamp};
 
 use super::{Decision, Facts, clamped, sorted, workspace};
 use crate::Rejection;
@@ -13,6 +13,7 @@ pub(super) fn create(state: &State, context: &Context, wish: CreateTicket) -> De
     check_free(workspace, &wish.ticket)?;
     check_external_id(workspace, wish.external_id.as_deref())?;
     let at = clamped(context, wish.occurred_at);
+    let actor = Actor::Requester(wish.requester.id.clone());
     let opened = TicketOpened {
         ticket: wish.ticket,
         number: workspace.last_number.saturating_add(1),
@@ -31,7 +32,7 @@ pub(super) fn create(state: &State, context: &Context, wish: CreateTicket) -> De
         queue: wish.queue,
         follows: None,
     };
-    Ok(facts(context, opened, at))
+    Ok(facts(&Context { actor, ..context.clone() }, opened, at))
 }
 
 /// The first message of a follow-up.

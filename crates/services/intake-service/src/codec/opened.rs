@@ -4,6 +4,7 @@ use intake::Event;
 use intake::event::TicketOpened;
 use kernel::{MessageId, QueueId, TicketId};
 use runtime::DecodeError;
+use service_kit::convert;
 use wire::events::v1 as stored;
 
 use super::{malformed, priority, values, words};
@@ -14,7 +15,7 @@ pub(super) fn encode(opened: &TicketOpened) -> stored::TicketOpened {
         ticket_id: opened.ticket.to_string(),
         number: opened.number,
         external_id: text(opened.external_id.as_deref()),
-        channel: words::channel_to_wire(opened.channel).into(),
+        channel: convert::channel_to_wire(opened.channel).into(),
         provider: opened.provider.to_string(),
         requester: Some(values::requester_to_wire(&opened.requester)),
         subject: opened.subject.to_string(),
@@ -23,8 +24,8 @@ pub(super) fn encode(opened: &TicketOpened) -> stored::TicketOpened {
         priority: words::priority_to_wire(opened.priority),
         r#type: opened.kind.to_string(),
         tags: values::texts_to_wire(&opened.tags),
-        attributes: values::to_wire(&opened.attributes),
-        required_skills: values::skills_to_wire(&opened.required_skills),
+        attributes: convert::attributes_to_wire(&opened.attributes),
+        required_skills: convert::skills_to_wire(&opened.required_skills),
         queue_id: text(opened.queue.as_ref().map(QueueId::as_str)),
         follows_ticket_id: text(opened.follows.as_ref().map(TicketId::as_str)),
     }
@@ -36,7 +37,7 @@ pub(super) fn decode(opened: stored::TicketOpened) -> Result<Event, DecodeError>
         ticket: TicketId::trusted(&opened.ticket_id),
         number: opened.number,
         external_id: values::named(&opened.external_id).map(Box::from),
-        channel: words::channel(opened.channel).ok_or_else(|| malformed("channel"))?,
+        channel: convert::stored_channel(opened.channel).ok_or_else(|| malformed("channel"))?,
         provider: opened.provider.into(),
         requester: values::read_requester(opened.requester.unwrap_or_default()),
         subject: opened.subject.into(),
@@ -45,7 +46,8 @@ pub(super) fn decode(opened: stored::TicketOpened) -> Result<Event, DecodeError>
         priority: priority(opened.priority)?,
         kind: opened.r#type.into(),
         tags: values::read_texts(&opened.tags),
-        attributes: values::read(&opened.attributes).ok_or_else(|| malformed("attributes"))?,
+        attributes: values::read_attributes(&opened.attributes)
+            .ok_or_else(|| malformed("attributes"))?,
         required_skills: skills.ok_or_else(|| malformed("required_skills"))?,
         queue: values::named(&opened.queue_id).map(QueueId::trusted),
         follows: values::named(&opened.follows_ticket_id).map(TicketId::trusted),

@@ -14,7 +14,7 @@ fn attributes() -> Attributes {
         ("integer".to_owned(), AttributeValue::Integer(-3)),
         ("number".to_owned(), AttributeValue::Number(0.5)),
         ("boolean".to_owned(), AttributeValue::Boolean(false)),
-        ("instant".to_owned(), AttributeValue::Instant(Timestamp::from_millis(-1))),
+        ("instant".to_owned(), AttributeValue::Instant(Timestamp::from_millis(1_767_323_045_678))),
         ("texts".to_owned(), AttributeValue::Texts(vec!["b".into(), "a".into()])),
     ])
 }

@@ -1,80 +1,18 @@
-//! The contract's words and the domain's. An unset or unknown word is none.
+//! The contract's words and the domain's. A stored word that is unset or unknown is none.
 
 use intake::event::{AuthorKind, Visibility};
-use kernel::{Channel, Priority, TicketStatus};
+use kernel::Priority;
+use service_kit::convert;
 use wire::common::v1 as common;
 use wire::events::v1 as stored;
 
-pub(crate) fn channel(number: i32) -> Option<Channel> {
-    match common::Channel::try_from(number).ok()? {
-        common::Channel::Unspecified => None,
-        common::Channel::Voice => Some(Channel::Voice),
-        common::Channel::Chat => Some(Channel::Chat),
-        common::Channel::Messenger => Some(Channel::Messenger),
-        common::Channel::Sms => Some(Channel::Sms),
-        common::Channel::Social => Some(Channel::Social),
-        common::Channel::Email => Some(Channel::Email),
-        common::Channel::WebForm => Some(Channel::WebForm),
-        common::Channel::Api => Some(Channel::Api),
-    }
-}
-
-pub(crate) fn channel_to_wire(channel: Channel) -> common::Channel {
-    match channel {
-        Channel::Voice => common::Channel::Voice,
-        Channel::Chat => common::Channel::Chat,
-        Channel::Messenger => common::Channel::Messenger,
-        Channel::Sms => common::Channel::Sms,
-        Channel::Social => common::Channel::Social,
-        Channel::Email => common::Channel::Email,
-        Channel::WebForm => common::Channel::WebForm,
-        Channel::Api => common::Channel::Api,
-    }
-}
-
 /// `Some(None)`: unset; `None`: unknown.
 pub(crate) fn priority(number: i32) -> Option<Option<Priority>> {
-    match common::Priority::try_from(number).ok()? {
-        common::Priority::Unspecified => Some(None),
-        common::Priority::P1 => Some(Some(Priority::P1)),
-        common::Priority::P2 => Some(Some(Priority::P2)),
-        common::Priority::P3 => Some(Some(Priority::P3)),
-        common::Priority::P4 => Some(Some(Priority::P4)),
-    }
+    common::Priority::try_from(number).ok().map(convert::priority_from_wire)
 }
 
 pub(crate) fn priority_to_wire(priority: Option<Priority>) -> i32 {
-    let word = match priority {
-        None => common::Priority::Unspecified,
-        Some(Priority::P1) => common::Priority::P1,
-        Some(Priority::P2) => common::Priority::P2,
-        Some(Priority::P3) => common::Priority::P3,
-        Some(Priority::P4) => common::Priority::P4,
-    };
-    word.into()
-}
-
-pub(crate) fn status(number: i32) -> Option<TicketStatus> {
-    match common::TicketStatus::try_from(number).ok()? {
-        common::TicketStatus::Unspecified => None,
-        common::TicketStatus::New => Some(TicketStatus::New),
-        common::TicketStatus::Open => Some(TicketStatus::Open),
-        common::TicketStatus::Pending => Some(TicketStatus::Pending),
-        common::TicketStatus::OnHold => Some(TicketStatus::OnHold),
-        common::TicketStatus::Resolved => Some(TicketStatus::Resolved),
-        common::TicketStatus::Closed => Some(TicketStatus::Closed),
-    }
-}
-
-pub(crate) fn status_to_wire(status: TicketStatus) -> common::TicketStatus {
-    match status {
-        TicketStatus::New => common::TicketStatus::New,
-        TicketStatus::Open => common::TicketStatus::Open,
-        TicketStatus::Pending => common::TicketStatus::Pending,
-        TicketStatus::OnHold => common::TicketStatus::OnHold,
-        TicketStatus::Resolved => common::TicketStatus::Resolved,
-        TicketStatus::Closed => common::TicketStatus::Closed,
-    }
+    convert::priority_to_wire(priority).into()
 }
 
 pub(crate) fn author_kind(number: i32) -> Option<AuthorKind> {

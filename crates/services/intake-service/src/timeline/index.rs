@@ -7,6 +7,8 @@ use prost::Message;
 use runtime::ServiceId;
 use wire::events::v1 as stored;
 
+use crate::codec::is_of_ticket;
+
 /// Where a fact stands within a partition.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) struct Place {
@@ -56,13 +58,13 @@ impl Index {
 
     /// The ticket that a fact is about. The type decides: an agent or workspace may have a ticket's id.
     fn ticket_of(&mut self, service: ServiceId, event: &stored::Event) -> Option<Box<str>> {
-        let is_of_ticket = match service {
-            ServiceId::Intake => of_intake(&event.r#type),
+        let of_ticket = match service {
+            ServiceId::Intake => is_of_ticket(&event.r#type),
             ServiceId::Routing => of_routing(&event.r#type),
             ServiceId::Sla => of_sla(&event.r#type),
             ServiceId::Notify => return self.ticket_of_delivery(event),
         };
-        is_of_ticket.then(|| event.entity.as_str().into())
+        of_ticket.then(|| event.entity.as_str().into())
     }
 
     fn ticket_of_delivery(&mut self, event: &stored::Event) -> Option<Box<str>> {
@@ -90,13 +92,6 @@ impl Index {
             _ => None,
         }
     }
-}
-
-fn of_intake(event_type: &str) -> bool {
-    matches!(
-        event_type,
-        "TicketOpened" | "MessageAdded" | "TicketUpdated" | "StatusChanged" | "OwnerChanged"
-    )
 }
 
 fn of_routing(event_type: &str) -> bool {

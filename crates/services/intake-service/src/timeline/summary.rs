@@ -3,7 +3,6 @@
 mod words;
 
 use prost::Message;
-use wire::common::v1 as common;
 use wire::events::v1 as stored;
 
 use words::{metric, minutes, or_nobody, priority, reason, status};
@@ -206,6 +205,8 @@ fn notify(event_type: &str, data: &[u8]) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
+    use wire::common::v1 as common;
+
     use super::*;
 
     #[test]
