@@ -111,6 +111,7 @@ pub struct PolicyDraft {
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct TraitsUpdate {
     /// The priority, which may have been taken away.
+    #[expect(clippy::option_option, reason = "the outer: did it change; the inner: is there one")]
     pub priority: Option<Option<Priority>>,
     /// The type.
     pub kind: Option<String>,

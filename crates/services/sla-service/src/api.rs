@@ -218,3 +218,6 @@ fn page(
 ) -> Result<Page, Status> {
     Ok(Page::parse(fields, size, token, paging::binding(method, bound_to))?)
 }
+
+#[cfg(test)]
+mod tests;

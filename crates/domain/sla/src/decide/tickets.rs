@@ -109,7 +109,9 @@ pub(super) fn change_status(
     let from = draft.ticket.status;
     match (from.is_live(), to) {
         (true, TicketStatus::Resolved) => {
-            RESOLUTION.into_iter().for_each(|metric| draft.stop(ClockKey::first(metric), at));
+            for metric in RESOLUTION {
+                draft.stop(ClockKey::first(metric), at);
+            }
             cancel_open(&mut draft, at, CancelReason::NoReply);
         }
         (true, TicketStatus::Closed) => cancel_open(&mut draft, at, CancelReason::Closed),
@@ -119,7 +121,9 @@ pub(super) fn change_status(
             TicketStatus::New | TicketStatus::Open | TicketStatus::Pending | TicketStatus::OnHold,
         ) => {
             if !was_live {
-                RESOLUTION.into_iter().for_each(|metric| draft.reopen(metric, at));
+                for metric in RESOLUTION {
+                    draft.reopen(metric, at);
+                }
             }
             if to == TicketStatus::Pending {
                 draft.pause(Metric::RequesterWait, at);

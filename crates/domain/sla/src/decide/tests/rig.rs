@@ -50,7 +50,9 @@ impl Rig {
     }
 
     pub(super) fn take(&mut self, facts: Vec<Fact<Event>>) -> Vec<Event> {
-        facts.iter().for_each(|fact| Sla::evolve(&mut self.state, fact));
+        for fact in &facts {
+            Sla::evolve(&mut self.state, fact);
+        }
         self.facts.extend(facts.clone());
         facts.into_iter().map(|fact| fact.event).collect()
     }
