@@ -14,7 +14,7 @@ pub(crate) fn react(input: &InputEvent<'_>) -> Result<Vec<Command>, InputError> 
     let command = match (input.service, input.event.r#type.as_str()) {
         (ServiceId::Intake, "WorkspacePut") => Some(Command::NoteWorkspace),
         (ServiceId::Intake, "TicketOpened") => Some(opened(input, input.payload()?)?),
-        (ServiceId::Intake, "TicketUpdated") => Some(updated(input, input.payload()?)?),
+        (ServiceId::Intake, "TicketUpdated") => Some(updated(input, &input.payload()?)?),
         (ServiceId::Intake, "MessageAdded") => message(input, &input.payload()?),
         (ServiceId::Intake, "StatusChanged") => Some(status(input, &input.payload()?)?),
         (ServiceId::Intake, "OwnerChanged") => Some(owner(&input.payload()?)),
@@ -55,7 +55,7 @@ fn opened(input: &InputEvent<'_>, opened: stored::TicketOpened) -> Result<Comman
     })
 }
 
-fn updated(input: &InputEvent<'_>, updated: stored::TicketUpdated) -> Result<Command, InputError> {
+fn updated(input: &InputEvent<'_>, updated: &stored::TicketUpdated) -> Result<Command, InputError> {
     let mut update = TraitsUpdate::default();
     for field in &updated.fields {
         match field.as_str() {
@@ -104,4 +104,70 @@ fn queue(ticket: &str, queue: &str) -> Command {
 
 fn named(id: &str) -> Option<&str> {
     if id.is_empty() { None } else { Some(id) }
+}
+
+#[cfg(test)]
+mod tests {
+    use kernel::Timestamp;
+    use prost::Message;
+
+    use super::*;
+
+    fn read(
+        service: ServiceId,
+        r#type: &str,
+        data: &impl Message,
+    ) -> Result<Vec<Command>, InputError> {
+        let event = stored::Event {
+            r#type: r#type.into(),
+            occurred_at_ms: 7,
+            data: data.encode_to_vec().into(),
+            ..Default::default()
+        };
+        let committed_at = Timestamp::from_millis(9);
+        react(&InputEvent { service, partition: 0, seq: 2, index: 0, committed_at, event: &event })
+    }
+
+    fn added(author: stored::AuthorKind, visibility: stored::Visibility) -> Vec<Command> {
+        let added = stored::MessageAdded {
+            ticket_id: "t".into(),
+            author_kind: author.into(),
+            visibility: visibility.into(),
+            ..Default::default()
+        };
+        read(ServiceId::Intake, "MessageAdded", &added).unwrap()
+    }
+
+    #[test]
+    fn only_a_persons_public_words_are_a_reply() {
+        use stored::{AuthorKind, Visibility};
+        let (ticket, at) = (TicketId::trusted("t"), Timestamp::from_millis(7));
+        let reply = Command::NoteReply { ticket: ticket.clone(), at };
+        assert_eq!(added(AuthorKind::Agent, Visibility::Public), [reply]);
+        let wrote = Command::NoteCustomerMessage { ticket, at };
+        assert_eq!(added(AuthorKind::EndUser, Visibility::Public), [wrote]);
+        assert_eq!(added(AuthorKind::Agent, Visibility::Internal), []);
+        assert_eq!(added(AuthorKind::Bot, Visibility::Public), []);
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_an_error_and_the_business_of_others_is_not_ours() {
+        let nowhere = stored::StatusChanged { to: 99, ..Default::default() };
+        assert!(read(ServiceId::Intake, "StatusChanged", &nowhere).is_err());
+        assert!(read(ServiceId::Intake, "TicketOpened", &stored::TicketOpened::default()).is_err());
+        let offer = stored::OfferMade::default();
+        assert_eq!(read(ServiceId::Routing, "OfferMade", &offer), Ok(Vec::new()));
+        let queued = stored::TicketQueued {
+            ticket_id: "t".into(),
+            queue_id: "q".into(),
+            ..Default::default()
+        };
+        assert_eq!(
+            read(ServiceId::Routing, "TicketQueued", &queued),
+            Ok(vec![Command::NoteQueue {
+                ticket: TicketId::trusted("t"),
+                queue: QueueId::trusted("q"),
+            }])
+        );
+    }
 }

@@ -89,14 +89,9 @@ pub(super) fn encode(ticket: &TicketId, key: ClockKey, change: &Change) -> Paylo
             payload(REOPENED, &stored::ClockReopened { clock_id, at_ms, due_at_ms })
         }
         Change::Retargeted { at, target_ms, due_at, policy } => {
-            let message = stored::ClockRetargeted {
-                clock_id,
-                target_ms: target_ms.unwrap_or_default(),
-                due_at_ms: due_to_wire(*due_at),
-                at_ms: at.as_millis(),
-                policy_id: policy_to_wire(policy.as_ref()),
-            };
-            payload(RETARGETED, &message)
+            let at_ms = at.as_millis();
+            let message = stored::ClockRetargeted { clock_id, at_ms, ..Default::default() };
+            payload(RETARGETED, &promised(message, *target_ms, *due_at, policy.as_ref()))
         }
         Change::Warned { permille, due_at } => {
             let (permille, due_at_ms) = (u32::from(*permille), due_at.as_millis());
@@ -130,6 +125,21 @@ pub(super) fn encode(ticket: &TicketId, key: ClockKey, change: &Change) -> Paylo
                 stored::BreachRetracted { clock_id, ticket_id, metric, stopped_at_ms, elapsed_ms };
             payload(BREACH_RETRACTED, &message)
         }
+    }
+}
+
+/// Adds what is promised from now on.
+fn promised(
+    message: stored::ClockRetargeted,
+    target_ms: Option<u64>,
+    due_at: Option<Timestamp>,
+    policy: Option<&PolicyId>,
+) -> stored::ClockRetargeted {
+    stored::ClockRetargeted {
+        target_ms: target_ms.unwrap_or_default(),
+        due_at_ms: due_to_wire(due_at),
+        policy_id: policy_to_wire(policy),
+        ..message
     }
 }
 
