@@ -46,7 +46,7 @@ pub(crate) fn decode(event_type: &str, version: u32, data: &[u8]) -> Result<Even
         WORKSPACE_PUT => read_workspace_put(message(data)?),
         TICKET_OPENED => opened::decode(message(data)?),
         MESSAGE_ADDED => read_message_added(message(data)?),
-        TICKET_UPDATED => read_ticket_updated(message(data)?),
+        TICKET_UPDATED => read_ticket_updated(&message(data)?),
         STATUS_CHANGED => read_status_changed(message(data)?),
         OWNER_CHANGED => Ok(read_owner_changed(&message(data)?)),
         _ => Err(DecodeError::UnknownType),
@@ -113,7 +113,7 @@ fn read_workspace_put(put: stored::WorkspacePut) -> Result<Event, DecodeError> {
 }
 
 fn priority(number: i32) -> Result<Option<kernel::Priority>, DecodeError> {
-    words::priority(number).ok_or_else(|| malformed("priority"))
+    words::priority(number).map_err(|_| malformed(PRIORITY))
 }
 
 fn message_added(added: &MessageAdded) -> stored::MessageAdded {
@@ -167,25 +167,24 @@ fn ticket_updated(updated: &TicketUpdated) -> stored::TicketUpdated {
     }
 }
 
-fn read_ticket_updated(updated: stored::TicketUpdated) -> Result<Event, DecodeError> {
+fn read_ticket_updated(updated: &stored::TicketUpdated) -> Result<Event, DecodeError> {
     let named = |name: &str| updated.fields.iter().any(|field| field == name);
-    let priority = match named(PRIORITY) {
-        true => Some(priority(updated.priority)?.ok_or_else(|| malformed(PRIORITY))?),
-        false => None,
-    };
-    let attributes = match named(ATTRIBUTES) {
-        true => Some(
-            values::read_attributes(&updated.attributes).ok_or_else(|| malformed(ATTRIBUTES))?,
-        ),
-        false => None,
-    };
-    Ok(Event::TicketUpdated(TicketUpdated {
+    let mut read = TicketUpdated {
         ticket: TicketId::trusted(&updated.ticket_id),
-        priority,
+        priority: None,
         kind: named(TYPE).then(|| updated.r#type.as_str().into()),
         tags: named(TAGS).then(|| values::read_texts(&updated.tags)),
-        attributes,
-    }))
+        attributes: None,
+    };
+    if named(PRIORITY) {
+        let priority = priority(updated.priority)?;
+        read.priority = Some(priority.ok_or_else(|| malformed(PRIORITY))?);
+    }
+    if named(ATTRIBUTES) {
+        let attributes = values::read_attributes(&updated.attributes);
+        read.attributes = Some(attributes.ok_or_else(|| malformed(ATTRIBUTES))?);
+    }
+    Ok(Event::TicketUpdated(read))
 }
 
 fn status_changed(changed: &StatusChanged) -> stored::StatusChanged {

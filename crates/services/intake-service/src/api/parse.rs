@@ -130,7 +130,7 @@ pub(super) fn update(mut request: api::UpdateTicketRequest) -> Result<(TicketId,
         match path.as_str() {
             "priority" => {
                 fields.required::<common::Priority>("priority", request.priority);
-                update.priority = words::priority(request.priority).flatten();
+                update.priority = words::priority(request.priority).ok().flatten();
             }
             "type" => update.kind = Some(create::kind(&mut fields, &request.r#type)),
             "tags" => update.tags = Some(create::tags(&mut fields, &request.tags)),

@@ -1,5 +1,6 @@
 //! `GetTimeline`.
 
+use std::error::Error;
 use std::time::Duration;
 
 use kernel::{TicketId, Timestamp, WorkspaceId};
@@ -54,8 +55,9 @@ impl Timeline {
             .await
             .map_err(|_| Refusal::of(Reason::NotReady, "the timelines are catching up"))?;
         let story = timelines.story(self.workspace.as_str(), self.ticket.as_str()).await;
-        let page = story.map_err(unreadable)?.page(self.after, self.page.size).await;
-        let (told, more) = page.map_err(unreadable)?.ok_or_else(stale_token)?;
+        let page =
+            story.map_err(|error| unreadable(&error))?.page(self.after, self.page.size).await;
+        let (told, more) = page.map_err(|error| unreadable(&error))?.ok_or_else(stale_token)?;
         let last = told.last().filter(|_| more);
         let next_page_token = last.map(|last| self.page.next(token(last.place).as_bytes()));
         Ok(api::GetTimelineResponse {
@@ -102,8 +104,8 @@ fn stale_token() -> Refusal {
         .at_field("page_token")
 }
 
-fn unreadable(error: StoryError) -> Refusal {
-    tracing::warn!(error = &error as &dyn std::error::Error, "a timeline can't be read");
+fn unreadable(error: &StoryError) -> Refusal {
+    tracing::warn!(%error, source = ?error.source(), "a timeline can't be read");
     match error {
         StoryError::Open(_) | StoryError::Log(_) => {
             Refusal::of(Reason::LogUnavailable, "a log that the timeline needs can't be read")

@@ -53,7 +53,10 @@ pub(super) async fn watch(
     let queue = queue.map(|queue| InQueue { queue, known: Arc::default() });
     let watched = Watched { workspace, ticket, queue };
     let seen = watched.clone();
-    let exists = move |state: &State| Ok(seen.learn(find_workspace(state, &seen.workspace)?));
+    let exists = move |state: &State| {
+        seen.learn(find_workspace(state, &seen.workspace)?);
+        Ok(())
+    };
     api.look(&watched.workspace, exists).await?;
     let partition = api.node.partition_of(watched.workspace.as_str());
     let (first, then, workspace) = (watched.clone(), watched.clone(), watched.workspace);

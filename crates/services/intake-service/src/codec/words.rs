@@ -6,9 +6,9 @@ use service_kit::convert;
 use wire::common::v1 as common;
 use wire::events::v1 as stored;
 
-/// `Some(None)`: unset; `None`: unknown.
-pub(crate) fn priority(number: i32) -> Option<Option<Priority>> {
-    common::Priority::try_from(number).ok().map(convert::priority_from_wire)
+/// None if it is unset; an error if it is unknown.
+pub(crate) fn priority(number: i32) -> Result<Option<Priority>, prost::UnknownEnumValue> {
+    common::Priority::try_from(number).map(convert::priority_from_wire)
 }
 
 pub(crate) fn priority_to_wire(priority: Option<Priority>) -> i32 {

@@ -28,7 +28,7 @@ pub(in crate::api) fn create(mut request: api::CreateTicketRequest) -> Result<Wi
         external_id: external_id(&mut fields, &request.external_id),
         channel: fields.channel("channel", request.channel),
         provider: fields.line("provider", &request.provider, Size::Chars(0..=64)).into(),
-        requester: requester(&mut fields, request.requester.unwrap_or_default()),
+        requester: requester(&mut fields, &request.requester.unwrap_or_default()),
         subject: fields.line("subject", &request.subject, Size::Chars(1..=300)).into(),
         body: fields.block("body", &request.body, Size::Bytes(1..=BODY_MAX_BYTES)).into(),
         priority: fields.priority("priority", request.priority),
@@ -59,7 +59,7 @@ pub(super) fn tags(fields: &mut Fields, tags: &[String]) -> Vec<Box<str>> {
     tags.into_iter().map(Box::from).collect()
 }
 
-fn requester(fields: &mut Fields, requester: stored::Requester) -> Requester {
+fn requester(fields: &mut Fields, requester: &stored::Requester) -> Requester {
     let id = fields.optional_id("requester.requester_id", &requester.requester_id);
     let addresses = fields.lines(
         "requester.addresses",
