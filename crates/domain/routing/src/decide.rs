@@ -13,7 +13,7 @@ use kernel::{AgentId, Context, Fact, QueueId, TicketId};
 
 use crate::event::{Event, Requeued};
 use crate::state::{Agent, Place, State, Ticket, Workspace};
-use crate::words::{AssignedHow, RequeueReason, RescindReason, WorkState};
+use crate::words::{AssignedHow, RequeueReason, RescindReason};
 use crate::{Command, Rejection};
 
 type Facts = Vec<Fact<Event>>;
@@ -161,12 +161,6 @@ impl Draft<'_> {
         else {
             return false;
         };
-        let state = match (how, &ticket.place) {
-            (AssignedHow::Manual | AssignedHow::Transferred, Place::Owned { state, .. }) => *state,
-            (AssignedHow::Manual | AssignedHow::Transferred, Place::Paused(state)) => *state,
-            (AssignedHow::Returned, _)
-            | (_, Place::Waiting | Place::Offered(_) | Place::Ended { .. }) => WorkState::Active,
-        };
         let holds_already = match &ticket.place {
             Place::Owned { agent, .. } => agent == to,
             Place::Offered(number) => {
@@ -176,7 +170,7 @@ impl Draft<'_> {
         };
         let freed = if holds_already { ticket.held_units() } else { 0 };
         let others = agent.used_units.saturating_sub(freed);
-        let held = state.held_units(ticket.cost_units);
+        let held = ticket.state_when_assigned(how).held_units(ticket.cost_units);
         others.saturating_add(held) > agent.settings.capacity_units
     }
 

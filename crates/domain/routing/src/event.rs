@@ -43,6 +43,7 @@ pub struct QueueSettings {
 
 /// What routing must know of a ticket to place it.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(clippy::struct_field_names, reason = "`queued_at` is the instant's name everywhere")]
 pub struct Queued {
     /// The ticket.
     pub ticket: TicketId,

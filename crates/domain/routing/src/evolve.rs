@@ -210,11 +210,7 @@ fn assigned(
     fact: &Fact<Event>,
 ) {
     change(workspace, id, fact, |ticket| {
-        let state = match (how, &ticket.place) {
-            (AssignedHow::Returned, _) => WorkState::Active,
-            (_, Place::Owned { state, .. } | Place::Paused(state)) => *state,
-            (_, Place::Waiting | Place::Offered(_) | Place::Ended { .. }) => WorkState::Active,
-        };
+        let state = ticket.state_when_assigned(how);
         ticket.place = Place::Owned { agent: owner.clone(), state };
     });
     let Workspace { agents, timers, .. } = workspace;

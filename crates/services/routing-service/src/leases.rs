@@ -103,10 +103,12 @@ impl Leases {
         Some(until)
     }
 
-    /// When the first lease ends, if one does; nothing at all for a partition that isn't led here.
-    pub(crate) fn first(&self, partition: u16) -> Option<Option<Timestamp>> {
-        let tables = self.tables();
-        Some(tables.get(&partition)?.order.first().map(|(until, ..)| *until))
+    /// When the first lease ends, if one does; `otherwise` for a partition that isn't led here.
+    pub(crate) fn first(&self, partition: u16, otherwise: Option<Timestamp>) -> Option<Timestamp> {
+        match self.tables().get(&partition) {
+            Some(table) => table.order.first().map(|(until, ..)| *until),
+            None => otherwise,
+        }
     }
 
     /// The leases that are over, as commands; nothing at all for a partition that isn't led here.
@@ -159,10 +161,10 @@ mod tests {
     fn a_heartbeat_renews_a_lease_until_it_is_over() {
         let leases = Leases::default();
         let at = Timestamp::from_millis;
-        assert_eq!(leases.first(0), None);
+        assert_eq!(leases.first(0, Some(at(7))), Some(at(7)));
         leases.grant_anew(0, &State::default(), at(0));
         leases.note(0, &set(45_000, 1_000));
-        assert_eq!(leases.first(0), Some(Some(at(46_000))));
+        assert_eq!(leases.first(0, None), Some(at(46_000)));
         let (workspace, agent) = (WorkspaceId::trusted("w"), AgentId::trusted("ada"));
         let renew = |now| leases.renew(0, (&workspace, &agent), 45_000, at(now));
         assert_eq!(renew(40_000), Some(at(85_000)));
@@ -170,7 +172,7 @@ mod tests {
         assert_eq!(leases.due(0, at(85_000)).unwrap().len(), 1);
         assert_eq!(renew(85_000), None);
         leases.note(0, &set(0, 85_000));
-        assert_eq!(leases.first(0), Some(None));
+        assert_eq!(leases.first(0, Some(at(7))), None);
     }
 
     #[test]
@@ -188,6 +190,6 @@ mod tests {
         }
         let leases = Leases::default();
         leases.grant_anew(3, &state, Timestamp::from_millis(600_000));
-        assert_eq!(leases.first(3), Some(Some(Timestamp::from_millis(645_000))));
+        assert_eq!(leases.first(3, None), Some(Timestamp::from_millis(645_000)));
     }
 }

@@ -61,10 +61,8 @@ impl Service for RoutingService {
     }
 
     fn next_due(&self, state: &State, partition: u16) -> Option<Timestamp> {
-        match self.leases.first(partition) {
-            Some(lease) => state.next_timer().into_iter().chain(lease).min(),
-            None => Routing::next_due(state),
-        }
+        let lease = self.leases.first(partition, state.next_lease());
+        state.next_timer().into_iter().chain(lease).min()
     }
 
     fn due(&self, state: &State, partition: u16, now: Timestamp) -> Vec<(WorkspaceId, Command)> {

@@ -6,7 +6,7 @@ use kernel::{AgentId, Priority, QueueId, SkillRequirement, TicketId, TicketStatu
 use serde::{Deserialize, Serialize};
 
 use super::{Demand, Turn};
-use crate::words::{Decision, QueueReason, WorkClass, WorkState};
+use crate::words::{AssignedHow, Decision, QueueReason, WorkClass, WorkState};
 
 /// Where a ticket is.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -95,6 +95,18 @@ impl Ticket {
         match &self.place {
             Place::Owned { agent, .. } => Some(agent),
             Place::Waiting | Place::Paused(_) | Place::Offered(_) | Place::Ended { .. } => None,
+        }
+    }
+
+    /// What an agent who gets it without an offer has to do: what waits goes on waiting, unless it returns because it waits no more.
+    pub(crate) fn state_when_assigned(&self, how: AssignedHow) -> WorkState {
+        match (how, &self.place) {
+            (
+                AssignedHow::Manual | AssignedHow::Transferred,
+                Place::Owned { state, .. } | Place::Paused(state),
+            ) => *state,
+            (AssignedHow::Returned, _)
+            | (_, Place::Waiting | Place::Offered(_) | Place::Ended { .. }) => WorkState::Active,
         }
     }
 

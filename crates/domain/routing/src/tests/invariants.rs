@@ -29,7 +29,11 @@ fn used(workspace: &Workspace, id: &AgentId) -> u32 {
     let held = |ticket: &Ticket| match ticket.place() {
         Place::Owned { agent, state } if agent == id => state.held_units(ticket.cost_units()),
         Place::Offered(number) if workspace.offers()[number].agent == *id => ticket.cost_units(),
-        _ => 0,
+        Place::Waiting
+        | Place::Paused(_)
+        | Place::Offered(_)
+        | Place::Owned { .. }
+        | Place::Ended { .. } => 0,
     };
     workspace.tickets.values().map(held).sum()
 }
@@ -128,7 +132,20 @@ pub(super) fn check_revision(world: &World, fact: &Fact<Event>) {
         Event::WorkspaceSeen { .. } => 0,
         Event::AgentPut { .. } | Event::PresenceSet { .. } | Event::PresenceExpired { .. } => 1,
         Event::QueuePut { .. } => 2,
-        _ => 3,
+        Event::TicketQueued(_)
+        | Event::WorkReprioritised { .. }
+        | Event::OfferMade(_)
+        | Event::OfferAccepted { .. }
+        | Event::OfferDeclined { .. }
+        | Event::OfferExpired { .. }
+        | Event::OfferRescinded { .. }
+        | Event::CooldownEnded { .. }
+        | Event::TicketAssigned { .. }
+        | Event::WorkStateChanged { .. }
+        | Event::WorkCompleted { .. }
+        | Event::TicketRequeued(_)
+        | Event::TicketTransferred { .. }
+        | Event::WorkEnded { .. } => 3,
     };
     let own = |earlier: &&Fact<Event>| {
         earlier.entity == fact.entity && kind(&earlier.event) == kind(&fact.event)
