@@ -125,9 +125,10 @@ fn assigned(fact: &stored::TicketAssigned) -> String {
 
 fn transferred(fact: &stored::TicketTransferred) -> String {
     let from = or_nobody(&fact.from_agent_id);
-    match fact.to_agent_id.as_str() {
-        "" => format!("handed over from {from} to queue {}", fact.to_queue_id),
-        agent => format!("handed over from {from} to {agent}"),
+    match (fact.to_agent_id.as_str(), fact.to_queue_id.as_str()) {
+        ("", "") => format!("handed over from {from} to whoever has the skill"),
+        ("", queue) => format!("handed over from {from} to queue {queue}"),
+        (agent, _) => format!("handed over from {from} to {agent}"),
     }
 }
 
