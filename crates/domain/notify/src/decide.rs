@@ -38,7 +38,7 @@ impl Decider for Notify {
                 Ok(workspace.map_or_else(Vec::new, |it| attempt::start(it, context, &endpoint)))
             }
             Command::EndAttempt(end) => {
-                Ok(workspace.map_or_else(Vec::new, |it| attempt::end(it, context, end)))
+                Ok(workspace.map_or_else(Vec::new, |it| attempt::end(it, context, &end)))
             }
         }
     }
@@ -78,7 +78,8 @@ fn see_workspace(workspace: Option<&Workspace>, context: &Context) -> Vec<Fact<E
     if workspace.is_some_and(Workspace::is_seen) {
         return Vec::new();
     }
-    vec![fact(context, context.workspace.as_str(), 1, Event::WorkspaceSeen)]
+    let id = &context.workspace;
+    vec![fact(context, id.as_str(), 1, Event::WorkspaceSeen(id.clone()))]
 }
 
 fn fact(context: &Context, entity: &str, revision: u64, event: Event) -> Fact<Event> {

@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use kernel::{AgentId, DeliveryId, EndpointId, Priority, QueueId, RuleId, TicketId, Timestamp};
+use kernel::{
+    AgentId, DeliveryId, EndpointId, Priority, QueueId, RuleId, TicketId, Timestamp, WorkspaceId,
+};
 use rules::Value;
 use serde::{Deserialize, Serialize};
 
@@ -12,7 +14,7 @@ use crate::{Address, Secret, Target, Way};
 #[derive(Debug, Clone, PartialEq)]
 pub enum Event {
     /// Notify learnt of a workspace.
-    WorkspaceSeen,
+    WorkspaceSeen(WorkspaceId),
     /// An endpoint was made or changed.
     EndpointPut(EndpointPut),
     /// A rule was made or changed.

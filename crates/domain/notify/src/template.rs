@@ -88,16 +88,15 @@ fn is_known(name: &str, names: &BTreeSet<String>) -> bool {
 }
 
 /// Faults of the template itself, not of the sample's values.
-#[expect(clippy::wildcard_enum_match_arm, reason = "a foreign enum that may grow")]
 fn is_fault(kind: ErrorKind) -> bool {
-    match kind {
+    matches!(
+        kind,
         ErrorKind::UnknownFilter
-        | ErrorKind::UnknownFunction
-        | ErrorKind::UnknownTest
-        | ErrorKind::TemplateNotFound
-        | ErrorKind::OutOfFuel => true,
-        _ => false,
-    }
+            | ErrorKind::UnknownFunction
+            | ErrorKind::UnknownTest
+            | ErrorKind::TemplateNotFound
+            | ErrorKind::OutOfFuel
+    )
 }
 
 fn told(error: &minijinja::Error) -> String {
@@ -190,7 +189,8 @@ pub(crate) fn cut(text: &str, limit: usize) -> String {
     if text.len() <= limit {
         return text.to_owned();
     }
-    let end = text.floor_char_boundary(limit.saturating_sub('…'.len_utf8()));
+    let room = limit.saturating_sub('…'.len_utf8());
+    let end = (0..=room).rev().find(|end| text.is_char_boundary(*end)).unwrap_or(0);
     format!("{}…", text.get(..end).unwrap_or_default())
 }
 

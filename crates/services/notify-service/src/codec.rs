@@ -3,7 +3,9 @@
 mod value;
 
 use bytes::Bytes;
-use kernel::{AgentId, DeliveryId, EndpointId, Priority, QueueId, RuleId, TicketId, Timestamp};
+use kernel::{
+    AgentId, DeliveryId, EndpointId, Priority, QueueId, RuleId, TicketId, Timestamp, WorkspaceId,
+};
 use notify::{
     Address, AttemptEnded, AttemptStarted, AwaitingTicket, Cause, EndpointPut, Event, IntentMade,
     Observation, Outcome, Recipient, RulePut, Secret, Target, TicketLearnt, Way,
@@ -17,7 +19,8 @@ const VERSION: u32 = 1;
 /// An event as it is stored.
 pub(crate) fn encode(event: &Event) -> Payload {
     let (event_type, data) = match event {
-        Event::WorkspaceSeen => ("WorkspaceSeen", stored::WorkspaceSeen::default().encode_to_vec()),
+        Event::WorkspaceSeen(id) => ("WorkspaceSeen", workspace_seen(id).encode_to_vec()),
+
         Event::EndpointPut(put) => ("EndpointPut", endpoint_put(put).encode_to_vec()),
         Event::RulePut(put) => ("RulePut", rule_put(put).encode_to_vec()),
         Event::TicketLearnt(learnt) => ("TicketLearnt", ticket_learnt(learnt).encode_to_vec()),
@@ -35,13 +38,13 @@ pub(crate) fn decode(event_type: &str, version: u32, data: &[u8]) -> Result<Even
         return Err(DecodeError::UnknownType);
     }
     match event_type {
-        "WorkspaceSeen" => read::<stored::WorkspaceSeen>(data).map(|_| Event::WorkspaceSeen),
+        "WorkspaceSeen" => read(data).map(|it| workspace_seen_of(&it)).map(Event::WorkspaceSeen),
         "EndpointPut" => read(data).map(endpoint_put_of).map(Event::EndpointPut),
         "RulePut" => read(data).and_then(rule_put_of).map(Event::RulePut),
         "TicketLearnt" => read(data).and_then(ticket_learnt_of).map(Event::TicketLearnt),
         "AwaitingTicket" => read(data).and_then(awaiting_ticket_of).map(Event::AwaitingTicket),
         "IntentMade" => read(data).and_then(intent_made_of).map(Event::IntentMade),
-        "AttemptStarted" => read(data).map(attempt_started_of).map(Event::AttemptStarted),
+        "AttemptStarted" => read(data).map(|it| Event::AttemptStarted(attempt_started_of(&it))),
         "AttemptEnded" => read(data).and_then(attempt_ended_of).map(Event::AttemptEnded),
         _ => Err(DecodeError::UnknownType),
     }
@@ -53,6 +56,14 @@ fn read<M: Message + Default>(data: &[u8]) -> Result<M, DecodeError> {
 
 fn malformed(what: &str) -> DecodeError {
     DecodeError::Malformed(what.to_owned())
+}
+
+fn workspace_seen(id: &WorkspaceId) -> stored::WorkspaceSeen {
+    stored::WorkspaceSeen { workspace_id: id.to_string() }
+}
+
+fn workspace_seen_of(seen: &stored::WorkspaceSeen) -> WorkspaceId {
+    WorkspaceId::trusted(&seen.workspace_id)
 }
 
 fn endpoint_put(put: &EndpointPut) -> stored::EndpointPut {
@@ -237,7 +248,7 @@ fn attempt_started(started: &AttemptStarted) -> stored::AttemptStarted {
     stored::AttemptStarted { delivery_id: started.delivery.to_string(), attempt: started.attempt }
 }
 
-fn attempt_started_of(started: stored::AttemptStarted) -> AttemptStarted {
+fn attempt_started_of(started: &stored::AttemptStarted) -> AttemptStarted {
     AttemptStarted { delivery: DeliveryId::trusted(&started.delivery_id), attempt: started.attempt }
 }
 

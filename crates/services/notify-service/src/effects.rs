@@ -117,10 +117,7 @@ impl Job {
         tracing::debug!(?result, "an attempt was made");
         let (mut pause, longest) = REPORT_AGAIN;
         loop {
-            let failure = match partition.execute(self.call(result.clone())).await {
-                Ok(_) => return,
-                Err(failure) => failure,
-            };
+            let Err(failure) = partition.execute(self.call(result.clone())).await else { return };
             let stepped_down = partition.health() == Health::SteppedDown;
             match failure {
                 Failure::Draining | Failure::Halted(_) => return,

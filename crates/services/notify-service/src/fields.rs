@@ -8,7 +8,7 @@ use std::sync::LazyLock;
 
 use kernel::Timestamp;
 use prost_reflect::{
-    Cardinality, DynamicMessage, EnumDescriptor, FieldDescriptor, Kind, MapKey, MessageDescriptor,
+    DynamicMessage, EnumDescriptor, FieldDescriptor, Kind, MapKey, MessageDescriptor,
     ReflectMessage, Value as Reflected,
 };
 use rules::Value;
@@ -63,7 +63,7 @@ static TYPES: LazyLock<BTreeMap<String, MessageDescriptor>> = LazyLock::new(|| {
     };
     let parts: BTreeSet<String> = pool
         .all_messages()
-        .flat_map(|message| message.fields().filter_map(part).collect::<Vec<_>>())
+        .flat_map(|message| message.fields().filter_map(|field| part(&field)).collect::<Vec<_>>())
         .collect();
     pool.all_messages()
         .filter(|message| ours(message) && !parts.contains(message.full_name()))
@@ -71,7 +71,7 @@ static TYPES: LazyLock<BTreeMap<String, MessageDescriptor>> = LazyLock::new(|| {
         .collect()
 });
 
-fn part(field: FieldDescriptor) -> Option<String> {
+fn part(field: &FieldDescriptor) -> Option<String> {
     Some(field.kind().as_message()?.full_name().to_owned())
 }
 
@@ -82,20 +82,16 @@ fn collect(message: &MessageDescriptor, path: &str, depth: usize, names: &mut BT
             names.insert(format!("{name}.*"));
             continue;
         }
-        match field.kind() {
-            Kind::Bytes => {}
-            Kind::Message(inner)
-                if field.cardinality() != Cardinality::Repeated
-                    && inner.full_name() != TIMESTAMP
-                    && inner.full_name() != ATTRIBUTE =>
-            {
-                if depth > 0 {
-                    collect(&inner, &name, depth - 1, names);
-                }
-            }
-            _ => {
+        let kind = field.kind();
+        let special =
+            |inner: &&MessageDescriptor| [TIMESTAMP, ATTRIBUTE].contains(&inner.full_name());
+        let inner = kind.as_message().filter(|inner| !field.is_list() && !special(inner));
+        match inner {
+            Some(inner) if depth > 0 => collect(inner, &name, depth - 1, names),
+            None if kind != Kind::Bytes => {
                 names.insert(name);
             }
+            Some(_) | None => {}
         }
     }
 }

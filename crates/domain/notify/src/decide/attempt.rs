@@ -28,7 +28,7 @@ pub(super) fn start(
 }
 
 /// Notes an attempt's end. One that has ended already, or that nobody knows, changes nothing.
-pub(super) fn end(workspace: &Workspace, context: &Context, end: EndAttempt) -> Vec<Fact<Event>> {
+pub(super) fn end(workspace: &Workspace, context: &Context, end: &EndAttempt) -> Vec<Fact<Event>> {
     let Some(delivery) = workspace.delivery(&end.delivery) else { return Vec::new() };
     if delivery.progress != Progress::InFlight || delivery.attempts != end.attempt {
         return Vec::new();
@@ -61,14 +61,14 @@ fn ended(
         throttled_until: None,
     };
     match result {
+        AttemptResult::Answered { status: status @ 200..=299, .. } => {
+            ended.http_status = u32::from(*status);
+            ended.outcome = Outcome::Delivered;
+        }
         AttemptResult::Answered { status, retry_after_ms } => {
             ended.http_status = u32::from(*status);
-            ended.error = "http_status".to_owned();
+            "http_status".clone_into(&mut ended.error);
             match status {
-                200..=299 => {
-                    ended.outcome = Outcome::Delivered;
-                    ended.error = String::new();
-                }
                 &GONE => {}
                 429 | 502 | 504 => {
                     let rest = retry_after_ms.map(schedule::rest);

@@ -8,9 +8,8 @@ use rules::Value;
 
 use super::*;
 use crate::{
-    Address, AttemptResult, Cause, Change, DELAYS_MS, EndAttempt, EndpointPut, IN_FLIGHT_MAX,
-    IntentMade, Observation, Observe, Outcome, Progress, PutEndpoint, PutRule, Recipient, Secret,
-    Target, Way,
+    Address, AttemptResult, Cause, Change, DELAYS_MS, EndAttempt, EndpointPut, IntentMade,
+    Observation, Observe, Outcome, Progress, PutEndpoint, PutRule, Recipient, Secret, Target, Way,
 };
 
 mod properties;
@@ -93,9 +92,9 @@ fn ready() -> Given<Notify> {
 }
 
 fn intents(events: &[Event]) -> Vec<IntentMade> {
-    let intent = |event: &Event| match event {
-        Event::IntentMade(intent) => Some(intent.clone()),
-        _ => None,
+    let intent = |event: &Event| {
+        let Event::IntentMade(intent) = event else { return None };
+        Some(intent.clone())
     };
     events.iter().filter_map(intent).collect()
 }
@@ -156,9 +155,9 @@ fn the_key_is_the_cause_the_rule_and_the_target() {
 fn failures_are_retried_by_the_schedule_under_the_same_key() {
     let (mut story, id) = breach(ready(), 9);
     let mut now = 1_000;
-    for attempt in 1..10_u32 {
+    for (attempt, delay) in (1..10).zip(DELAYS_MS.into_iter().skip(1)) {
         story = run(story, now, end(&id, attempt, answered(500))).0;
-        let (due, delay) = (next(&story), i64::try_from(DELAYS_MS[attempt as usize]).unwrap());
+        let (due, delay) = (next(&story), i64::try_from(delay).unwrap());
         assert!((due - now) * 5 >= delay * 4 && (due - now) * 5 <= delay * 6, "{attempt}");
         assert!(Notify::due(&story.state, Timestamp::from_millis(due - 1)).is_empty());
         now = due;
@@ -241,7 +240,7 @@ fn an_endpoint_has_eight_in_flight_and_the_others_wait_in_order() {
         let (longer, id) = breach(story, seq);
         (story, ids) = (longer, [ids, vec![id]].concat());
     }
-    assert_eq!(story.state.in_flight().count(), IN_FLIGHT_MAX as usize);
+    assert_eq!(story.state.in_flight().count(), 8);
     assert_eq!(Notify::next_due(&story.state), None, "no slot, so nothing is due");
     let (_, events) = run(story, 2_000, end(&ids[3], 1, answered(200)));
     assert!(matches!(&events[1], Event::AttemptStarted(it) if it.delivery == ids[8]));

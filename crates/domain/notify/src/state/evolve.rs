@@ -8,7 +8,7 @@ use crate::{AttemptEnded, AttemptStarted, EndpointPut, Event, IntentMade, RulePu
 pub(crate) fn evolve(state: &mut State, fact: &Fact<Event>) {
     let workspace = state.workspaces.entry(fact.workspace.clone()).or_default();
     let touched = match &fact.event {
-        Event::WorkspaceSeen => {
+        Event::WorkspaceSeen(_) => {
             workspace.seen = true;
             workspace.revision = fact.revision;
             None

@@ -80,7 +80,7 @@ fn events() -> Vec<Event> {
     let hook = || EndpointId::trusted("hook");
     let next_attempt_at = Timestamp::from_millis(5_000);
     vec![
-        Event::WorkspaceSeen,
+        Event::WorkspaceSeen(kernel::WorkspaceId::trusted("acme")),
         Event::EndpointPut(EndpointPut {
             endpoint: hook(),
             url: Address::new("https://hooks.example/x"),

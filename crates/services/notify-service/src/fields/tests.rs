@@ -51,9 +51,9 @@ fn every_event_has_the_names_that_it_is_said_to_have() {
         for name in names(std::slice::from_ref(event_type)) {
             let mut path = name.trim_end_matches(".*").split('.').skip(1);
             let first = fields.get(path.next().unwrap());
-            let found = path.try_fold(first.unwrap(), |value, name| match value {
-                Value::Map(fields) => fields.get(name),
-                _ => None,
+            let found = path.try_fold(first.unwrap(), |value, name| {
+                let Value::Map(fields) = value else { return None };
+                fields.get(name)
             });
             assert!(found.is_some(), "{event_type} {name}");
         }

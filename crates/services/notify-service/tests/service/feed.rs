@@ -10,7 +10,7 @@ use runtime::{
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Event {
     pub(crate) entity: String,
-    pub(crate) event_type: &'static str,
+    pub(crate) name: &'static str,
     pub(crate) data: Vec<u8>,
 }
 
@@ -48,11 +48,11 @@ macro_rules! feeds {
 
             fn encode(&self, event: &Event) -> Payload {
                 let data = Bytes::from(event.data.clone());
-                Payload { event_type: event.event_type, version: 1, data }
+                Payload { event_type: event.name, version: 1, data }
             }
 
             fn decode(&self, _: &str, _: u32, data: &[u8]) -> Result<Event, DecodeError> {
-                Ok(Event { entity: String::new(), event_type: "", data: data.to_vec() })
+                Ok(Event { entity: String::new(), name: "", data: data.to_vec() })
             }
 
             fn react(&self, (): &(), _: &InputEvent<'_>) -> Result<Vec<Event>, InputError> {
@@ -68,10 +68,10 @@ feeds! { Intake Routing Sla }
 pub(crate) async fn write<S: Service<Decider = Feed>>(
     node: &Node<S>,
     entity: &str,
-    event_type: &'static str,
+    name: &'static str,
     message: &impl Message,
 ) -> Positions {
-    let event = Event { entity: entity.to_owned(), event_type, data: message.encode_to_vec() };
+    let event = Event { entity: entity.to_owned(), name, data: message.encode_to_vec() };
     let call = Call {
         workspace: WorkspaceId::trusted("acme"),
         method: "Write",

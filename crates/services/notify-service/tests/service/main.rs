@@ -363,10 +363,8 @@ async fn watched(
 }
 
 fn notification(message: &WatchNotificationsResponse) -> &Notification {
-    match &message.kind {
-        Some(Kind::Notification(notification)) => notification,
-        other => panic!("{other:?}"),
-    }
+    let Some(Kind::Notification(notification)) = &message.kind else { unreachable!("{message:?}") };
+    notification
 }
 
 #[tokio::test]
