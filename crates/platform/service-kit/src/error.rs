@@ -92,10 +92,8 @@ pub struct Refusal {
 impl Refusal {
     /// A refusal for this reason. The message is for people; what it names belongs into the metadata too.
     pub fn of(reason: ErrorReason, message: impl Into<String>) -> Self {
-        let retry_after = match code_of(reason) {
-            Code::Unavailable | Code::ResourceExhausted => Some(RETRY_AFTER),
-            _ => None,
-        };
+        let temporary = matches!(code_of(reason), Code::Unavailable | Code::ResourceExhausted);
+        let retry_after = temporary.then_some(RETRY_AFTER);
         let message = message.into();
         Self { reason, message, metadata: Vec::new(), fields: Vec::new(), retry_after }
     }

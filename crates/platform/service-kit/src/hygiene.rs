@@ -1,6 +1,6 @@
 //! What every call goes through: the codes and headers of gRPC as its specification means them.
 //!
-//! tonic leaves gaps that callers would feel: a passed deadline is CANCELLED there, a message that is too large OUT_OF_RANGE, a panic
+//! tonic leaves gaps that callers would feel: a passed deadline is `CANCELLED` there, a message that is too large `OUT_OF_RANGE`, a panic
 //! resets the stream, any content type will do. This layer closes them, and gives each refusal that tonic makes by itself the
 //! `ErrorInfo` that the contract promises. Deadlines hold until the head of the response: a stream's life is its own affair.
 
@@ -151,19 +151,21 @@ fn tidy(response: Response<Body>) -> Response<Body> {
     let Some(status) = bare(response.headers()) else { return response };
     let message = status.message();
     let too_large = message.contains("message length too large") || message.contains("size limit");
-    match status.code() {
-        Code::OutOfRange | Code::ResourceExhausted if too_large => answer(
-            Refusal::of(ErrorReason::MessageTooLarge, "the message is larger than the limit")
-                .with("limit_bytes", MESSAGE_MAX_BYTES),
-        ),
-        Code::Unimplemented => {
-            let message = if message.is_empty() { "there is no such method" } else { message };
-            answer(Refusal::of(ErrorReason::Unimplemented, message))
-        }
-        // What can't be decoded: INTERNAL by the specification, though the fault is the caller's.
-        Code::Internal => answer(Refusal::of(ErrorReason::Internal, message)),
-        _ => response,
+    let code = status.code();
+    if too_large && matches!(code, Code::OutOfRange | Code::ResourceExhausted) {
+        let refusal =
+            Refusal::of(ErrorReason::MessageTooLarge, "the message is larger than the limit");
+        return answer(refusal.with("limit_bytes", MESSAGE_MAX_BYTES));
     }
+    if code == Code::Unimplemented {
+        let message = if message.is_empty() { "there is no such method" } else { message };
+        return answer(Refusal::of(ErrorReason::Unimplemented, message));
+    }
+    if code == Code::Internal {
+        // What can't be decoded: INTERNAL by the specification, though the fault is the caller's.
+        return answer(Refusal::of(ErrorReason::Internal, message));
+    }
+    response
 }
 
 /// A refusal in the head of a response, if it has no details.

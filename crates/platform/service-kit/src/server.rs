@@ -142,7 +142,7 @@ impl Server {
         self.address
     }
 
-    /// Serves until `shutdown`; then health turns NOT_SERVING, `drain` is given (which ends the watches), calls in flight may end
+    /// Serves until `shutdown`; then health turns `NOT_SERVING`, `drain` is given (which ends the watches), calls in flight may end
     /// within `drain_within`, and what is left is dropped.
     pub async fn serve(
         self,
@@ -185,14 +185,12 @@ impl Server {
         // The reporter says NOT_SERVING before the connections are told to go.
         reporting.await?;
         drop(stop);
-        match tokio::time::timeout(drain_within, &mut serving).await {
-            Ok(ended) => Ok(ended??),
-            Err(_) => {
-                tracing::warn!("calls were still in flight at the end of the drain");
-                serving.abort();
-                Ok(())
-            }
+        if let Ok(ended) = tokio::time::timeout(drain_within, &mut serving).await {
+            return Ok(ended??);
         }
+        tracing::warn!("calls were still in flight at the end of the drain");
+        serving.abort();
+        Ok(())
     }
 }
 
@@ -204,7 +202,7 @@ fn add_reflection(routes: &mut RoutesBuilder, names: &mut Vec<String>) -> Result
         let builder = tonic_reflection::server::Builder::configure()
             .register_encoded_file_descriptor_set(wire::FILE_DESCRIPTOR_SET)
             .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET);
-        names.iter().fold(builder, |builder, name| builder.with_service_name(name))
+        names.iter().fold(builder, tonic_reflection::server::Builder::with_service_name)
     };
     routes.add_service(builder().build_v1()?);
     routes.add_service(builder().build_v1alpha()?);

@@ -1,9 +1,16 @@
 //! The edge over a real connection: what callers get where tonic alone would give them something else.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test's helpers may panic; clippy takes only the test functions themselves for tests"
+)]
+
 use std::future::IntoFuture;
 use std::sync::Arc;
 use std::time::Duration;
 
+use http::Method;
 use http::header::CONTENT_TYPE;
 use runtime::{Position, Positions, ServiceId, WaitError};
 use service_kit::hygiene::{HygieneLayer, MESSAGE_MAX_BYTES};
@@ -196,7 +203,7 @@ async fn a_panic_is_an_internal_error_and_the_server_lives_on() {
 #[tokio::test]
 async fn what_is_not_grpc_gets_an_http_status() {
     let edge = edge().await;
-    let send = |content_type: Option<&'static str>, method: http::Method| {
+    let send = |content_type: Option<&'static str>, method: Method| {
         let mut channel = edge.channel.clone();
         async move {
             let uri = "/switchyard.admin.v1.ClockService/GetTime";
@@ -208,7 +215,6 @@ async fn what_is_not_grpc_gets_an_http_status() {
             channel.ready().await.unwrap().call(request).await.unwrap().status().as_u16()
         }
     };
-    use http::Method;
     assert_eq!(send(Some("application/json"), Method::POST).await, 415);
     assert_eq!(send(Some("application/grpcx"), Method::POST).await, 415);
     assert_eq!(send(None, Method::POST).await, 415);

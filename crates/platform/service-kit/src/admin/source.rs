@@ -79,9 +79,8 @@ async fn partition_status<S: Refuse>(
         Ok((seq, hash, (events, bytes, parked, requests), horizon)) => {
             // The hash stands for this very record.
             status.position = Some(runtime::Position { seq, ..head }.to_wire());
-            status.state_hash = hash
-                .map(|hash| hash.iter().map(|byte| format!("{byte:02x}")).collect())
-                .unwrap_or_default();
+            status.state_hash =
+                hash.map(|hash| blake3::Hash::from(hash).to_hex().to_string()).unwrap_or_default();
             status.events = events;
             status.bytes = bytes;
             status.parked = parked;

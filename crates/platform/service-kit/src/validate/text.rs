@@ -39,11 +39,13 @@ pub(super) fn line_complaint(text: &str) -> Option<&'static str> {
 
 impl Fields {
     /// A text of one line: no control characters at all.
+    #[expect(clippy::needless_pass_by_value, reason = "callers write the size in place")]
     pub fn line(&mut self, field: impl Into<String>, text: &str, size: Size) -> String {
         self.text(field, text, &size, |character| !character.is_control())
     }
 
     /// A text of several lines: no control characters but line feeds and tabs.
+    #[expect(clippy::needless_pass_by_value, reason = "callers write the size in place")]
     pub fn block(&mut self, field: impl Into<String>, text: &str, size: Size) -> String {
         self.text(field, text, &size, |character| {
             !character.is_control() || character == '\n' || character == '\t'

@@ -13,27 +13,22 @@ fn at(seq: u64) -> Position {
 }
 
 /// Record `seq` with events of these types.
+#[expect(clippy::unnecessary_wraps, reason = "what a log yields may be an error")]
 fn commit(seq: u64, types: &[&str]) -> Result<(Position, Arc<Commit>), LogError> {
     let event = |name: &&str| Event { r#type: (*name).into(), ..Default::default() };
     let events = types.iter().map(event).collect();
     Ok((at(seq), Arc::new(Commit { seq, events, ..Default::default() })))
 }
 
+type Message = (String, Item<String, &'static str>);
+type Change = fn(Position, &Event) -> Option<String>;
+type Join = fn(String, Item<String, &'static str>) -> Message;
+
 /// Lets through what begins with `a`.
-fn pump(
-    cursor: Cursor,
-    room: usize,
-) -> (
-    Pump<
-        impl FnMut(Position, &Event) -> Option<String>,
-        impl FnMut(String, Item<String, &'static str>) -> (String, Item<String, &'static str>),
-        (String, Item<String, &'static str>),
-    >,
-    mpsc::Receiver<(String, Item<String, &'static str>)>,
-) {
+fn pump(cursor: Cursor, room: usize) -> (Pump<Change, Join, Message>, mpsc::Receiver<Message>) {
     let (sender, receiver) = mpsc::channel(room);
-    let change = |_, event: &Event| event.r#type.starts_with('a').then(|| event.r#type.clone());
-    let message = |token, item| (token, item);
+    let change: Change = |_, event| event.r#type.starts_with('a').then(|| event.r#type.clone());
+    let message: Join = |token, item| (token, item);
     let every = Duration::from_secs(15);
     (Pump { cursor, binding: 7, every, change, message, sender }, receiver)
 }
