@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use kernel::{Actor, DeliveryId, Timestamp, WorkspaceId};
 use notify::{AttemptResult, Command, Delivery, EndAttempt, Event, State, Workspace};
-use runtime::{Call, Committed, Failure, Health, PartitionHandle};
+use runtime::{Call, Committed, Failure, Health, PartitionHandle, TraceContext};
 use tracing::Instrument;
 
 pub(crate) use address::check_url;
@@ -32,7 +32,7 @@ pub(crate) fn deliver(
         if let Event::AttemptStarted(started) = &committed.fact.event {
             let workspace = &committed.fact.workspace;
             if let Some(job) = Job::of(state, workspace, &started.delivery, started.attempt) {
-                job.start(partition);
+                job.start(partition, committed.trace);
             }
         }
     }
@@ -47,7 +47,7 @@ pub(crate) fn resume(state: &State, partition: &PartitionHandle<NotifyService>) 
         if job.at_most_once {
             job.give_up(partition);
         } else {
-            job.start(partition);
+            job.start(partition, None);
         }
     }
 }
@@ -87,20 +87,34 @@ impl Job {
         })
     }
 
-    /// Sends it and reports what came of it, in a task of its own.
-    fn start(self, partition: &PartitionHandle<NotifyService>) {
+    /// Sends it and reports what came of it, in a task of its own. The attempt's span is a child of what started the attempt: the
+    /// first one belongs to the story of its cause, a retry to that of its deadline.
+    fn start(self, partition: &PartitionHandle<NotifyService>, trace: Option<TraceContext>) {
         let partition = partition.clone();
-        let span = tracing::info_span!(
-            "notify.attempt",
-            delivery_id = %self.delivery,
-            attempt = self.attempt,
-            intent_made_at_ms = self.made_at.as_millis(),
-        );
+        let span = self.span(trace);
         let sent = async move {
             let result = partition.service().sender().send(&self.message).await;
             self.report(&partition, result).await;
         };
         drop(tokio::spawn(sent.instrument(span)));
+    }
+
+    fn span(&self, trace: Option<TraceContext>) -> tracing::Span {
+        if !runtime::trace::enabled() {
+            return tracing::Span::none();
+        }
+        let span = tracing::info_span!(
+            parent: None,
+            "notify.attempt",
+            otel.kind = "client",
+            switchyard.delivery.id = %self.delivery,
+            switchyard.attempt = self.attempt,
+            switchyard.intent.made_at_ms = self.made_at.as_millis(),
+        );
+        if let Some(trace) = trace {
+            trace.adopt(&span, Duration::ZERO);
+        }
+        span
     }
 
     /// Ends it as one of unknown outcome.
