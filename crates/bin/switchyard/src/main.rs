@@ -1,1 +1,77 @@
-fn main() {}
+//! The binary: the four services, and the operator's commands.
+//!
+//! **Invariant:** this is the only crate that picks a log. Results go to stdout, messages to stderr.
+
+mod cli;
+mod config;
+mod exit;
+mod out;
+mod signals;
+mod client;
+mod telemetry;
+mod logs;
+mod server;
+mod up;
+mod serve;
+mod init;
+mod verify;
+mod healthcheck;
+mod log;
+mod ticket;
+mod agent;
+mod queue;
+mod sla;
+mod webhooks;
+mod demo;
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+
+use cli::{Cli, Command};
+
+fn main() -> ExitCode {
+    let cli = match config::parse(std::env::args_os().collect()) {
+        Ok(Ok(cli)) => cli,
+        Ok(Err(usage)) => return print_usage(&usage),
+        Err(error) => return fail(&error),
+    };
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    let done = match runtime {
+        Ok(runtime) => runtime.block_on(run(cli)),
+        Err(error) => Err(error.into()),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => fail(&error),
+    }
+}
+
+async fn run(cli: Cli) -> Result<()> {
+    match cli.command {
+        Command::Up(settings) => up::run(settings).await,
+        Command::Serve(settings) => serve::run(settings).await,
+        Command::Init(settings) => init::run(settings).await,
+        Command::Verify(settings) => verify::run(settings).await,
+        Command::Healthcheck(settings) => healthcheck::run(settings).await,
+        Command::Log(command) => log::run(command).await,
+        Command::Ticket(command) => ticket::run(command).await,
+        Command::Agent(command) => agent::run(command).await,
+        Command::Queue(command) => queue::run(command).await,
+        Command::Sla(command) => sla::run(command).await,
+        Command::ReceiveWebhooks(settings) => webhooks::run(settings).await,
+        Command::Demo(settings) => demo::run(settings).await,
+    }
+}
+
+fn fail(error: &anyhow::Error) -> ExitCode {
+    out::note(&format!("switchyard: {}", exit::describe(error)));
+    exit::code_of(error)
+}
+
+/// `--help` and `--version` succeed, everything else of clap's is wrong usage.
+fn print_usage(usage: &clap::Error) -> ExitCode {
+    // Where help can't be printed, nothing else can.
+    drop(usage.print());
+    u8::try_from(usage.exit_code()).map_or(ExitCode::FAILURE, ExitCode::from)
+}

@@ -1,0 +1,399 @@
+//! The command line: every command, every setting, where each comes from.
+//!
+//! A setting is taken from its flag, else from its environment variable, else from the file of `--config`, else its default.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::builder::FalseyValueParser;
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::exit::EXIT_CODES;
+use crate::out::Output;
+use crate::{agent, queue, sla, ticket};
+
+/// A self-hosted router for customer-support tickets, over an event log.
+///
+/// Settings come from flags, else from the environment (SWITCHYARD_…, named with each), else from the TOML file of --config,
+/// whose keys are the flags' names without the dashes: `data-dir = "/var/lib/switchyard"`.
+#[derive(Debug, Parser)]
+#[command(name = "switchyard", version, after_help = EXIT_CODES, max_term_width = 100)]
+pub(crate) struct Cli {
+    /// A TOML file with settings, one `flag-name = value` a line
+    #[arg(long, global = true, env = "SWITCHYARD_CONFIG", value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Runs all four services in this process
+    ///
+    /// The log is a directory unless --log names a NATS server. Prints {"listening": "ADDRESS"} when ready.
+    ///
+    /// Example: switchyard up --data-dir /tmp/sy
+    Up(Up),
+    /// Runs one service; its log is on NATS
+    ///
+    /// Prints {"listening": "ADDRESS"} when ready. The streams must be there: `switchyard init` makes them.
+    ///
+    /// Example: switchyard serve intake --log nats://127.0.0.1:4222
+    Serve(Serve),
+    /// Makes the streams on NATS; run again, it changes nothing
+    ///
+    /// Example: switchyard init --log nats://127.0.0.1:4222 --partitions 16 --replicas 3
+    Init(Init),
+    /// Asks a server whether it is healthy: exit code 0 if it is
+    ///
+    /// Example: switchyard healthcheck --address 127.0.0.1:7401
+    Healthcheck(Healthcheck),
+    /// Folds logs from their first record on and compares the states' hashes with those in the log
+    ///
+    /// Reads a stopped node's directory, or asks running servers. Also checks that no record is missing, changed or out of its
+    /// chain. Exit code 1 if anything differs, or if there is nothing to compare with.
+    ///
+    /// Example: switchyard verify --data-dir /tmp/sy
+    Verify(Verify),
+    /// Shows the records of a log
+    #[command(subcommand)]
+    Log(LogCommand),
+    /// Opens, shows and answers tickets
+    #[command(subcommand)]
+    Ticket(ticket::TicketCommand),
+    /// Makes and shows agents
+    #[command(subcommand)]
+    Agent(agent::AgentCommand),
+    /// Makes and shows queues
+    #[command(subcommand)]
+    Queue(queue::QueueCommand),
+    /// Shows the promises made to customers
+    #[command(subcommand)]
+    Sla(sla::SlaCommand),
+    /// Receives webhooks: verifies each and prints a JSON line for it
+    ///
+    /// GET /deliveries returns {"delivered", "keys", "rejected", "conflicting"}; a key is conflicting when it came with two bodies.
+    ReceiveWebhooks(ReceiveWebhooks),
+    /// Sends 890 real incidents through all four services on a stepped clock
+    ///
+    /// Example: switchyard demo --json
+    Demo(Demo),
+}
+
+/// Which service.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]
+pub(crate) enum Role {
+    /// Tickets and their conversation
+    Intake,
+    /// Agents, queues and offers
+    Routing,
+    /// Policies and clocks
+    Sla,
+    /// Rules, endpoints and deliveries
+    Notify,
+}
+
+impl Role {
+    /// All four.
+    pub(crate) const ALL: [Self; 4] = [Self::Intake, Self::Routing, Self::Sla, Self::Notify];
+
+    /// The word on the command line.
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Intake => "intake",
+            Self::Routing => "routing",
+            Self::Sla => "sla",
+            Self::Notify => "notify",
+        }
+    }
+
+    /// The port it listens on unless told otherwise.
+    pub(crate) const fn port(self) -> u16 {
+        match self {
+            Self::Intake => 7401,
+            Self::Routing => 7402,
+            Self::Sla => 7403,
+            Self::Notify => 7404,
+        }
+    }
+}
+
+/// How to reach NATS.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Nats {
+    /// What the streams' names begin with: letters and digits
+    #[arg(long, env = "SWITCHYARD_STREAM_PREFIX", default_value = "SY", value_name = "PREFIX")]
+    pub(crate) stream_prefix: String,
+    /// A NATS credentials file
+    #[arg(long, env = "SWITCHYARD_NATS_CREDS", value_name = "FILE")]
+    pub(crate) nats_creds: Option<PathBuf>,
+    /// Certificate authorities to trust for NATS, in PEM
+    #[arg(long, env = "SWITCHYARD_NATS_CA", value_name = "FILE")]
+    pub(crate) nats_ca: Option<PathBuf>,
+    /// Our certificate for NATS, in PEM
+    #[arg(long, env = "SWITCHYARD_NATS_CERT", value_name = "FILE", requires = "nats_key")]
+    pub(crate) nats_cert: Option<PathBuf>,
+    /// Its key, in PEM
+    #[arg(long, env = "SWITCHYARD_NATS_KEY", value_name = "FILE", requires = "nats_cert")]
+    pub(crate) nats_key: Option<PathBuf>,
+}
+
+/// How time passes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ClockKind {
+    /// As the system's clock says
+    System,
+    /// It stands until ClockService moves it; only with --dev
+    Manual,
+}
+
+/// What every server can be told.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Server {
+    /// Where snapshots are kept, and by `up` without --log also the log
+    #[arg(
+        long,
+        env = "SWITCHYARD_DATA_DIR",
+        default_value = "switchyard-data",
+        value_name = "DIR"
+    )]
+    pub(crate) data_dir: PathBuf,
+    /// Allows what no production needs: --clock manual
+    #[arg(long, env = "SWITCHYARD_DEV", value_parser = FalseyValueParser::new())]
+    pub(crate) dev: bool,
+    /// How time passes
+    #[arg(long, env = "SWITCHYARD_CLOCK", default_value = "system")]
+    pub(crate) clock: ClockKind,
+    /// Where a manual clock stands at first, in RFC 3339; unset: at the real time, and never before the last record
+    #[arg(long, env = "SWITCHYARD_NOW", value_name = "INSTANT")]
+    pub(crate) now: Option<jiff::Timestamp>,
+    /// How many seconds running calls get at a stop
+    #[arg(long, env = "SWITCHYARD_DRAIN_SECONDS", default_value_t = 10, value_name = "SECONDS")]
+    pub(crate) drain_seconds: u64,
+    /// Writes the address that it listens on to this file when ready
+    #[arg(long, env = "SWITCHYARD_PORT_FILE", value_name = "FILE")]
+    pub(crate) port_file: Option<PathBuf>,
+    /// Lets webhooks go to this machine and to private addresses, over http too; --dev does as well
+    #[arg(long, env = "SWITCHYARD_ALLOW_PRIVATE_ENDPOINTS", value_parser = FalseyValueParser::new())]
+    pub(crate) allow_private_endpoints: bool,
+    /// What is logged to stderr: error, warn, info, debug, trace, or a filter such as `info,runtime=debug`; unset: info
+    #[arg(long, env = "SWITCHYARD_LOG_LEVEL", value_name = "LEVEL")]
+    pub(crate) log_level: Option<String>,
+    /// Stops when stdin ends: for a parent that must not leave children behind
+    #[arg(long, hide = true)]
+    pub(crate) stop_with_stdin: bool,
+}
+
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Up {
+    /// The address to listen on; port 0 takes a free one
+    #[arg(
+        long,
+        env = "SWITCHYARD_LISTEN",
+        default_value = "127.0.0.1:7400",
+        value_name = "ADDRESS"
+    )]
+    pub(crate) listen: SocketAddr,
+    /// A NATS server for the log: nats://HOST:PORT; unset: a directory
+    #[arg(long, env = "SWITCHYARD_LOG", value_name = "URL")]
+    pub(crate) log: Option<String>,
+    #[command(flatten)]
+    pub(crate) nats: Nats,
+    #[command(flatten)]
+    pub(crate) server: Server,
+}
+
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Serve {
+    /// Which service
+    pub(crate) role: Role,
+    /// The address to listen on; port 0 takes a free one; unset: port 7401, 7402, 7403 or 7404 of 127.0.0.1, by the role
+    #[arg(long, env = "SWITCHYARD_LISTEN", value_name = "ADDRESS")]
+    pub(crate) listen: Option<SocketAddr>,
+    /// The NATS server of the log: nats://HOST:PORT
+    #[arg(long, env = "SWITCHYARD_LOG", value_name = "URL")]
+    pub(crate) log: String,
+    #[command(flatten)]
+    pub(crate) nats: Nats,
+    #[command(flatten)]
+    pub(crate) server: Server,
+}
+
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Init {
+    /// The NATS server: nats://HOST:PORT
+    #[arg(long, env = "SWITCHYARD_LOG", value_name = "URL")]
+    pub(crate) log: String,
+    /// How many partitions each service's log has, for ever
+    #[arg(long, env = "SWITCHYARD_PARTITIONS", default_value_t = 16,
+          value_parser = clap::value_parser!(u16).range(1..=100))]
+    pub(crate) partitions: u16,
+    /// How many servers keep each stream: 1, 3 or 5
+    #[arg(long, env = "SWITCHYARD_REPLICAS", default_value_t = 1)]
+    pub(crate) replicas: usize,
+    #[command(flatten)]
+    pub(crate) nats: Nats,
+}
+
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Healthcheck {
+    /// The server; unset: what SWITCHYARD_LISTEN says, else 127.0.0.1:7400
+    #[arg(long, env = "SWITCHYARD_ADDRESS", value_name = "ADDRESS")]
+    pub(crate) address: Option<String>,
+    /// The address that the server on this host listens on
+    #[arg(long, env = "SWITCHYARD_LISTEN", hide = true)]
+    pub(crate) listen: Option<SocketAddr>,
+    /// How many seconds it may take
+    #[arg(long, env = "SWITCHYARD_TIMEOUT", default_value_t = 2)]
+    pub(crate) timeout: u64,
+}
+
+/// Where logs are read from.
+#[derive(Debug, Clone, Args)]
+#[group(id = "source", required = true, multiple = false)]
+pub(crate) struct LogSource {
+    /// The directory of a stopped node
+    #[arg(long, env = "SWITCHYARD_DATA_DIR", value_name = "DIR")]
+    pub(crate) data_dir: Option<PathBuf>,
+    /// A running server; several, separated by commas or given again
+    #[arg(long, env = "SWITCHYARD_ADDRESS", value_name = "ADDRESS", value_delimiter = ',')]
+    pub(crate) address: Vec<String>,
+    /// A NATS server: nats://HOST:PORT
+    #[arg(long, env = "SWITCHYARD_LOG", value_name = "URL")]
+    pub(crate) log: Option<String>,
+}
+
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Verify {
+    #[command(flatten)]
+    pub(crate) source: LogSource,
+    #[command(flatten)]
+    pub(crate) nats: Nats,
+    /// As a table, or as JSON
+    #[arg(short, long, env = "SWITCHYARD_OUTPUT", default_value = "table")]
+    pub(crate) output: Output,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum LogCommand {
+    /// Prints the records that are there, and ends
+    ///
+    /// Example: switchyard log show intake --partition 3 --from 10
+    Show(LogShow),
+    /// Prints records as they are written
+    ///
+    /// Example: switchyard log follow routing --partition 3
+    Follow(LogFollow),
+}
+
+/// Which log.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct LogChoice {
+    /// Whose log
+    pub(crate) service: Role,
+    /// Which partition
+    #[arg(long, default_value_t = 0)]
+    pub(crate) partition: u32,
+    /// The server
+    #[arg(
+        long,
+        env = "SWITCHYARD_ADDRESS",
+        default_value = "127.0.0.1:7400",
+        value_name = "ADDRESS"
+    )]
+    pub(crate) address: String,
+    /// A line for each event, or the whole record as JSON
+    #[arg(short, long, env = "SWITCHYARD_OUTPUT", default_value = "table")]
+    pub(crate) output: Output,
+}
+
+#[derive(Debug, Clone, Args)]
+pub(crate) struct LogShow {
+    #[command(flatten)]
+    pub(crate) choice: LogChoice,
+    /// The first record
+    #[arg(long, default_value_t = 1)]
+    pub(crate) from: u64,
+    /// At most this many records
+    #[arg(long, default_value_t = 100)]
+    pub(crate) limit: u64,
+}
+
+#[derive(Debug, Clone, Args)]
+pub(crate) struct LogFollow {
+    #[command(flatten)]
+    pub(crate) choice: LogChoice,
+    /// The first record; 0: the next one
+    #[arg(long, default_value_t = 0)]
+    pub(crate) from: u64,
+}
+
+/// How a client reaches a server and prints what it says.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Target {
+    /// The server: `up`, or the one with the role
+    #[arg(
+        long,
+        env = "SWITCHYARD_ADDRESS",
+        default_value = "127.0.0.1:7400",
+        value_name = "ADDRESS"
+    )]
+    pub(crate) address: String,
+    /// The workspace
+    #[arg(short, long, env = "SWITCHYARD_WORKSPACE", default_value = "default", value_name = "ID")]
+    pub(crate) workspace: String,
+    /// As a table, or as protobuf JSON
+    #[arg(short, long, env = "SWITCHYARD_OUTPUT", default_value = "table")]
+    pub(crate) output: Output,
+    /// How many seconds a call may take
+    #[arg(long, env = "SWITCHYARD_TIMEOUT", default_value_t = 15)]
+    pub(crate) timeout: u64,
+}
+
+impl Target {
+    /// Connects.
+    pub(crate) async fn connect(&self) -> anyhow::Result<crate::client::Client> {
+        crate::client::Client::connect(&self.address, Duration::from_secs(self.timeout)).await
+    }
+}
+
+#[derive(Debug, Clone, Args)]
+pub(crate) struct ReceiveWebhooks {
+    /// The address to listen on
+    #[arg(
+        long,
+        env = "SWITCHYARD_LISTEN",
+        default_value = "127.0.0.1:7480",
+        value_name = "ADDRESS"
+    )]
+    pub(crate) listen: SocketAddr,
+    /// The endpoint's secret, `whsec_` and base64
+    #[arg(long, env = "SWITCHYARD_SECRET", value_name = "SECRET", hide_env_values = true)]
+    pub(crate) secret: String,
+    /// Takes what was signed at any time, as a server with a manual clock does
+    #[arg(long, env = "SWITCHYARD_ANY_TIME", value_parser = FalseyValueParser::new())]
+    pub(crate) any_time: bool,
+}
+
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Demo {
+    /// Prints the figures as JSON and nothing else
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// An empty or new directory for the log, kept for `verify`; unset: a new one among the temporary files
+    #[arg(long, env = "SWITCHYARD_DATA_DIR", value_name = "DIR")]
+    pub(crate) data_dir: Option<PathBuf>,
+    /// A NATS server: the four services then run as processes, on streams that the demo makes and removes
+    #[arg(long, env = "SWITCHYARD_LOG", value_name = "URL")]
+    pub(crate) log: Option<String>,
+    /// How many partitions the streams on NATS have
+    #[arg(long, env = "SWITCHYARD_PARTITIONS", default_value_t = 4,
+          value_parser = clap::value_parser!(u16).range(1..=100))]
+    pub(crate) partitions: u16,
+    #[command(flatten)]
+    pub(crate) nats: Nats,
+    /// What the agents' answers are drawn from
+    #[arg(long, env = "SWITCHYARD_SEED", default_value_t = 7)]
+    pub(crate) seed: u64,
+}

@@ -1,0 +1,78 @@
+//! Opens logs: a directory, or NATS. What an operator must change is bad configuration.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Result;
+use event_log::OpenError;
+use event_log_embedded::EmbeddedProvider;
+use event_log_nats::{NatsConfig, NatsProvider};
+use runtime::{Doubt, StartError};
+
+use crate::cli::Nats;
+use crate::exit::{BadConfiguration, Unavailable};
+
+/// How many partitions each service has in a directory.
+pub(crate) const EMBEDDED_PARTITIONS: u16 = 4;
+
+/// Where in a data directory the log is.
+fn log_of(data_dir: &Path) -> PathBuf {
+    data_dir.join("log")
+}
+
+/// Opens the log in a data directory, or makes it.
+pub(crate) async fn embedded(data_dir: &Path) -> Result<EmbeddedProvider> {
+    let place = log_of(data_dir);
+    tokio::task::spawn_blocking(move || EmbeddedProvider::open(place)).await?.map_err(explain_open)
+}
+
+/// Opens the log in a data directory that must have one.
+pub(crate) async fn existing(data_dir: &Path) -> Result<EmbeddedProvider> {
+    if !log_of(data_dir).is_dir() {
+        let why = format!("{} holds no log", data_dir.display());
+        return Err(BadConfiguration(why).into());
+    }
+    embedded(data_dir).await
+}
+
+/// Connects to NATS. `replicas` matters only to streams that are made.
+pub(crate) async fn nats(urls: &str, settings: &Nats, replicas: usize) -> Result<NatsProvider> {
+    let mut config = NatsConfig::new(urls);
+    config.stream_prefix.clone_from(&settings.stream_prefix);
+    config.credentials_file.clone_from(&settings.nats_creds);
+    config.tls_ca_file.clone_from(&settings.nats_ca);
+    config.tls_cert_file.clone_from(&settings.nats_cert);
+    config.tls_key_file.clone_from(&settings.nats_key);
+    config.tls_required = settings.nats_ca.is_some() || settings.nats_cert.is_some();
+    config.replicas = replicas;
+    NatsProvider::connect(config).await.map_err(explain_open)
+}
+
+/// Whether an operator must act, or waiting may help.
+pub(crate) fn explain_open(error: OpenError) -> anyhow::Error {
+    match error {
+        OpenError::Unavailable(cause) => {
+            anyhow::Error::new(Unavailable).context(format!("the log is unavailable: {cause}"))
+        }
+        OpenError::Missing { .. }
+        | OpenError::BadName { .. }
+        | OpenError::InUse { .. }
+        | OpenError::OtherVersion { .. }
+        | OpenError::Misconfigured { .. }
+        | OpenError::TooLarge { .. } => BadConfiguration(error.to_string()).into(),
+        OpenError::Denied(cause) => {
+            BadConfiguration(format!("access to the log is denied: {cause}")).into()
+        }
+    }
+}
+
+/// [`explain_open`] for all that may keep a service from starting.
+pub(crate) fn explain_start(error: StartError) -> anyhow::Error {
+    match error {
+        StartError::NotInitialised { .. } => BadConfiguration(error.to_string()).into(),
+        StartError::Open(error) => explain_open(error),
+        StartError::Doubt(doubt @ Doubt::Genesis { .. }) => {
+            BadConfiguration(doubt.to_string()).into()
+        }
+        StartError::Read(_) | StartError::Doubt(_) => error.into(),
+    }
+}

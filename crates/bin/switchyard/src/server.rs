@@ -1,0 +1,186 @@
+//! Services in this process: started on a log, served on one address, drained and stopped in order.
+
+mod nodes;
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use event_log::EventLogProvider;
+use event_log_embedded::EmbeddedProvider;
+use event_log_nats::NatsProvider;
+use kernel::Timestamp;
+use runtime::{Clock, NodeConfig, ServiceId};
+use serde_json::json;
+use service_kit::{Drain, ServerError};
+use snapshots::SledSnapshots;
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+
+use crate::cli::{ClockKind, Role, Server};
+use crate::exit::bad_configuration;
+use crate::{logs, out, signals};
+
+use nodes::Nodes;
+
+/// Where the services' logs are.
+#[derive(Debug, Clone)]
+pub(crate) enum Place {
+    /// In a directory that belongs to this process.
+    Directory(EmbeddedProvider),
+    /// On NATS.
+    Nats(NatsProvider),
+}
+
+impl Place {
+    /// Opens the log of a data directory, and makes its parts where they are missing.
+    pub(crate) async fn directory(data_dir: &Path) -> Result<Self> {
+        let provider = logs::embedded(data_dir).await?;
+        runtime::initialise(&provider, &ServiceId::ALL, logs::EMBEDDED_PARTITIONS)
+            .await
+            .map_err(logs::explain_start)?;
+        Ok(Self::Directory(provider))
+    }
+
+    fn provider(&self) -> Arc<dyn EventLogProvider> {
+        match self {
+            Self::Directory(provider) => Arc::new(provider.clone()),
+            Self::Nats(provider) => Arc::new(provider.clone()),
+        }
+    }
+}
+
+/// Services that are ready.
+#[derive(Debug)]
+pub(crate) struct Running {
+    address: SocketAddr,
+    place: Place,
+    snapshots: SledSnapshots,
+    nodes: Nodes,
+    stop: oneshot::Sender<()>,
+    serving: JoinHandle<Result<(), ServerError>>,
+}
+
+/// Starts services and returns once all are ready. What an operator must change is bad configuration.
+pub(crate) async fn start(
+    roles: &[Role],
+    place: Place,
+    settings: &Server,
+    listen: SocketAddr,
+) -> Result<Running> {
+    let clock = clock(settings)?;
+    let server = service_kit::Server::bind(listen)
+        .await
+        .map_err(|error| bad_configuration(format!("{:#}", anyhow::Error::new(error))))?;
+    let address = server.address();
+    let snapshots = snapshots(&settings.data_dir).await?;
+    let config =
+        NodeConfig { provider: place.provider(), snapshots: Arc::new(snapshots.clone()), clock };
+    let drain = Drain::new();
+    let allow_private = settings.dev || settings.allow_private_endpoints;
+    let (nodes, services) = nodes::start(roles, &config, allow_private, &drain).await?;
+    let (stop, stopping) = oneshot::channel();
+    let within = Duration::from_secs(settings.drain_seconds);
+    let serving = tokio::spawn(server.serve(services, drain, within, async {
+        // A sender that is gone means stop, too.
+        stopping.await.unwrap_or(());
+    }));
+    nodes.ready().await?;
+    Ok(Running { address, place, snapshots, nodes, stop, serving })
+}
+
+impl Running {
+    /// Where it listens.
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Says that it is ready, waits for a reason to stop, and stops.
+    pub(crate) async fn until_stopped(mut self, settings: &Server) -> Result<()> {
+        if let Some(file) = &settings.port_file {
+            std::fs::write(file, format!("{}\n", self.address))
+                .with_context(|| format!("writing {}", file.display()))?;
+        }
+        out::line(&json!({ "listening": self.address.to_string() }).to_string())?;
+        let stdin = settings.stop_with_stdin;
+        tokio::select! {
+            () = signals::stop() => {}
+            () = stdin_ends(), if stdin => {}
+            ended = &mut self.serving => {
+                self.nodes.shutdown().await;
+                return ended.context("the server's task")?.context("serving");
+            }
+        }
+        self.stop().await
+    }
+
+    /// Drains the calls in flight, stops the services, and gives the directory back.
+    pub(crate) async fn stop(self) -> Result<()> {
+        let Self { place, snapshots, nodes, stop, serving, .. } = self;
+        drop(stop);
+        let served = serving.await.context("the server's task");
+        nodes.shutdown().await;
+        if let Err(error) = snapshots.close().await {
+            tracing::warn!(%error, "the snapshots could not be closed; they will be made anew");
+        }
+        if let Place::Directory(provider) = place {
+            provider.close().await;
+        }
+        served?.context("serving")
+    }
+}
+
+/// The address in the line that [`Running::until_stopped`] prints.
+pub(crate) fn address_of(line: &str) -> Option<String> {
+    let line: serde_json::Value = serde_json::from_str(line).ok()?;
+    Some(line.get("listening")?.as_str()?.to_owned())
+}
+
+fn clock(settings: &Server) -> Result<Clock> {
+    match settings.clock {
+        ClockKind::System if settings.now.is_some() => {
+            Err(bad_configuration("--now is for --clock manual"))
+        }
+        ClockKind::System => Ok(Clock::system()),
+        ClockKind::Manual if !settings.dev => {
+            Err(bad_configuration("--clock manual is for development: it needs --dev"))
+        }
+        ClockKind::Manual => {
+            let now = settings.now.unwrap_or_else(jiff::Timestamp::now);
+            Ok(Clock::manual(Timestamp::from_millis(now.as_millisecond())))
+        }
+    }
+}
+
+async fn snapshots(data_dir: &Path) -> Result<SledSnapshots> {
+    let place = data_dir.join("snapshots");
+    let shown = place.display().to_string();
+    tokio::task::spawn_blocking(move || SledSnapshots::open(place))
+        .await?
+        .map_err(|error| bad_configuration(format!("{shown}: {:#}", anyhow::Error::new(error))))
+}
+
+/// Returns at the end of stdin. A thread, for a blocked read of a terminal can't be given up.
+async fn stdin_ends() {
+    let (ended, end) = oneshot::channel();
+    std::thread::spawn(move || {
+        // An error ends it as well.
+        drop(std::io::copy(&mut std::io::stdin().lock(), &mut std::io::sink()));
+        ended.send(()).unwrap_or(());
+    });
+    end.await.unwrap_or(());
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_line_of_readiness_is_understood() {
+        let line = json!({ "listening": "127.0.0.1:7400" }).to_string();
+        assert_eq!(address_of(&line).as_deref(), Some("127.0.0.1:7400"));
+        assert_eq!(address_of("hello"), None);
+    }
+}

@@ -1,0 +1,125 @@
+//! The services of a process, whichever they are: started, watched until ready, stopped in order.
+
+use std::fmt::Debug;
+use std::sync::Arc;
+
+use anyhow::{Result, anyhow};
+use futures::StreamExt as _;
+use futures::stream::select_all;
+use intake_service::IntakeService;
+use notify_service::NotifyService;
+use routing_service::RoutingService;
+use runtime::{Node, NodeConfig, Service};
+use service_kit::{Admin, AdminSource, Drain, Services, tuned};
+use sla_service::SlaService;
+use tokio::sync::watch;
+use tokio_stream::wrappers::WatchStream;
+
+use crate::cli::Role;
+use crate::logs;
+
+/// What every node can be asked, whatever its service.
+#[tonic::async_trait]
+trait AnyNode: Debug + Send + Sync {
+    async fn ready(&self) -> Result<()>;
+    async fn shutdown(&self);
+}
+
+#[tonic::async_trait]
+impl<S: Service> AnyNode for Node<S> {
+    async fn ready(&self) -> Result<()> {
+        let ready = Node::ready(self).await;
+        ready.map_err(|health| anyhow!("{} does not become ready: {}", S::ID, health.reason()))
+    }
+
+    async fn shutdown(&self) {
+        Node::shutdown(self).await;
+    }
+}
+
+/// Running nodes, in the order in which work flows through them.
+#[derive(Debug)]
+pub(super) struct Nodes(Vec<Box<dyn AnyNode>>);
+
+impl Nodes {
+    /// Returns once every node answers, or says why one never will.
+    pub(super) async fn ready(&self) -> Result<()> {
+        for node in &self.0 {
+            node.ready().await?;
+        }
+        Ok(())
+    }
+
+    /// Stops them one after the other: each writes its positions and its state's hash.
+    pub(super) async fn shutdown(&self) {
+        for node in &self.0 {
+            node.shutdown().await;
+        }
+    }
+}
+
+/// Starts the services of these roles and puts them, with what operators need, into a server's services.
+pub(super) async fn start(
+    roles: &[Role],
+    config: &NodeConfig,
+    allow_private_endpoints: bool,
+    drain: &Drain,
+) -> Result<(Nodes, Services)> {
+    let mut nodes: Vec<Box<dyn AnyNode>> = Vec::new();
+    let mut sources: Vec<Arc<dyn AdminSource>> = Vec::new();
+    let mut services = Services::new();
+    for role in roles {
+        match role {
+            Role::Intake => {
+                let service = IntakeService::new(Arc::clone(&config.provider));
+                let node = node(service, config).await?;
+                let server = tuned!(intake_service::server(node.clone(), drain.clone()));
+                services = services.with(server, readiness(&node), Arc::new(node.clone()));
+                sources.push(Arc::new(node.clone()));
+                nodes.push(Box::new(node));
+            }
+            Role::Routing => {
+                let node = node(RoutingService::new(), config).await?;
+                let server = tuned!(routing_service::server(node.clone(), drain.clone()));
+                services = services.with(server, readiness(&node), Arc::new(node.clone()));
+                sources.push(Arc::new(node.clone()));
+                nodes.push(Box::new(node));
+            }
+            Role::Sla => {
+                let node = node(SlaService, config).await?;
+                let server = tuned!(sla_service::server(node.clone(), drain.clone()));
+                services = services.with(server, readiness(&node), Arc::new(node.clone()));
+                sources.push(Arc::new(node.clone()));
+                nodes.push(Box::new(node));
+            }
+            Role::Notify => {
+                let settings = notify_service::Config { allow_private_endpoints };
+                let node = node(NotifyService::new(settings)?, config).await?;
+                let server = tuned!(notify_service::server(node.clone(), drain.clone()));
+                services = services.with(server, readiness(&node), Arc::new(node.clone()));
+                sources.push(Arc::new(node.clone()));
+                nodes.push(Box::new(node));
+            }
+        }
+    }
+    let admin = Admin::new(sources, config.clock.clone(), drain.clone());
+    Ok((Nodes(nodes), admin.add_to(services)))
+}
+
+async fn node<S: Service>(service: S, config: &NodeConfig) -> Result<Node<S>> {
+    Node::start(service, config.clone()).await.map_err(logs::explain_start)
+}
+
+/// Whether all partitions of a node answer, as it changes.
+fn readiness<S: Service>(node: &Node<S>) -> watch::Receiver<bool> {
+    let (ready, reader) = watch::channel(false);
+    let partitions = node.partitions().to_vec();
+    let changes = partitions.iter().map(|one| WatchStream::new(one.watch_health()));
+    let mut changes = select_all(changes);
+    tokio::spawn(async move {
+        while changes.next().await.is_some() {
+            ready.send_replace(partitions.iter().all(|one| one.health().is_ready()));
+        }
+    });
+    reader
+}
