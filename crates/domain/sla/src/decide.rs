@@ -5,7 +5,7 @@ mod draft;
 mod policies;
 mod tickets;
 
-use kernel::{Context, Decider, Fact, Timestamp, WorkspaceId};
+use kernel::{Context, Decider, Fact, TicketId, Timestamp, WorkspaceId};
 
 use crate::{Command, Event, Rejection, State, Workspace, evolve};
 use draft::Draft;
@@ -76,17 +76,38 @@ impl Decider for Sla {
     }
 
     fn next_due(state: &State) -> Option<Timestamp> {
-        let timer = state.timers.first().map(|(at, _, _)| *at);
+        Self::next_due_but(state, |_, _| false)
+    }
+
+    fn due(state: &State, now: Timestamp) -> Vec<(WorkspaceId, Command)> {
+        Self::due_but(state, now, |_, _| false)
+    }
+}
+
+impl Sla {
+    /// [`Decider::next_due`] without the timers of tickets that are doubtful.
+    pub fn next_due_but(
+        state: &State,
+        doubtful: impl Fn(&WorkspaceId, &TicketId) -> bool,
+    ) -> Option<Timestamp> {
+        let timer = state.timers.iter().find(|(_, workspace, ticket)| !doubtful(workspace, ticket));
+        let timer = timer.map(|(at, _, _)| *at);
         let sweep = state.sweeps.first().map(|(at, _)| *at);
         timer.into_iter().chain(sweep).min()
     }
 
-    fn due(state: &State, now: Timestamp) -> Vec<(WorkspaceId, Command)> {
+    /// [`Decider::due`] without the timers of tickets that are doubtful.
+    pub fn due_but(
+        state: &State,
+        now: Timestamp,
+        doubtful: impl Fn(&WorkspaceId, &TicketId) -> bool,
+    ) -> Vec<(WorkspaceId, Command)> {
         let sweeps = state
             .sweeps
             .iter()
             .map(|(at, workspace)| (*at, workspace.clone(), Command::ApplyPolicies));
-        let timers = state.timers.iter().map(|(at, workspace, ticket)| {
+        let sound = state.timers.iter().filter(|(_, workspace, id)| !doubtful(workspace, id));
+        let timers = sound.map(|(at, workspace, ticket)| {
             let command = Command::RunTimers { ticket: ticket.clone(), until: *at };
             (*at, workspace.clone(), command)
         });

@@ -39,7 +39,7 @@ pub use partition::{
 pub use position::{InvalidPosition, LogId, Position, Positions, ServiceId, partition_of};
 pub use requests::{KEPT_MAX, KEPT_MILLIS};
 pub use service::{
-    Command, Committed, DecodeError, Event, InputError, InputEvent, Payload, Rejection, Service,
-    State,
+    Command, Committed, DecodeError, Event, InputError, InputEvent, Parked, Payload, Rejection,
+    Service, State,
 };
 pub use trace::TraceContext;

@@ -85,6 +85,23 @@ pub struct Committed<E> {
     pub trace: Option<TraceContext>,
 }
 
+/// Which entities have inputs set aside.
+#[derive(Debug, Clone, Copy)]
+pub struct Parked<'a>(pub(crate) &'a crate::meta::Meta);
+
+impl Parked<'_> {
+    /// Whether any entity has.
+    pub fn is_empty(&self) -> bool {
+        self.0.parked.is_empty()
+    }
+
+    /// Whether this entity of any followed service has.
+    pub fn holds(&self, workspace: &str, entity: &str) -> bool {
+        let held = |service| self.0.is_parked(service, workspace, entity);
+        !self.is_empty() && ServiceId::ALL.into_iter().any(held)
+    }
+}
+
 /// A service: its rules, its stored form, and what it makes of other services' events. One value per process.
 pub trait Service: Debug + Send + Sync + Sized + 'static {
     /// The rules.
@@ -148,8 +165,14 @@ pub trait Service: Debug + Send + Sync + Sized + 'static {
         false
     }
 
-    /// See [`Decider::next_due`]; a service with volatile deadlines overrides it.
-    fn next_due(&self, state: &State<Self>, _partition: u16) -> Option<Timestamp> {
+    /// See [`Decider::next_due`]; a service with volatile deadlines, or one that decides nothing about entities with inputs set
+    /// aside, overrides it and [`due`](Self::due) alike.
+    fn next_due(
+        &self,
+        state: &State<Self>,
+        _partition: u16,
+        _parked: &Parked<'_>,
+    ) -> Option<Timestamp> {
         Self::Decider::next_due(state)
     }
 
@@ -159,6 +182,7 @@ pub trait Service: Debug + Send + Sync + Sized + 'static {
         state: &State<Self>,
         _partition: u16,
         now: Timestamp,
+        _parked: &Parked<'_>,
     ) -> Vec<(WorkspaceId, Command<Self>)> {
         Self::Decider::due(state, now)
     }

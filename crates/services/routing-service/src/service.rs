@@ -3,7 +3,8 @@
 use kernel::{Decider, Timestamp, WorkspaceId};
 use routing::{Command, Event, Routing, State};
 use runtime::{
-    Committed, DecodeError, InputError, InputEvent, PartitionHandle, Payload, Service, ServiceId,
+    Committed, DecodeError, InputError, InputEvent, Parked, PartitionHandle, Payload, Service,
+    ServiceId,
 };
 
 use crate::leases::Leases;
@@ -60,12 +61,18 @@ impl Service for RoutingService {
         }
     }
 
-    fn next_due(&self, state: &State, partition: u16) -> Option<Timestamp> {
+    fn next_due(&self, state: &State, partition: u16, _: &Parked<'_>) -> Option<Timestamp> {
         let lease = self.leases.first(partition, state.next_lease());
         state.next_timer().into_iter().chain(lease).min()
     }
 
-    fn due(&self, state: &State, partition: u16, now: Timestamp) -> Vec<(WorkspaceId, Command)> {
+    fn due(
+        &self,
+        state: &State,
+        partition: u16,
+        now: Timestamp,
+        _: &Parked<'_>,
+    ) -> Vec<(WorkspaceId, Command)> {
         let Some(leases) = self.leases.due(partition, now) else {
             return Routing::due(state, now);
         };

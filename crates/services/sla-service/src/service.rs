@@ -1,6 +1,7 @@
 //! Sla as the runtime sees it.
 
-use runtime::{DecodeError, InputError, InputEvent, Payload, Service, ServiceId};
+use kernel::{Timestamp, WorkspaceId};
+use runtime::{DecodeError, InputError, InputEvent, Parked, Payload, Service, ServiceId};
 use sla::{Command, Event, Sla, State};
 
 use crate::{codec, reactions};
@@ -27,5 +28,23 @@ impl Service for SlaService {
 
     fn react(&self, _state: &State, input: &InputEvent<'_>) -> Result<Vec<Command>, InputError> {
         reactions::react(input)
+    }
+    /// A ticket with inputs set aside is doubtful: nothing is decided about its clocks.
+    fn next_due(&self, state: &State, _: u16, parked: &Parked<'_>) -> Option<Timestamp> {
+        Sla::next_due_but(state, |workspace, ticket| {
+            parked.holds(workspace.as_str(), ticket.as_str())
+        })
+    }
+
+    fn due(
+        &self,
+        state: &State,
+        _: u16,
+        now: Timestamp,
+        parked: &Parked<'_>,
+    ) -> Vec<(WorkspaceId, Command)> {
+        Sla::due_but(state, now, |workspace, ticket| {
+            parked.holds(workspace.as_str(), ticket.as_str())
+        })
     }
 }

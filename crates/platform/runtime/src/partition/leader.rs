@@ -199,7 +199,7 @@ impl<'a, S: Service> Leader<'a, S> {
         if !self.pending.is_empty() {
             return Wake::Timer;
         }
-        let next = self.timers.next(self.core, &self.fold.state);
+        let next = self.timers.next(self.core, &self.fold);
         if next == Next::Unconfirmed {
             self.timers.confirm(self.core, &self.setting.provider);
         }

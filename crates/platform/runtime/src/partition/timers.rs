@@ -8,8 +8,9 @@ use event_log::{EventLogProvider, Seq};
 use kernel::Timestamp;
 
 use crate::ServiceId;
+use crate::fold::Fold;
 use crate::partition::{Core, Work};
-use crate::service::{Service, State};
+use crate::service::{Parked, Service};
 
 /// How long heads may be missing before what is due is called unconfirmed.
 const UNCONFIRMED_AFTER: Duration = Duration::from_secs(30);
@@ -51,13 +52,13 @@ pub(crate) enum Next {
 
 impl Timers {
     /// What is next, as the state stands.
-    pub(crate) fn next<S: Service>(&self, core: &Core<S>, state: &State<S>) -> Next {
+    pub(crate) fn next<S: Service>(&self, core: &Core<S>, fold: &Fold<S>) -> Next {
         let now = core.clock.now();
         if core.clock.is_doubtful() {
             return Next::At(now.plus_millis(DOUBTFUL_PAUSE_MILLIS));
         }
         let until = if S::CONFIRM_BEFORE_TIMERS { now.min(self.confirmed) } else { now };
-        match core.service.next_due(state, core.partition) {
+        match core.service.next_due(&fold.state, core.partition, &Parked(&fold.meta)) {
             Some(due) if due > now => Next::At(due),
             Some(_) if self.moot => Next::Nothing,
             Some(due) if due <= until => Next::Due(until),

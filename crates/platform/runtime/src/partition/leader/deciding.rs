@@ -10,7 +10,7 @@ use crate::partition::PendingCommand;
 use crate::partition::batch::{Batch, Origin, send};
 use crate::partition::timers::Next;
 use crate::requests::{self, Key};
-use crate::service::{Command, Event, Service};
+use crate::service::{Command, Event, Parked, Service};
 
 impl<S: Service> Leader<'_, S> {
     pub(super) fn command(&mut self, pending: PendingCommand<S>, batch: &mut Batch<S>) {
@@ -154,12 +154,17 @@ impl<S: Service> Leader<'_, S> {
         let applied = &self.applied;
         let seq = |id| applied.iter().find(|(service, _)| *service == id).map_or(0, |(_, h)| h.seq);
         self.timers.reach(seq);
-        while let Next::Due(until) = self.timers.next(self.core, &self.fold.state) {
+        while let Next::Due(until) = self.timers.next(self.core, &self.fold) {
             if batch.is_full() {
                 return;
             }
             batch.worked = true;
-            let due = self.core.service.due(&self.fold.state, self.core.partition, until);
+            let due = self.core.service.due(
+                &self.fold.state,
+                self.core.partition,
+                until,
+                &Parked(&self.fold.meta),
+            );
             let mut moved = false;
             for (workspace, command) in due {
                 moved |= self.decide_own(workspace, command, batch);

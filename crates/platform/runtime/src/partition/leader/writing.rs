@@ -13,7 +13,7 @@ use crate::partition::appending::{Appended, append};
 use crate::partition::batch::Batch;
 use crate::partition::stop::Stop;
 use crate::partition::{PartitionHandle, Rest, View};
-use crate::service::Service;
+use crate::service::{Parked, Service};
 
 impl<S: Service> Leader<'_, S> {
     /// Writes the commit, if there is one, and lets everybody hear.
@@ -94,7 +94,11 @@ impl<S: Service> Leader<'_, S> {
     }
 
     pub(super) fn rest(&self) -> Rest {
-        let next_due = self.core.service.next_due(&self.fold.state, self.core.partition);
+        let next_due = self.core.service.next_due(
+            &self.fold.state,
+            self.core.partition,
+            &Parked(&self.fold.meta),
+        );
         let now = self.core.clock.now();
         let due = next_due.is_some_and(|due| due <= now) && !self.timers.moot;
         let waits = !self.pending.is_empty() || !self.inputs.is_empty();
