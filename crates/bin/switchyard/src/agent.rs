@@ -15,13 +15,13 @@ use crate::ticket::{request_id, skill_level};
 pub(crate) enum AgentCommand {
     /// Makes or changes an agent; all its settings are replaced
     ///
-    /// Example: switchyard agent put ada --name "Ada" --skill de:5 --queue billing --capacity-units 200
+    /// Example: `switchyard agent put ada --name "Ada" --skill de:5 --queue billing --capacity-units 200`
     Put(Put),
     /// Lists the agents
     List(List),
     /// Sets an agent's presence
     ///
-    /// Example: switchyard agent presence ada available --lease 0
+    /// Example: `switchyard agent presence ada available --lease 0`
     Presence(SetPresence),
 }
 

@@ -2,16 +2,19 @@
 //!
 //! A setting is taken from its flag, else from its environment variable, else from the file of `--config`, else its default.
 
+mod settings;
+
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::time::Duration;
 
 use clap::builder::FalseyValueParser;
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, Parser, Subcommand};
 
 use crate::exit::EXIT_CODES;
 use crate::out::Output;
 use crate::{agent, queue, sla, ticket};
+
+pub(crate) use settings::{ClockKind, LogSource, Nats, Role, Server, Target};
 
 /// A self-hosted router for customer-support tickets, over an event log.
 ///
@@ -33,28 +36,28 @@ pub(crate) enum Command {
     ///
     /// The log is a directory unless --log names a NATS server. Prints {"listening": "ADDRESS"} when ready.
     ///
-    /// Example: switchyard up --data-dir /tmp/sy
+    /// Example: `switchyard up --data-dir /tmp/sy`
     Up(Up),
     /// Runs one service; its log is on NATS
     ///
     /// Prints {"listening": "ADDRESS"} when ready. The streams must be there: `switchyard init` makes them.
     ///
-    /// Example: switchyard serve intake --log nats://127.0.0.1:4222
+    /// Example: `switchyard serve intake --log nats://127.0.0.1:4222`
     Serve(Serve),
     /// Makes the streams on NATS; run again, it changes nothing
     ///
-    /// Example: switchyard init --log nats://127.0.0.1:4222 --partitions 16 --replicas 3
+    /// Example: `switchyard init --log nats://127.0.0.1:4222 --partitions 16 --replicas 3`
     Init(Init),
     /// Asks a server whether it is healthy: exit code 0 if it is
     ///
-    /// Example: switchyard healthcheck --address 127.0.0.1:7401
+    /// Example: `switchyard healthcheck --address 127.0.0.1:7401`
     Healthcheck(Healthcheck),
     /// Folds logs from their first record on and compares the states' hashes with those in the log
     ///
     /// Reads a stopped node's directory, or asks running servers. Also checks that no record is missing, changed or out of its
     /// chain. Exit code 1 if anything differs, or if there is nothing to compare with.
     ///
-    /// Example: switchyard verify --data-dir /tmp/sy
+    /// Example: `switchyard verify --data-dir /tmp/sy`
     Verify(Verify),
     /// Shows the records of a log
     #[command(subcommand)]
@@ -77,112 +80,8 @@ pub(crate) enum Command {
     ReceiveWebhooks(ReceiveWebhooks),
     /// Sends 890 real incidents through all four services on a stepped clock
     ///
-    /// Example: switchyard demo --json
+    /// Example: `switchyard demo --json`
     Demo(Demo),
-}
-
-/// Which service.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]
-pub(crate) enum Role {
-    /// Tickets and their conversation
-    Intake,
-    /// Agents, queues and offers
-    Routing,
-    /// Policies and clocks
-    Sla,
-    /// Rules, endpoints and deliveries
-    Notify,
-}
-
-impl Role {
-    /// All four.
-    pub(crate) const ALL: [Self; 4] = [Self::Intake, Self::Routing, Self::Sla, Self::Notify];
-
-    /// The word on the command line.
-    pub(crate) const fn name(self) -> &'static str {
-        match self {
-            Self::Intake => "intake",
-            Self::Routing => "routing",
-            Self::Sla => "sla",
-            Self::Notify => "notify",
-        }
-    }
-
-    /// The port it listens on unless told otherwise.
-    pub(crate) const fn port(self) -> u16 {
-        match self {
-            Self::Intake => 7401,
-            Self::Routing => 7402,
-            Self::Sla => 7403,
-            Self::Notify => 7404,
-        }
-    }
-}
-
-/// How to reach NATS.
-#[derive(Debug, Clone, Args)]
-pub(crate) struct Nats {
-    /// What the streams' names begin with: letters and digits
-    #[arg(long, env = "SWITCHYARD_STREAM_PREFIX", default_value = "SY", value_name = "PREFIX")]
-    pub(crate) stream_prefix: String,
-    /// A NATS credentials file
-    #[arg(long, env = "SWITCHYARD_NATS_CREDS", value_name = "FILE")]
-    pub(crate) nats_creds: Option<PathBuf>,
-    /// Certificate authorities to trust for NATS, in PEM
-    #[arg(long, env = "SWITCHYARD_NATS_CA", value_name = "FILE")]
-    pub(crate) nats_ca: Option<PathBuf>,
-    /// Our certificate for NATS, in PEM
-    #[arg(long, env = "SWITCHYARD_NATS_CERT", value_name = "FILE", requires = "nats_key")]
-    pub(crate) nats_cert: Option<PathBuf>,
-    /// Its key, in PEM
-    #[arg(long, env = "SWITCHYARD_NATS_KEY", value_name = "FILE", requires = "nats_cert")]
-    pub(crate) nats_key: Option<PathBuf>,
-}
-
-/// How time passes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum ClockKind {
-    /// As the system's clock says
-    System,
-    /// It stands until ClockService moves it; only with --dev
-    Manual,
-}
-
-/// What every server can be told.
-#[derive(Debug, Clone, Args)]
-pub(crate) struct Server {
-    /// Where snapshots are kept, and by `up` without --log also the log
-    #[arg(
-        long,
-        env = "SWITCHYARD_DATA_DIR",
-        default_value = "switchyard-data",
-        value_name = "DIR"
-    )]
-    pub(crate) data_dir: PathBuf,
-    /// Allows what no production needs: --clock manual
-    #[arg(long, env = "SWITCHYARD_DEV", value_parser = FalseyValueParser::new())]
-    pub(crate) dev: bool,
-    /// How time passes
-    #[arg(long, env = "SWITCHYARD_CLOCK", default_value = "system")]
-    pub(crate) clock: ClockKind,
-    /// Where a manual clock stands at first, in RFC 3339; unset: at the real time, and never before the last record
-    #[arg(long, env = "SWITCHYARD_NOW", value_name = "INSTANT")]
-    pub(crate) now: Option<jiff::Timestamp>,
-    /// How many seconds running calls get at a stop
-    #[arg(long, env = "SWITCHYARD_DRAIN_SECONDS", default_value_t = 10, value_name = "SECONDS")]
-    pub(crate) drain_seconds: u64,
-    /// Writes the address that it listens on to this file when ready
-    #[arg(long, env = "SWITCHYARD_PORT_FILE", value_name = "FILE")]
-    pub(crate) port_file: Option<PathBuf>,
-    /// Lets webhooks go to this machine and to private addresses, over http too; --dev does as well
-    #[arg(long, env = "SWITCHYARD_ALLOW_PRIVATE_ENDPOINTS", value_parser = FalseyValueParser::new())]
-    pub(crate) allow_private_endpoints: bool,
-    /// What is logged to stderr: error, warn, info, debug, trace, or a filter such as `info,runtime=debug`; unset: info
-    #[arg(long, env = "SWITCHYARD_LOG_LEVEL", value_name = "LEVEL")]
-    pub(crate) log_level: Option<String>,
-    /// Stops when stdin ends: for a parent that must not leave children behind
-    #[arg(long, hide = true)]
-    pub(crate) stop_with_stdin: bool,
 }
 
 #[derive(Debug, Clone, Args)]
@@ -195,7 +94,7 @@ pub(crate) struct Up {
         value_name = "ADDRESS"
     )]
     pub(crate) listen: SocketAddr,
-    /// A NATS server for the log: nats://HOST:PORT; unset: a directory
+    /// A NATS server for the log: `nats://HOST:PORT`; unset: a directory
     #[arg(long, env = "SWITCHYARD_LOG", value_name = "URL")]
     pub(crate) log: Option<String>,
     #[command(flatten)]
@@ -211,7 +110,7 @@ pub(crate) struct Serve {
     /// The address to listen on; port 0 takes a free one; unset: port 7401, 7402, 7403 or 7404 of 127.0.0.1, by the role
     #[arg(long, env = "SWITCHYARD_LISTEN", value_name = "ADDRESS")]
     pub(crate) listen: Option<SocketAddr>,
-    /// The NATS server of the log: nats://HOST:PORT
+    /// The NATS server of the log: `nats://HOST:PORT`
     #[arg(long, env = "SWITCHYARD_LOG", value_name = "URL")]
     pub(crate) log: String,
     #[command(flatten)]
@@ -222,7 +121,7 @@ pub(crate) struct Serve {
 
 #[derive(Debug, Clone, Args)]
 pub(crate) struct Init {
-    /// The NATS server: nats://HOST:PORT
+    /// The NATS server: `nats://HOST:PORT`
     #[arg(long, env = "SWITCHYARD_LOG", value_name = "URL")]
     pub(crate) log: String,
     /// How many partitions each service's log has, for ever
@@ -238,7 +137,7 @@ pub(crate) struct Init {
 
 #[derive(Debug, Clone, Args)]
 pub(crate) struct Healthcheck {
-    /// The server; unset: what SWITCHYARD_LISTEN says, else 127.0.0.1:7400
+    /// The server; unset: what `SWITCHYARD_LISTEN` says, else 127.0.0.1:7400
     #[arg(long, env = "SWITCHYARD_ADDRESS", value_name = "ADDRESS")]
     pub(crate) address: Option<String>,
     /// The address that the server on this host listens on
@@ -247,21 +146,6 @@ pub(crate) struct Healthcheck {
     /// How many seconds it may take
     #[arg(long, env = "SWITCHYARD_TIMEOUT", default_value_t = 2)]
     pub(crate) timeout: u64,
-}
-
-/// Where logs are read from.
-#[derive(Debug, Clone, Args)]
-#[group(id = "source", required = true, multiple = false)]
-pub(crate) struct LogSource {
-    /// The directory of a stopped node
-    #[arg(long, env = "SWITCHYARD_DATA_DIR", value_name = "DIR")]
-    pub(crate) data_dir: Option<PathBuf>,
-    /// A running server; several, separated by commas or given again
-    #[arg(long, env = "SWITCHYARD_ADDRESS", value_name = "ADDRESS", value_delimiter = ',')]
-    pub(crate) address: Vec<String>,
-    /// A NATS server: nats://HOST:PORT
-    #[arg(long, env = "SWITCHYARD_LOG", value_name = "URL")]
-    pub(crate) log: Option<String>,
 }
 
 #[derive(Debug, Clone, Args)]
@@ -279,11 +163,11 @@ pub(crate) struct Verify {
 pub(crate) enum LogCommand {
     /// Prints the records that are there, and ends
     ///
-    /// Example: switchyard log show intake --partition 3 --from 10
+    /// Example: `switchyard log show intake --partition 3 --from 10`
     Show(LogShow),
     /// Prints records as they are written
     ///
-    /// Example: switchyard log follow routing --partition 3
+    /// Example: `switchyard log follow routing --partition 3`
     Follow(LogFollow),
 }
 
@@ -327,35 +211,6 @@ pub(crate) struct LogFollow {
     /// The first record; 0: the next one
     #[arg(long, default_value_t = 0)]
     pub(crate) from: u64,
-}
-
-/// How a client reaches a server and prints what it says.
-#[derive(Debug, Clone, Args)]
-pub(crate) struct Target {
-    /// The server: `up`, or the one with the role
-    #[arg(
-        long,
-        env = "SWITCHYARD_ADDRESS",
-        default_value = "127.0.0.1:7400",
-        value_name = "ADDRESS"
-    )]
-    pub(crate) address: String,
-    /// The workspace
-    #[arg(short, long, env = "SWITCHYARD_WORKSPACE", default_value = "default", value_name = "ID")]
-    pub(crate) workspace: String,
-    /// As a table, or as protobuf JSON
-    #[arg(short, long, env = "SWITCHYARD_OUTPUT", default_value = "table")]
-    pub(crate) output: Output,
-    /// How many seconds a call may take
-    #[arg(long, env = "SWITCHYARD_TIMEOUT", default_value_t = 15)]
-    pub(crate) timeout: u64,
-}
-
-impl Target {
-    /// Connects.
-    pub(crate) async fn connect(&self) -> anyhow::Result<crate::client::Client> {
-        crate::client::Client::connect(&self.address, Duration::from_secs(self.timeout)).await
-    }
 }
 
 #[derive(Debug, Clone, Args)]

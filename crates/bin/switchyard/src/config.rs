@@ -15,8 +15,8 @@ use crate::exit::bad_configuration;
 type Settings = BTreeMap<String, String>;
 
 /// Reads the command line with everything behind it. Wrong usage, `--help` and `--version` end as clap ends them.
-pub(crate) fn parse(arguments: Vec<OsString>) -> Result<Result<Cli, clap::Error>> {
-    let settings = match file_of(&arguments) {
+pub(crate) fn parse(arguments: &[OsString]) -> Result<Result<Cli, clap::Error>> {
+    let settings = match file_of(arguments) {
         Some(path) => read(&path)?,
         None => Settings::new(),
     };
@@ -28,10 +28,10 @@ pub(crate) fn parse(arguments: Vec<OsString>) -> Result<Result<Cli, clap::Error>
     }
     command = with_defaults(command, &settings);
     let parsed = command
-        .try_get_matches_from_mut(&arguments)
+        .try_get_matches_from_mut(arguments)
         .and_then(|matches| Cli::from_arg_matches(&matches));
     match parsed {
-        Err(error) if !is_usage(&error, &arguments) => {
+        Err(error) if !is_usage(&error, arguments) => {
             Err(bad_configuration(one_line(&error.to_string())))
         }
         parsed => Ok(parsed),
@@ -95,9 +95,8 @@ fn with_defaults(command: clap::Command, settings: &Settings) -> clap::Command {
 
 /// Whether the command line itself is wrong, rather than a value from the environment or the file.
 fn is_usage(error: &clap::Error, arguments: &[OsString]) -> bool {
-    match error.kind() {
-        ErrorKind::InvalidValue | ErrorKind::ValueValidation => {}
-        _ => return true,
+    if !matches!(error.kind(), ErrorKind::InvalidValue | ErrorKind::ValueValidation) {
+        return true;
     }
     let Some(ContextValue::String(value)) = error.get(ContextKind::InvalidValue) else {
         return true;
@@ -125,7 +124,7 @@ mod tests {
         let mut arguments: Vec<OsString> =
             vec!["switchyard".into(), "--config".into(), file.path().into()];
         arguments.extend(rest.iter().map(OsString::from));
-        parse(arguments)
+        parse(&arguments)
     }
 
     #[test]

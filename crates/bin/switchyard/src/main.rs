@@ -24,6 +24,7 @@ mod sla;
 mod webhooks;
 mod demo;
 
+use std::ffi::OsString;
 use std::process::ExitCode;
 
 use anyhow::Result;
@@ -31,7 +32,8 @@ use anyhow::Result;
 use cli::{Cli, Command};
 
 fn main() -> ExitCode {
-    let cli = match config::parse(std::env::args_os().collect()) {
+    let arguments: Vec<OsString> = std::env::args_os().collect();
+    let cli = match config::parse(&arguments) {
         Ok(Ok(cli)) => cli,
         Ok(Err(usage)) => return print_usage(&usage),
         Err(error) => return fail(&error),

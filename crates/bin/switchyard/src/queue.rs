@@ -16,7 +16,7 @@ use crate::ticket::{request_id, skill_level};
 pub(crate) enum QueueCommand {
     /// Makes or changes a queue; all its settings are replaced
     ///
-    /// Example: switchyard queue put billing --order 10 --filter 'ticket.attributes.topic == "bill"'
+    /// Example: `switchyard queue put billing --order 10 --filter 'ticket.attributes.topic == "bill"'`
     Put(Put),
     /// Lists the queues in their order
     List(List),

@@ -14,7 +14,7 @@ pub(crate) enum SlaCommand {
     Clocks(Clocks),
     /// Lists the clocks that are due soonest, the overdue ones first
     ///
-    /// Example: switchyard sla at-risk --within 7200
+    /// Example: `switchyard sla at-risk --within 7200`
     AtRisk(AtRisk),
 }
 

@@ -1,13 +1,14 @@
 //! `switchyard ticket`: open, show and answer tickets.
 
+mod args;
+
 use std::collections::BTreeMap;
 
 use anyhow::{Context, Result};
-use clap::{Args, Subcommand, ValueEnum};
 use wire::common::v1::{
     AttributeValue, Channel, Priority, Service, SkillRequirement, TicketStatus, attribute_value,
 };
-use wire::events::v1::{AuthorKind, Requester, Visibility};
+use wire::events::v1::{Requester, Visibility};
 use wire::intake::v1::{
     AddMessageRequest, CreateTicketRequest, GetTicketRequest, GetTimelineRequest,
     GetTimelineResponse, ListTicketsRequest, ListTicketsResponse, ResolveTicketRequest, Ticket,
@@ -17,159 +18,8 @@ use wire::intake::v1::{
 use crate::cli::Target;
 use crate::out;
 
-#[derive(Debug, Subcommand)]
-pub(crate) enum TicketCommand {
-    /// Opens a ticket
-    ///
-    /// Example: switchyard ticket create --subject "Card lost" --body "Since yesterday" --channel email --skill de:3
-    Create(Box<Create>),
-    /// Shows a ticket, by id or number
-    ///
-    /// Example: switchyard ticket get 12
-    Get(One),
-    /// Lists tickets, newest first
-    ///
-    /// Example: switchyard ticket list --status open --queue billing
-    List(List),
-    /// Shows a ticket's whole story
-    Timeline(One),
-    /// Adds a message
-    ///
-    /// Example: switchyard ticket reply 12 --as agent:ada --body "A new one is on its way"
-    Reply(Reply),
-    /// Says that a ticket is solved
-    Resolve(Resolve),
-}
-
-/// A channel's word.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum ChannelWord {
-    Voice,
-    Chat,
-    Messenger,
-    Sms,
-    Social,
-    Email,
-    WebForm,
-    Api,
-}
-
-impl ChannelWord {
-    const fn wire(self) -> Channel {
-        match self {
-            Self::Voice => Channel::Voice,
-            Self::Chat => Channel::Chat,
-            Self::Messenger => Channel::Messenger,
-            Self::Sms => Channel::Sms,
-            Self::Social => Channel::Social,
-            Self::Email => Channel::Email,
-            Self::WebForm => Channel::WebForm,
-            Self::Api => Channel::Api,
-        }
-    }
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct Create {
-    #[command(flatten)]
-    target: Target,
-    /// What it is about
-    #[arg(long)]
-    subject: String,
-    /// The first message; unset: the subject
-    #[arg(long)]
-    body: Option<String>,
-    /// How it came
-    #[arg(long, default_value = "api")]
-    channel: ChannelWord,
-    /// 1 (the most urgent) to 4; unset: the workspace's default
-    #[arg(long, value_parser = clap::value_parser!(i32).range(1..=4))]
-    priority: Option<i32>,
-    /// The requester's id
-    #[arg(long, default_value = "")]
-    requester: String,
-    /// The requester's name
-    #[arg(long, default_value = "")]
-    requester_name: String,
-    /// The queue; unset: by the queues' filters
-    #[arg(long, default_value = "")]
-    queue: String,
-    /// A skill that its agent needs, with the least level: `de:3`; may be given again
-    #[arg(long = "skill", value_name = "SKILL:LEVEL", value_parser = skill_level)]
-    skills: Vec<(String, u32)>,
-    /// An attribute: `name=text`; may be given again
-    #[arg(long = "attribute", value_name = "NAME=TEXT", value_parser = attribute)]
-    attributes: Vec<(String, String)>,
-    /// A tag; may be given again
-    #[arg(long = "tag")]
-    tags: Vec<String>,
-    /// Your own id for it, unique in the workspace
-    #[arg(long, default_value = "")]
-    external_id: String,
-    /// Makes a retry safe; unset: a new one
-    #[arg(long)]
-    request_id: Option<String>,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct One {
-    #[command(flatten)]
-    target: Target,
-    /// Its id, or its number
-    ticket: String,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct List {
-    #[command(flatten)]
-    target: Target,
-    /// In this status: new, open, pending, on_hold, resolved, closed; may be given again
-    #[arg(long = "status", value_parser = status)]
-    statuses: Vec<TicketStatus>,
-    /// In this queue
-    #[arg(long, default_value = "")]
-    queue: String,
-    /// Owned by this agent
-    #[arg(long, default_value = "")]
-    agent: String,
-    /// Of this requester
-    #[arg(long, default_value = "")]
-    requester: String,
-    /// With this tag
-    #[arg(long, default_value = "")]
-    tag: String,
-    /// At most this many
-    #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(i32).range(1..=1000))]
-    limit: i32,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct Reply {
-    #[command(flatten)]
-    target: Target,
-    /// The ticket's id, or its number
-    ticket: String,
-    /// What it says
-    #[arg(long)]
-    body: String,
-    /// Who writes: `customer`, `agent:ID` or `bot:ID`
-    #[arg(long = "as", value_name = "WHO", value_parser = author)]
-    author: (AuthorKind, String),
-    /// For agents' eyes only
-    #[arg(long)]
-    internal: bool,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct Resolve {
-    #[command(flatten)]
-    target: Target,
-    /// The ticket's id, or its number
-    ticket: String,
-    /// Why
-    #[arg(long, default_value = "")]
-    reason: String,
-}
+use args::{Create, List, One, Reply, Resolve};
+pub(crate) use args::{TicketCommand, skill_level};
 
 /// Runs one of the commands.
 pub(crate) async fn run(command: TicketCommand) -> Result<()> {
@@ -189,32 +39,6 @@ pub(crate) async fn run(command: TicketCommand) -> Result<()> {
 /// A new request id.
 pub(crate) fn request_id() -> String {
     uuid::Uuid::now_v7().to_string()
-}
-
-/// `de:3`.
-pub(crate) fn skill_level(text: &str) -> Result<(String, u32), String> {
-    let (skill, level) = text.split_once(':').ok_or("SKILL:LEVEL is wanted, as in de:3")?;
-    let level = level.parse().map_err(|_| format!("{level:?} is no level"))?;
-    Ok((skill.to_owned(), level))
-}
-
-fn attribute(text: &str) -> Result<(String, String), String> {
-    let (name, value) = text.split_once('=').ok_or("NAME=TEXT is wanted")?;
-    Ok((name.to_owned(), value.to_owned()))
-}
-
-fn status(text: &str) -> Result<TicketStatus, String> {
-    let name = format!("TICKET_STATUS_{}", text.to_uppercase().replace('-', "_"));
-    TicketStatus::from_str_name(&name).ok_or_else(|| format!("{text:?} is no status"))
-}
-
-fn author(text: &str) -> Result<(AuthorKind, String), String> {
-    match text.split_once(':') {
-        Some(("agent", id)) => Ok((AuthorKind::Agent, id.to_owned())),
-        Some(("bot", id)) => Ok((AuthorKind::Bot, id.to_owned())),
-        None if text == "customer" => Ok((AuthorKind::EndUser, String::new())),
-        Some(_) | None => Err("customer, agent:ID or bot:ID is wanted".to_owned()),
-    }
 }
 
 /// Looks a ticket up by number, if the text is one, else by id.

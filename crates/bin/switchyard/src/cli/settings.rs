@@ -1,0 +1,158 @@
+//! Settings that several commands share.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::builder::FalseyValueParser;
+use clap::{Args, ValueEnum};
+
+use crate::out::Output;
+
+/// Which service.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]
+pub(crate) enum Role {
+    /// Tickets and their conversation
+    Intake,
+    /// Agents, queues and offers
+    Routing,
+    /// Policies and clocks
+    Sla,
+    /// Rules, endpoints and deliveries
+    Notify,
+}
+
+impl Role {
+    /// All four.
+    pub(crate) const ALL: [Self; 4] = [Self::Intake, Self::Routing, Self::Sla, Self::Notify];
+
+    /// The word on the command line.
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Intake => "intake",
+            Self::Routing => "routing",
+            Self::Sla => "sla",
+            Self::Notify => "notify",
+        }
+    }
+
+    /// The port it listens on unless told otherwise.
+    pub(crate) const fn port(self) -> u16 {
+        match self {
+            Self::Intake => 7401,
+            Self::Routing => 7402,
+            Self::Sla => 7403,
+            Self::Notify => 7404,
+        }
+    }
+}
+
+/// How to reach NATS.
+#[derive(Debug, Clone, Args)]
+#[expect(clippy::struct_field_names, reason = "the names are the flags'")]
+pub(crate) struct Nats {
+    /// What the streams' names begin with: letters and digits
+    #[arg(long, env = "SWITCHYARD_STREAM_PREFIX", default_value = "SY", value_name = "PREFIX")]
+    pub(crate) stream_prefix: String,
+    /// A NATS credentials file
+    #[arg(long, env = "SWITCHYARD_NATS_CREDS", value_name = "FILE")]
+    pub(crate) nats_creds: Option<PathBuf>,
+    /// Certificate authorities to trust for NATS, in PEM
+    #[arg(long, env = "SWITCHYARD_NATS_CA", value_name = "FILE")]
+    pub(crate) nats_ca: Option<PathBuf>,
+    /// Our certificate for NATS, in PEM
+    #[arg(long, env = "SWITCHYARD_NATS_CERT", value_name = "FILE", requires = "nats_key")]
+    pub(crate) nats_cert: Option<PathBuf>,
+    /// Its key, in PEM
+    #[arg(long, env = "SWITCHYARD_NATS_KEY", value_name = "FILE", requires = "nats_cert")]
+    pub(crate) nats_key: Option<PathBuf>,
+}
+
+/// How time passes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ClockKind {
+    /// As the system's clock says
+    System,
+    /// It stands until `ClockService` moves it; only with --dev
+    Manual,
+}
+
+/// What every server can be told.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Server {
+    /// Where snapshots are kept, and by `up` without --log also the log
+    #[arg(
+        long,
+        env = "SWITCHYARD_DATA_DIR",
+        default_value = "switchyard-data",
+        value_name = "DIR"
+    )]
+    pub(crate) data_dir: PathBuf,
+    /// Allows what no production needs: --clock manual
+    #[arg(long, env = "SWITCHYARD_DEV", value_parser = FalseyValueParser::new())]
+    pub(crate) dev: bool,
+    /// How time passes
+    #[arg(long, env = "SWITCHYARD_CLOCK", default_value = "system")]
+    pub(crate) clock: ClockKind,
+    /// Where a manual clock stands at first, in RFC 3339; unset: at the real time, and never before the last record
+    #[arg(long, env = "SWITCHYARD_NOW", value_name = "INSTANT")]
+    pub(crate) now: Option<jiff::Timestamp>,
+    /// How many seconds running calls get at a stop
+    #[arg(long, env = "SWITCHYARD_DRAIN_SECONDS", default_value_t = 10, value_name = "SECONDS")]
+    pub(crate) drain_seconds: u64,
+    /// Writes the address that it listens on to this file when ready
+    #[arg(long, env = "SWITCHYARD_PORT_FILE", value_name = "FILE")]
+    pub(crate) port_file: Option<PathBuf>,
+    /// Lets webhooks go to this machine and to private addresses, over http too; --dev does as well
+    #[arg(long, env = "SWITCHYARD_ALLOW_PRIVATE_ENDPOINTS", value_parser = FalseyValueParser::new())]
+    pub(crate) allow_private_endpoints: bool,
+    /// What is logged to stderr: error, warn, info, debug, trace, or a filter such as `info,runtime=debug`; unset: info
+    #[arg(long, env = "SWITCHYARD_LOG_LEVEL", value_name = "LEVEL")]
+    pub(crate) log_level: Option<String>,
+    /// Stops when stdin ends: for a parent that must not leave children behind
+    #[arg(long, hide = true)]
+    pub(crate) stop_with_stdin: bool,
+}
+
+/// Where logs are read from: one place, named on the command line, so that a variable meant for a server can't choose another.
+#[derive(Debug, Clone, Args)]
+#[group(id = "source", required = true, multiple = false)]
+pub(crate) struct LogSource {
+    /// The directory of a stopped node
+    #[arg(long, value_name = "DIR")]
+    pub(crate) data_dir: Option<PathBuf>,
+    /// A running server; several, separated by commas or given again
+    #[arg(long, value_name = "ADDRESS", value_delimiter = ',')]
+    pub(crate) address: Vec<String>,
+    /// A NATS server: `nats://HOST:PORT`
+    #[arg(long, value_name = "URL")]
+    pub(crate) log: Option<String>,
+}
+
+/// How a client reaches a server and prints what it says.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Target {
+    /// The server: `up`, or the one with the role
+    #[arg(
+        long,
+        env = "SWITCHYARD_ADDRESS",
+        default_value = "127.0.0.1:7400",
+        value_name = "ADDRESS"
+    )]
+    pub(crate) address: String,
+    /// The workspace
+    #[arg(short, long, env = "SWITCHYARD_WORKSPACE", default_value = "default", value_name = "ID")]
+    pub(crate) workspace: String,
+    /// As a table, or as protobuf JSON
+    #[arg(short, long, env = "SWITCHYARD_OUTPUT", default_value = "table")]
+    pub(crate) output: Output,
+    /// How many seconds a call may take
+    #[arg(long, env = "SWITCHYARD_TIMEOUT", default_value_t = 15)]
+    pub(crate) timeout: u64,
+}
+
+impl Target {
+    /// Connects.
+    pub(crate) async fn connect(&self) -> anyhow::Result<crate::client::Client> {
+        crate::client::Client::connect(&self.address, Duration::from_secs(self.timeout)).await
+    }
+}
