@@ -1,6 +1,13 @@
 //! What the tests of the whole product share: real servers, and logs put under test.
 
+pub mod api;
+pub mod collector;
 pub mod logs;
 pub mod nats;
 pub mod nats_log;
+pub mod process;
+pub mod proof;
 pub mod proxy;
+pub mod receiver;
+pub mod stack;
+pub mod story;

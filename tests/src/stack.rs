@@ -1,0 +1,87 @@
+//! The whole product as processes: `up` on the embedded log, or four services on a real NATS server.
+
+use std::path::Path;
+
+use anyhow::ensure;
+use runtime::ServiceId;
+use tempfile::TempDir;
+
+use crate::api::{Addresses, Api};
+use crate::nats::Nats;
+use crate::process::{Process, run};
+
+/// Running servers, and the directory in which they keep what is theirs.
+#[derive(Debug)]
+pub struct Stack {
+    /// One process for `up`; else intake, routing, sla, notify.
+    pub processes: Vec<Process>,
+    /// The log's server, if there is one.
+    pub nats: Option<Nats>,
+    directory: TempDir,
+}
+
+impl Stack {
+    /// `switchyard up` on the embedded log.
+    pub async fn up(arguments: &[&str]) -> anyhow::Result<Self> {
+        let directory = tempfile::tempdir()?;
+        let all = [&["up", "--allow-private-endpoints"], arguments].concat();
+        let process = Process::start("up", directory.path(), &all, &[]).await?;
+        Ok(Self { processes: vec![process], nats: None, directory })
+    }
+
+    /// `switchyard init` and four times `switchyard serve`, on a NATS server of their own.
+    pub async fn four(environment: &[(&str, &str)]) -> anyhow::Result<Self> {
+        let nats = Nats::start().await?;
+        let url = nats.url();
+        let made = run(&["init", "--log", &url, "--partitions", "4"]).await?;
+        ensure!(made.status.success(), "init: {}", String::from_utf8_lossy(&made.stderr));
+        let directory = tempfile::tempdir()?;
+        let mut processes = Vec::new();
+        for service in ServiceId::ALL {
+            let name = service.name();
+            let arguments = ["serve", name, "--log", &url, "--allow-private-endpoints"];
+            let started = Process::start(name, directory.path(), &arguments, environment).await?;
+            processes.push(started);
+        }
+        Ok(Self { processes, nats: Some(nats), directory })
+    }
+
+    /// Where the processes keep their data, each in a folder of its name.
+    pub fn directory(&self) -> &Path {
+        self.directory.path()
+    }
+
+    /// Where each service answers.
+    pub fn addresses(&self) -> Addresses {
+        let at = |index: usize| {
+            let process = self.processes.get(index).or_else(|| self.processes.first());
+            process.map(|process| process.address().to_owned()).unwrap_or_default()
+        };
+        Addresses { intake: at(0), routing: at(1), sla: at(2), notify: at(3) }
+    }
+
+    /// A client of all four services.
+    pub fn api(&self) -> anyhow::Result<Api> {
+        Api::new(&self.addresses())
+    }
+
+    /// Stops all processes; each must end well.
+    pub async fn stop(mut self) -> anyhow::Result<()> {
+        for process in &mut self.processes {
+            let ended = process.stop().await?;
+            ensure!(ended.success(), "{} ended with {ended}: {}", process.address(), process.said());
+        }
+        Ok(())
+    }
+
+    /// What the processes have printed, for a test that fails.
+    pub fn said(&self) -> String {
+        self.processes.iter().map(|process| tail(&process.said())).collect::<Vec<_>>().join("\n")
+    }
+}
+
+fn tail(text: &str) -> String {
+    let lines: Vec<&str> = text.lines().collect();
+    let from = lines.len().saturating_sub(30);
+    lines.into_iter().skip(from).collect::<Vec<_>>().join("\n")
+}
