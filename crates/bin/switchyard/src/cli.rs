@@ -163,11 +163,11 @@ pub(crate) struct Verify {
 pub(crate) enum LogCommand {
     /// Prints the records that are there, and ends
     ///
-    /// Example: `switchyard log show intake --partition 3 --from 10`
+    /// Example: `switchyard log show intake --address 127.0.0.1:7400 --partition 3 --from 10`
     Show(LogShow),
     /// Prints records as they are written
     ///
-    /// Example: `switchyard log follow routing --partition 3`
+    /// Example: `switchyard log follow routing --log nats://127.0.0.1:4222 --partition 3`
     Follow(LogFollow),
 }
 
@@ -178,15 +178,11 @@ pub(crate) struct LogChoice {
     pub(crate) service: Role,
     /// Which partition
     #[arg(long, default_value_t = 0)]
-    pub(crate) partition: u32,
-    /// The server
-    #[arg(
-        long,
-        env = "SWITCHYARD_ADDRESS",
-        default_value = "127.0.0.1:7400",
-        value_name = "ADDRESS"
-    )]
-    pub(crate) address: String,
+    pub(crate) partition: u16,
+    #[command(flatten)]
+    pub(crate) source: LogSource,
+    #[command(flatten)]
+    pub(crate) nats: Nats,
     /// A line for each event, or the whole record as JSON
     #[arg(short, long, env = "SWITCHYARD_OUTPUT", default_value = "table")]
     pub(crate) output: Output,

@@ -1,31 +1,32 @@
-//! `switchyard log`: what is in the log of a running server.
+//! `switchyard log`: what is in a log.
 
-use std::time::Duration;
-
-use anyhow::{Context, Result};
+use anyhow::Result;
+use event_log::Record;
 use futures::StreamExt as _;
 use prost::Message as _;
-use wire::admin::v1::{FollowRequest, LogRecord, ReadRequest};
+use runtime::ServiceId;
+use service_kit::admin::commit_json;
 use wire::common::v1::Service;
 use wire::events::v1::Commit;
 
 use crate::cli::{LogChoice, LogCommand, LogFollow, LogShow, Role};
-use crate::client::Client;
 use crate::out::{self, Output};
 use crate::signals;
-
-const DEADLINE: Duration = Duration::from_secs(15);
-/// Records a call; the server's limit.
-const PAGE: u64 = 1000;
+use crate::source::Source;
 
 impl Role {
     /// The contract's word.
     pub(crate) const fn wire(self) -> Service {
+        self.id().to_wire()
+    }
+
+    /// The service.
+    pub(crate) const fn id(self) -> ServiceId {
         match self {
-            Self::Intake => Service::Intake,
-            Self::Routing => Service::Routing,
-            Self::Sla => Service::Sla,
-            Self::Notify => Service::Notify,
+            Self::Intake => ServiceId::Intake,
+            Self::Routing => ServiceId::Routing,
+            Self::Sla => ServiceId::Sla,
+            Self::Notify => ServiceId::Notify,
         }
     }
 }
@@ -39,39 +40,27 @@ pub(crate) async fn run(command: LogCommand) -> Result<()> {
 }
 
 async fn show(show: LogShow) -> Result<()> {
-    let mut log = Client::connect(&show.choice.address, DEADLINE).await?.log();
-    let mut from_seq = show.from.max(1);
-    let mut left = show.limit;
-    while left > 0 {
-        let request = ReadRequest {
-            service: show.choice.service.wire().into(),
-            partition: show.choice.partition,
-            from_seq,
-            max_records: i32::try_from(left.min(PAGE))?,
-            decode: show.choice.output == Output::Json,
-        };
-        let page = log.read(request).await?.into_inner();
-        if page.records.is_empty() {
+    let LogChoice { service, partition, source, nats, output } = show.choice;
+    let source = Source::open(&source, &nats, false).await?;
+    let mut from = show.from.max(1);
+    let end = from.saturating_add(show.limit);
+    while from < end {
+        let records = source.read(service.id(), partition, from).await?;
+        if records.is_empty() {
             break;
         }
-        for record in &page.records {
-            print(&show.choice, record)?;
-            from_seq = from_seq.max(record.position.as_ref().map_or(0, |at| at.seq) + 1);
+        for record in records.iter().filter(|record| record.seq < end) {
+            print(output, record)?;
         }
-        left = left.saturating_sub(u64::try_from(page.records.len())?);
+        from = records.last().map_or(end, |record| record.seq + 1);
     }
     Ok(())
 }
 
 async fn follow(follow: LogFollow) -> Result<()> {
-    let client = Client::connect(&follow.choice.address, DEADLINE).await?;
-    let request = FollowRequest {
-        service: follow.choice.service.wire().into(),
-        partition: follow.choice.partition,
-        from_seq: follow.from,
-        decode: follow.choice.output == Output::Json,
-    };
-    let mut records = client.endless_log().follow(request).await?.into_inner();
+    let LogChoice { service, partition, source, nats, output } = follow.choice;
+    let source = Source::open(&source, &nats, false).await?;
+    let mut records = source.follow(service.id(), partition, follow.from).await?;
     let stop = signals::stop();
     tokio::pin!(stop);
     loop {
@@ -79,20 +68,19 @@ async fn follow(follow: LogFollow) -> Result<()> {
             next = records.next() => next,
             () = &mut stop => return Ok(()),
         };
-        let Some(reply) = next else { return Ok(()) };
-        print(&follow.choice, &reply?.record.context("the reply has no record")?)?;
+        match next {
+            Some(record) => print(output, &record?)?,
+            None => return Ok(()),
+        }
     }
 }
 
-fn print(choice: &LogChoice, record: &LogRecord) -> Result<()> {
-    match choice.output {
-        Output::Json => out::line(&record.json),
+fn print(output: Output, record: &Record) -> Result<()> {
+    match output {
+        Output::Json => out::line(&commit_json(&record.bytes).map_err(anyhow::Error::msg)?),
         Output::Table => {
-            let commit = Commit::decode(record.data.clone())?;
-            for text in lines(&commit) {
-                out::line(&text)?;
-            }
-            Ok(())
+            let commit = Commit::decode(record.bytes.clone())?;
+            lines(&commit).iter().try_for_each(|text| out::line(text))
         }
     }
 }

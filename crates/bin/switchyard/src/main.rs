@@ -14,6 +14,7 @@ mod server;
 mod up;
 mod serve;
 mod init;
+mod source;
 mod verify;
 mod healthcheck;
 mod log;

@@ -1,7 +1,5 @@
 //! `switchyard verify`: folds logs anew and compares what comes of it with what the leaders had.
 
-mod source;
-
 use std::sync::Arc;
 
 use anyhow::Result;
@@ -16,8 +14,7 @@ use sla_service::SlaService;
 
 use crate::cli::Verify;
 use crate::out::{self, Output};
-
-use source::{Live, Source};
+use crate::source::{Live, Source};
 
 /// What was found of one partition.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -44,7 +41,7 @@ struct Unverified {
 
 /// Verifies every partition of every service that the source has.
 pub(crate) async fn run(settings: Verify) -> Result<()> {
-    let source = Source::open(&settings.source, &settings.nats).await?;
+    let source = Source::open(&settings.source, &settings.nats, true).await?;
     // A fold serves no timelines, so there is nothing to read them from.
     let nowhere: Arc<dyn EventLogProvider> = Arc::new(MemoryProvider::new());
     let mut findings = Vec::new();

@@ -115,12 +115,12 @@ pub(crate) struct Server {
 
 /// Where logs are read from: one place, named on the command line, so that a variable meant for a server can't choose another.
 #[derive(Debug, Clone, Args)]
-#[group(id = "source", required = true, multiple = false)]
+#[group(id = "source", multiple = false)]
 pub(crate) struct LogSource {
     /// The directory of a stopped node
     #[arg(long, value_name = "DIR")]
     pub(crate) data_dir: Option<PathBuf>,
-    /// A running server; several, separated by commas or given again
+    /// A running server; several, separated by commas or given again; unset, and no other place named: 127.0.0.1:7400
     #[arg(long, value_name = "ADDRESS", value_delimiter = ',')]
     pub(crate) address: Vec<String>,
     /// A NATS server: `nats://HOST:PORT`

@@ -1,17 +1,21 @@
-//! Where `verify` reads logs from: a directory, NATS, or running servers.
+//! Where `verify` and `log` read from: a directory, NATS, or running servers.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
 use event_log::{EventLogProvider, LogName, Record};
+use futures::stream::BoxStream;
+use futures::{StreamExt as _, TryStreamExt as _};
 use runtime::ServiceId;
-use wire::admin::v1::{GetStatusRequest, PartitionStatus, ReadRequest};
+use wire::admin::v1::{FollowRequest, GetStatusRequest, LogRecord, PartitionStatus, ReadRequest};
 
 use crate::cli::{LogSource, Nats};
 use crate::client::Client;
 use crate::logs;
 
+/// Where `up` listens unless told otherwise.
+const DEFAULT_ADDRESS: &str = "127.0.0.1:7400";
 /// A state's hash may take a while.
 const DEADLINE: Duration = Duration::from_secs(60);
 /// Bytes a read, about.
@@ -21,7 +25,7 @@ const PAGE: i32 = 1000;
 
 /// The logs.
 #[derive(Debug)]
-pub(super) enum Source {
+pub(crate) enum Source {
     /// As they are stored.
     Stored(Arc<dyn EventLogProvider>),
     /// As running servers read them out.
@@ -30,33 +34,67 @@ pub(super) enum Source {
 
 /// What a running server has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Live {
+pub(crate) struct Live {
     /// The last record in its state.
-    pub(super) seq: u64,
+    pub(crate) seq: u64,
     /// The state's hash.
-    pub(super) hash: [u8; 32],
+    pub(crate) hash: [u8; 32],
 }
 
 impl Source {
-    pub(super) async fn open(source: &LogSource, nats: &Nats) -> Result<Self> {
+    /// Opens it. `with_hashes` makes running servers hash their states, for [`Source::live`].
+    pub(crate) async fn open(source: &LogSource, nats: &Nats, with_hashes: bool) -> Result<Self> {
         if let Some(data_dir) = &source.data_dir {
             return Ok(Self::Stored(Arc::new(logs::existing(data_dir).await?)));
         }
         if let Some(urls) = &source.log {
             return Ok(Self::Stored(Arc::new(logs::nats(urls, nats, 1).await?)));
         }
+        let here = [DEFAULT_ADDRESS.to_owned()];
+        let addresses =
+            if source.address.is_empty() { here.as_slice() } else { source.address.as_slice() };
         let mut servers = Vec::new();
-        for address in &source.address {
+        for address in addresses {
             let client = Client::connect(address, DEADLINE).await?;
-            let request = GetStatusRequest { include_state_hash: true };
+            let request = GetStatusRequest { include_state_hash: with_hashes };
             let status = client.status().get_status(request).await?.into_inner();
             servers.push((client, status.partitions));
         }
         Ok(Self::Servers(servers))
     }
 
+    /// The records of one log from `from` on (0: the next one to be written), and what is written later, without end.
+    pub(crate) async fn follow(
+        &self,
+        service: ServiceId,
+        partition: u16,
+        from: u64,
+    ) -> Result<BoxStream<'static, Result<Record>>> {
+        match self {
+            Self::Stored(provider) => {
+                let name = service.log(partition);
+                let log = provider.open(&name).await.map_err(logs::explain_open)?;
+                let from = if from > 0 { from } else { log.tail().await?.last + 1 };
+                Ok(log.follow(from).map_err(anyhow::Error::new).boxed())
+            }
+            Self::Servers(servers) => {
+                let request = FollowRequest {
+                    service: service.to_wire().into(),
+                    partition: partition.into(),
+                    from_seq: from,
+                    decode: false,
+                };
+                let client = server(servers, service, partition)?;
+                let replies = client.endless_log().follow(request).await?.into_inner();
+                Ok(replies
+                    .map(|reply| stored(reply?.record.context("the reply has no record")?))
+                    .boxed())
+            }
+        }
+    }
+
     /// Every partition that there is, by service.
-    pub(super) async fn partitions(&self) -> Result<Vec<(ServiceId, u16)>> {
+    pub(crate) async fn partitions(&self) -> Result<Vec<(ServiceId, u16)>> {
         let mut all = match self {
             Self::Stored(provider) => {
                 let names = provider.list().await.map_err(logs::explain_open)?;
@@ -73,7 +111,7 @@ impl Source {
     }
 
     /// Records from `from` on; none at the end.
-    pub(super) async fn read(
+    pub(crate) async fn read(
         &self,
         service: ServiceId,
         partition: u16,
@@ -87,11 +125,7 @@ impl Source {
             }
             Self::Servers(servers) => servers,
         };
-        let has = |statuses: &[PartitionStatus]| {
-            statuses.iter().any(|status| of_status(status) == Some((service, partition)))
-        };
-        let server = servers.iter().find(|(_, statuses)| has(statuses));
-        let (client, _) = server.context("no server has this partition")?;
+        let client = server(servers, service, partition)?;
         let request = ReadRequest {
             service: service.to_wire().into(),
             partition: partition.into(),
@@ -100,18 +134,11 @@ impl Source {
             decode: false,
         };
         let reply = client.log().read(request).await?.into_inner();
-        reply
-            .records
-            .into_iter()
-            .map(|record| {
-                let position = record.position.context("a record without a position")?;
-                Ok(Record { seq: position.seq, bytes: record.data })
-            })
-            .collect()
+        reply.records.into_iter().map(stored).collect()
     }
 
     /// What a running server has of a partition; `None` for stored logs.
-    pub(super) fn live(&self, service: ServiceId, partition: u16) -> Result<Option<Live>> {
+    pub(crate) fn live(&self, service: ServiceId, partition: u16) -> Result<Option<Live>> {
         let Self::Servers(servers) = self else { return Ok(None) };
         let statuses = servers.iter().flat_map(|(_, statuses)| statuses);
         let mut found = statuses.filter(|one| of_status(one) == Some((service, partition)));
@@ -122,6 +149,26 @@ impl Source {
         let seq = status.position.as_ref().map_or(0, |position| position.seq);
         Ok(Some(Live { seq, hash }))
     }
+}
+
+/// The server that has a partition.
+fn server(
+    servers: &[(Client, Vec<PartitionStatus>)],
+    service: ServiceId,
+    partition: u16,
+) -> Result<&Client> {
+    let has = |statuses: &[PartitionStatus]| {
+        statuses.iter().any(|status| of_status(status) == Some((service, partition)))
+    };
+    let server = servers.iter().find(|(_, statuses)| has(statuses));
+    let (client, _) = server.with_context(|| format!("no server has {service}/{partition}"))?;
+    Ok(client)
+}
+
+/// A record as it is stored.
+fn stored(record: LogRecord) -> Result<Record> {
+    let position = record.position.context("a record without a position")?;
+    Ok(Record { seq: position.seq, bytes: record.data })
 }
 
 fn of_name(name: &LogName) -> Option<(ServiceId, u16)> {
