@@ -186,7 +186,11 @@ impl Api {
     }
 
     /// Calls, and calls again with the very same message while the service is unavailable. See [`call!`](crate::call).
-    pub async fn retried<M, R, F>(&self, message: M, call: impl Fn(Request<M>) -> F) -> Result<R, Status>
+    pub async fn retried<M, R, F>(
+        &self,
+        message: M,
+        call: impl Fn(Request<M>) -> F,
+    ) -> Result<R, Status>
     where
         M: Clone,
         R: Reply,

@@ -96,7 +96,9 @@ impl Process {
         let asked = Command::new("kill").arg("-TERM").arg(id.to_string()).status().await?;
         ensure!(asked.success(), "{} could not be asked to stop", self.name);
         let stopped = timeout(WITHIN, running.child.wait()).await;
-        stopped.with_context(|| format!("{} did not stop: {}", self.name, self.said()))?.context("waiting")
+        stopped
+            .with_context(|| format!("{} did not stop: {}", self.name, self.said()))?
+            .context("waiting")
     }
 
     async fn spawn(&mut self) -> anyhow::Result<()> {
@@ -150,10 +152,8 @@ pub fn binary() -> anyhow::Result<PathBuf> {
     if let Some(path) = std::env::var_os("SWITCHYARD_BIN") {
         return Ok(path.into());
     }
-    let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(
-        || Path::new(env!("CARGO_MANIFEST_DIR")).join("../target"),
-        PathBuf::from,
-    );
+    let target = std::env::var_os("CARGO_TARGET_DIR")
+        .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../target"), PathBuf::from);
     let made = |path: &PathBuf| -> Option<SystemTime> { path.metadata().ok()?.modified().ok() };
     let built = ["debug", "release"].map(|profile| target.join(profile).join("switchyard"));
     let newest = built.into_iter().filter(|path| made(path).is_some()).max_by_key(made);

@@ -60,7 +60,11 @@ impl History {
     /// How many epochs a service's partitions have seen.
     pub fn epochs(&self, service: ServiceId) -> u64 {
         let of_service = self.commits.iter().filter(|((owner, _), _)| *owner == service);
-        of_service.filter_map(|(_, commits)| commits.last()).map(|commit| commit.epoch).max().unwrap_or(0)
+        of_service
+            .filter_map(|(_, commits)| commits.last())
+            .map(|commit| commit.epoch)
+            .max()
+            .unwrap_or(0)
     }
 
     /// How many inputs were set aside.
@@ -106,7 +110,12 @@ async fn read_partition(
         };
         let page = client.read(asked).await?.into_inner();
         if page.records.is_empty() {
-            ensure!(page.last_seq + 1 == from_seq, "it ends at {} of {}", from_seq - 1, page.last_seq);
+            ensure!(
+                page.last_seq + 1 == from_seq,
+                "it ends at {} of {}",
+                from_seq - 1,
+                page.last_seq
+            );
             return Ok(commits);
         }
         for record in page.records {
@@ -191,9 +200,12 @@ impl Board {
             }
             "OfferMade" => {
                 let made = events::OfferMade::decode(data)?;
-                self.moved(workspace, &made.ticket_id, Place::Offered(made.agent_id.clone()), |from| {
-                    *from == Place::Waiting
-                })?;
+                self.moved(
+                    workspace,
+                    &made.ticket_id,
+                    Place::Offered(made.agent_id.clone()),
+                    |from| *from == Place::Waiting,
+                )?;
                 let used = self.used(workspace, &made.agent_id);
                 let agent = (workspace.clone(), made.agent_id);
                 let capacity = *self.capacity.get(&agent).context("an unknown agent")?;
@@ -253,9 +265,12 @@ impl Board {
                         Place::Owned(owner.clone(), WorkState::Active)
                     }
                 };
-                self.moved(workspace, &done.ticket_id, to, |from| {
-                    matches!(from, Place::Owned(agent, _) if *agent == owner)
-                })?;
+                self.moved(
+                    workspace,
+                    &done.ticket_id,
+                    to,
+                    |from| matches!(from, Place::Owned(agent, _) if *agent == owner),
+                )?;
             }
             "TicketRequeued" => {
                 let requeued = events::TicketRequeued::decode(data)?;
@@ -267,8 +282,8 @@ impl Board {
                 let ended = events::WorkEnded::decode(data)?;
                 self.moved(workspace, &ended.ticket_id, Place::Ended, |_| true)?;
             }
-            "WorkspaceSeen" | "PresenceSet" | "PresenceExpired" | "QueuePut" | "WorkReprioritised"
-            | "CooldownEnded" | "TicketTransferred" => {}
+            "WorkspaceSeen" | "PresenceSet" | "PresenceExpired" | "QueuePut"
+            | "WorkReprioritised" | "CooldownEnded" | "TicketTransferred" => {}
             other => bail!("an event that this model doesn't know: {other}"),
         }
         Ok(())
@@ -314,7 +329,10 @@ struct Told {
 
 /// Every open ticket has an owner or a place in a queue, and intake and routing agree on it. Returns how many tickets there are,
 /// by their status.
-pub fn check_places(history: &History, board: &Board) -> anyhow::Result<BTreeMap<&'static str, usize>> {
+pub fn check_places(
+    history: &History,
+    board: &Board,
+) -> anyhow::Result<BTreeMap<&'static str, usize>> {
     let mut tickets: BTreeMap<(String, String), Told> = BTreeMap::new();
     for event in history.events(ServiceId::Intake) {
         let key = (event.workspace.clone(), event.entity.clone());
@@ -327,7 +345,11 @@ pub fn check_places(history: &History, board: &Board) -> anyhow::Result<BTreeMap
             "StatusChanged" => {
                 let told = tickets.get_mut(&key).context("a status of nothing")?;
                 let changed = events::StatusChanged::decode(data)?;
-                ensure!(changed.from() == told.status, "{}: {changed:?} but {told:?}", event.entity);
+                ensure!(
+                    changed.from() == told.status,
+                    "{}: {changed:?} but {told:?}",
+                    event.entity
+                );
                 told.status = changed.to();
             }
             "OwnerChanged" => {
@@ -340,9 +362,12 @@ pub fn check_places(history: &History, board: &Board) -> anyhow::Result<BTreeMap
     let mut counts = BTreeMap::new();
     for ((workspace, ticket), told) in &tickets {
         *counts.entry(told.status.as_str_name()).or_default() += 1;
-        let place = board.place(workspace, ticket).with_context(|| format!("{ticket}: {told:?}"))?;
+        let place =
+            board.place(workspace, ticket).with_context(|| format!("{ticket}: {told:?}"))?;
         let fits = match (told.status, place) {
-            (TicketStatus::New | TicketStatus::Open, Place::Owned(owner, _)) => *owner == told.owner,
+            (TicketStatus::New | TicketStatus::Open, Place::Owned(owner, _)) => {
+                *owner == told.owner
+            }
             (TicketStatus::New | TicketStatus::Open, Place::Waiting | Place::Offered(_)) => {
                 told.owner.is_empty()
             }

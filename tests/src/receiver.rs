@@ -88,7 +88,8 @@ async fn take(
     headers: HeaderMap,
     body: Bytes,
 ) -> StatusCode {
-    let verified = Webhook::new(SECRET).is_ok_and(|webhook| webhook.verify(&body, &headers).is_ok());
+    let verified =
+        Webhook::new(SECRET).is_ok_and(|webhook| webhook.verify(&body, &headers).is_ok());
     let mut received = lock(&received);
     if !verified {
         received.rejected += 1;

@@ -69,7 +69,12 @@ impl Stack {
     pub async fn stop(mut self) -> anyhow::Result<()> {
         for process in &mut self.processes {
             let ended = process.stop().await?;
-            ensure!(ended.success(), "{} ended with {ended}: {}", process.address(), process.said());
+            ensure!(
+                ended.success(),
+                "{} ended with {ended}: {}",
+                process.address(),
+                process.said()
+            );
         }
         Ok(())
     }

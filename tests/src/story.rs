@@ -37,7 +37,7 @@ const ANSWER: &str = SAID[5];
 
 const AGENT: &str = "grace";
 const QUEUE: &str = "network";
-const HOOKED: [&str; 3] = ["TicketOpened", "OfferAccepted", "StatusChanged"];
+const HOOKED: [&str; 4] = ["TicketOpened", "OfferMade", "OfferAccepted", "StatusChanged"];
 
 /// What every timeline of this story tells.
 const TOLD: [(i32, &[&str]); 4] = [
@@ -252,7 +252,11 @@ async fn take(api: &Api, workspace: &str, ticket_id: &str) -> anyhow::Result<()>
                 Some(OfferKind::Change(change)) if change.event_type == "OfferMade" => {
                     change.offer.context("a change without its offer")?
                 }
-                Some(OfferKind::Change(_) | OfferKind::Checkpoint(_) | OfferKind::SnapshotComplete(_))
+                Some(
+                    OfferKind::Change(_)
+                    | OfferKind::Checkpoint(_)
+                    | OfferKind::SnapshotComplete(_),
+                )
                 | None => continue,
             };
             ensure!(offer.ticket_id == ticket_id && offer.queue_id == QUEUE, "{offer:?}");
@@ -274,7 +278,8 @@ async fn take(api: &Api, workspace: &str, ticket_id: &str) -> anyhow::Result<()>
         anyhow::bail!("the stream of offers ended")
     };
     let owner = tokio::time::timeout(WITHIN, taken).await.context("no offer came")??;
-    ticket_when(api, workspace, ticket_id, "it is owned", |ticket| ticket.agent_id == owner).await?;
+    ticket_when(api, workspace, ticket_id, "it is owned", |ticket| ticket.agent_id == owner)
+        .await?;
     Ok(())
 }
 
@@ -294,16 +299,17 @@ async fn accept(api: &Api, workspace: &str, offer: &routing::Offer) -> anyhow::R
 /// A reply, a question, an answer that brings the ticket back to its owner.
 async fn talk(api: &Api, workspace: &str, ticket_id: &str) -> anyhow::Result<()> {
     let owner = ticket(api, workspace, ticket_id).await?.agent_id;
-    let say = |author_kind: events::AuthorKind, author: &str, body: &str| intake::AddMessageRequest {
-        workspace_id: workspace.to_owned(),
-        request_id: new_id(),
-        ticket_id: ticket_id.to_owned(),
-        author_kind: author_kind.into(),
-        author_id: author.to_owned(),
-        visibility: events::Visibility::Public.into(),
-        body: body.to_owned(),
-        ..Default::default()
-    };
+    let say =
+        |author_kind: events::AuthorKind, author: &str, body: &str| intake::AddMessageRequest {
+            workspace_id: workspace.to_owned(),
+            request_id: new_id(),
+            ticket_id: ticket_id.to_owned(),
+            author_kind: author_kind.into(),
+            author_id: author.to_owned(),
+            visibility: events::Visibility::Public.into(),
+            body: body.to_owned(),
+            ..Default::default()
+        };
     call!(api, intake.add_message, say(events::AuthorKind::Agent, &owner, REPLY)).await?;
     let wait = routing::CompleteWorkRequest {
         workspace_id: workspace.to_owned(),
@@ -318,7 +324,9 @@ async fn talk(api: &Api, workspace: &str, ticket_id: &str) -> anyhow::Result<()>
     ticket_when(api, workspace, ticket_id, "it is pending", pending).await?;
     call!(api, intake.add_message, say(events::AuthorKind::EndUser, "", ANSWER)).await?;
     let back = |ticket: &intake::Ticket| {
-        ticket.status() == TicketStatus::Open && ticket.agent_id == owner && ticket.message_count == 3
+        ticket.status() == TicketStatus::Open
+            && ticket.agent_id == owner
+            && ticket.message_count == 3
     };
     ticket_when(api, workspace, ticket_id, "it is the owner's again", back).await?;
     Ok(())
@@ -367,8 +375,10 @@ async fn look_back(
     };
     let deliveries = until("all deliveries are made", || async {
         let deliveries = call!(api, notify.list_deliveries, list()).await?.deliveries;
-        let made = |delivery: &notify::Delivery| delivery.state() == notify::DeliveryState::Delivered;
-        let kinds: BTreeSet<_> = deliveries.iter().map(|delivery| delivery.event_type.as_str()).collect();
+        let made =
+            |delivery: &notify::Delivery| delivery.state() == notify::DeliveryState::Delivered;
+        let kinds: BTreeSet<_> =
+            deliveries.iter().map(|delivery| delivery.event_type.as_str()).collect();
         let complete = HOOKED.iter().all(|kind| kinds.contains(kind));
         Ok((complete && deliveries.iter().all(made)).then(|| deliveries.clone()))
     })
@@ -388,7 +398,8 @@ async fn look_back(
     })
     .await?;
     let entries = timeline(api, workspace, ticket_id).await?;
-    let times: Vec<_> = entries.iter().map(|entry| entry.occurred_at.map(|at| (at.seconds, at.nanos))).collect();
+    let times: Vec<_> =
+        entries.iter().map(|entry| entry.occurred_at.map(|at| (at.seconds, at.nanos))).collect();
     ensure!(times.is_sorted(), "the timeline is out of order");
     Ok(())
 }

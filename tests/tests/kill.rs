@@ -132,7 +132,9 @@ async fn settle(api: &Api, workspace: &str, receiver: &Receiver) -> anyhow::Resu
         request_id: new_id(),
         policy: Some(sla::Policy {
             policy_id: "hours".to_owned(),
-            targets: [events::ClockMetric::FirstReply, events::ClockMetric::TotalResolution].map(hours).to_vec(),
+            targets: [events::ClockMetric::FirstReply, events::ClockMetric::TotalResolution]
+                .map(hours)
+                .to_vec(),
             ..Default::default()
         }),
         expected_revision: 0,
@@ -172,7 +174,11 @@ struct Opened {
 }
 
 /// Opens a ticket, and every fifth time adds a message.
-async fn customer(api: Api, number: usize, acknowledged: Arc<Acknowledged>) -> anyhow::Result<Opened> {
+async fn customer(
+    api: Api,
+    number: usize,
+    acknowledged: Arc<Acknowledged>,
+) -> anyhow::Result<Opened> {
     let workspace = workspace_of(number);
     let request = intake::CreateTicketRequest {
         workspace_id: workspace.to_owned(),
@@ -180,7 +186,10 @@ async fn customer(api: Api, number: usize, acknowledged: Arc<Acknowledged>) -> a
         ticket_id: format!("t-{number}"),
         external_id: format!("x-{number}"),
         channel: Channel::Email.into(),
-        requester: Some(events::Requester { name: format!("Customer {number}"), ..Default::default() }),
+        requester: Some(events::Requester {
+            name: format!("Customer {number}"),
+            ..Default::default()
+        }),
         subject: format!("Ticket {number}"),
         body: format!("opening {number}"),
         r#type: if number % 5 == 0 { "manual" } else { "" }.to_owned(),
@@ -278,7 +287,8 @@ async fn answer(
     match answered {
         Ok(()) => acknowledged.note(workspace, method, request_id),
         // Too late: its deadline passed while routing was away.
-        Err(status) if ["OFFER_EXPIRED", "OFFER_NOT_LIVE"].contains(&reason_of(&status).as_str()) => {}
+        Err(status)
+            if ["OFFER_EXPIRED", "OFFER_NOT_LIVE"].contains(&reason_of(&status).as_str()) => {}
         Err(status) => return Err(status).context(method),
     }
     Ok(())
@@ -299,7 +309,8 @@ async fn work(
         request_id: request_id.clone(),
         agent_id: agent.to_owned(),
         ticket_id: ticket.to_owned(),
-        outcome: if waits { events::WorkOutcome::Pending } else { events::WorkOutcome::Resolved }.into(),
+        outcome: if waits { events::WorkOutcome::Pending } else { events::WorkOutcome::Resolved }
+            .into(),
         note: String::new(),
     };
     call!(api, routing.complete_work, complete).await.context("completing")?;
@@ -333,7 +344,9 @@ async fn finish(api: &Api, acknowledged: &Acknowledged) -> anyhow::Result<()> {
             left.insert(workspace, (open.len(), pending.len()));
             if tokio::time::Instant::now() > deadline {
                 let calls = acknowledged.count.load(Ordering::SeqCst);
-                bail!("open tickets and pending deliveries after {calls} calls: {left:?}: {open:?}");
+                bail!(
+                    "open tickets and pending deliveries after {calls} calls: {left:?}: {open:?}"
+                );
             }
             sleep(LOOK_AGAIN_EVERY * 5).await; // the next look
         }

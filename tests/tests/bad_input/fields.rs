@@ -9,7 +9,9 @@ use wire::notify::v1 as notify;
 use wire::routing::v1 as routing;
 use wire::sla::v1 as sla;
 
-use crate::rig::{Rig, TICKET, WORKSPACE, agent, create, invalid, message, presence, refusal, refused};
+use crate::rig::{
+    Rig, TICKET, WORKSPACE, agent, create, invalid, message, presence, refusal, refused,
+};
 
 fn request(change: impl FnOnce(&mut intake::CreateTicketRequest)) -> intake::CreateTicketRequest {
     let mut request = intake::CreateTicketRequest { ticket_id: String::new(), ..create() };
@@ -23,8 +25,18 @@ async fn ids_that_are_not_plain() -> anyhow::Result<()> {
     let long = "x".repeat(65);
     for bad in ["a b", "a.b", "a*", ">", "ä", "a\u{7}", &long] {
         let id = || bad.to_owned();
-        refused!(rig, intake.create_ticket, request(|r| r.workspace_id = id()), invalid(&["workspace_id"]));
-        refused!(rig, intake.create_ticket, request(|r| r.ticket_id = id()), invalid(&["ticket_id"]));
+        refused!(
+            rig,
+            intake.create_ticket,
+            request(|r| r.workspace_id = id()),
+            invalid(&["workspace_id"])
+        );
+        refused!(
+            rig,
+            intake.create_ticket,
+            request(|r| r.ticket_id = id()),
+            invalid(&["ticket_id"])
+        );
         refused!(rig, intake.create_ticket, request(|r| r.queue_id = id()), invalid(&["queue_id"]));
         let mut put = agent();
         put.agent.as_mut().unwrap().agent_id = id();
@@ -34,7 +46,12 @@ async fn ids_that_are_not_plain() -> anyhow::Result<()> {
         let list = notify::ListDeliveriesRequest { workspace_id: id(), ..Default::default() };
         refused!(rig, notify.list_deliveries, list, invalid(&["workspace_id"]));
     }
-    refused!(rig, intake.create_ticket, request(|r| r.workspace_id.clear()), invalid(&["workspace_id"]));
+    refused!(
+        rig,
+        intake.create_ticket,
+        request(|r| r.workspace_id.clear()),
+        invalid(&["workspace_id"])
+    );
     let long = "x".repeat(65);
     refused!(rig, intake.create_ticket, request(|r| r.request_id = long), invalid(&["request_id"]));
     rig.stack.stop().await
@@ -45,10 +62,20 @@ async fn texts_that_are_empty_too_long_or_have_control_characters() -> anyhow::R
     let rig = Rig::start().await?;
     let long = "x".repeat(64 * 1024 + 1);
     for bad in ["", &"x".repeat(301), "two\nlines", "bell\u{7}", "\u{9b}31m"] {
-        refused!(rig, intake.create_ticket, request(|r| r.subject = bad.to_owned()), invalid(&["subject"]));
+        refused!(
+            rig,
+            intake.create_ticket,
+            request(|r| r.subject = bad.to_owned()),
+            invalid(&["subject"])
+        );
     }
     for bad in ["", &long, "nul\0", "escape\u{1b}[31m", "delete\u{7f}"] {
-        refused!(rig, intake.create_ticket, request(|r| r.body = bad.to_owned()), invalid(&["body"]));
+        refused!(
+            rig,
+            intake.create_ticket,
+            request(|r| r.body = bad.to_owned()),
+            invalid(&["body"])
+        );
         let said = intake::AddMessageRequest { body: bad.to_owned(), ..message() };
         refused!(rig, intake.add_message, said, invalid(&["body"]));
     }
@@ -59,7 +86,12 @@ async fn texts_that_are_empty_too_long_or_have_control_characters() -> anyhow::R
 async fn numbers_outside_their_ranges() -> anyhow::Result<()> {
     let rig = Rig::start().await?;
     for channel in [0, 99, -1] {
-        refused!(rig, intake.create_ticket, request(|r| r.channel = channel), invalid(&["channel"]));
+        refused!(
+            rig,
+            intake.create_ticket,
+            request(|r| r.channel = channel),
+            invalid(&["channel"])
+        );
     }
     refused!(rig, intake.create_ticket, request(|r| r.priority = 5), invalid(&["priority"]));
     for author_kind in [0, 9] {
@@ -124,13 +156,21 @@ async fn page_sizes_and_tokens() -> anyhow::Result<()> {
     };
     refused!(rig, intake.list_tickets, tickets(-1, ""), invalid(&["page_size"]));
     refused!(rig, routing.list_agents, agents(-1, ""), invalid(&["page_size"]));
-    let policies = sla::ListPoliciesRequest { workspace_id: workspace_id(), page_size: -7, ..Default::default() };
+    let policies = sla::ListPoliciesRequest {
+        workspace_id: workspace_id(),
+        page_size: -7,
+        ..Default::default()
+    };
     refused!(rig, sla.list_policies, policies, invalid(&["page_size"]));
-    let deliveries =
-        notify::ListDeliveriesRequest { workspace_id: workspace_id(), page_size: i32::MIN, ..Default::default() };
+    let deliveries = notify::ListDeliveriesRequest {
+        workspace_id: workspace_id(),
+        page_size: i32::MIN,
+        ..Default::default()
+    };
     refused!(rig, notify.list_deliveries, deliveries, invalid(&["page_size"]));
 
-    let page = rig.api.routing.clone().list_agents(rig.api.request(agents(1, ""))).await?.into_inner();
+    let page =
+        rig.api.routing.clone().list_agents(rig.api.request(agents(1, ""))).await?.into_inner();
     let token = page.next_page_token;
     anyhow::ensure!(!token.is_empty() && page.agents.len() == 1, "one agent of two a page");
     let of_token = refusal(Code::InvalidArgument, "PAGE_TOKEN_INVALID");
@@ -145,8 +185,12 @@ async fn page_sizes_and_tokens() -> anyhow::Result<()> {
     // A good token of another listing.
     let status = refused!(rig, intake.list_tickets, tickets(1, &token), with_token_field(of_token));
     anyhow::ensure!(!status.message().is_empty(), "no message");
-    let next = rig.api.routing.clone().list_agents(rig.api.request(agents(1, &token))).await?.into_inner();
-    anyhow::ensure!(next.agents.len() == 1 && next.next_page_token.is_empty(), "the last page: {next:?}");
+    let next =
+        rig.api.routing.clone().list_agents(rig.api.request(agents(1, &token))).await?.into_inner();
+    anyhow::ensure!(
+        next.agents.len() == 1 && next.next_page_token.is_empty(),
+        "the last page: {next:?}"
+    );
     rig.stack.stop().await
 }
 
@@ -164,7 +208,12 @@ async fn refused_token(rig: &Rig, list: &routing::ListAgentsRequest) -> anyhow::
 async fn messages_and_headers_that_no_server_takes() -> anyhow::Result<()> {
     let rig = Rig::start().await?;
     let large = request(|r| r.body = "x".repeat(5 * 1024 * 1024));
-    refused!(rig, intake.create_ticket, large, refusal(Code::ResourceExhausted, "MESSAGE_TOO_LARGE"));
+    refused!(
+        rig,
+        intake.create_ticket,
+        large,
+        refusal(Code::ResourceExhausted, "MESSAGE_TOO_LARGE")
+    );
 
     for position in ["nonsense", "intake.0.00.1", "intake.0"] {
         let get = intake::GetWorkspaceRequest { workspace_id: WORKSPACE.to_owned() };
@@ -176,7 +225,8 @@ async fn messages_and_headers_that_no_server_takes() -> anyhow::Result<()> {
         })
         .await?;
     }
-    let mut watch = intake::WatchTicketsRequest { workspace_id: WORKSPACE.to_owned(), ..Default::default() };
+    let mut watch =
+        intake::WatchTicketsRequest { workspace_id: WORKSPACE.to_owned(), ..Default::default() };
     watch.start = Some(wire::common::v1::WatchStart {
         from: Some(wire::common::v1::watch_start::From::ResumeToken("nonsense".to_owned())),
     });
@@ -190,7 +240,11 @@ async fn messages_and_headers_that_no_server_takes() -> anyhow::Result<()> {
     })
     .await?;
     // The connection has survived all that.
-    let good = intake::CreateTicketRequest { ticket_id: "t-2".to_owned(), request_id: new_id(), ..create() };
+    let good = intake::CreateTicketRequest {
+        ticket_id: "t-2".to_owned(),
+        request_id: new_id(),
+        ..create()
+    };
     rig.api.intake.clone().create_ticket(rig.api.request(good)).await?;
     rig.stack.stop().await
 }

@@ -108,17 +108,16 @@ impl Rig {
         let mut totals = Vec::new();
         for service in ServiceId::ALL {
             let partitions = self.api.status(service).await?;
-            totals.extend(partitions.iter().map(|partition| (partition.events, partition.requests)));
+            totals
+                .extend(partitions.iter().map(|partition| (partition.events, partition.requests)));
         }
         Ok(totals)
     }
 
     /// The offer of [`TICKET`] that stands.
     pub(crate) async fn offer(&self) -> anyhow::Result<routing::Offer> {
-        let list = routing::ListAgentsRequest {
-            workspace_id: WORKSPACE.to_owned(),
-            ..Default::default()
-        };
+        let list =
+            routing::ListAgentsRequest { workspace_id: WORKSPACE.to_owned(), ..Default::default() };
         let agents = call!(self.api, routing.list_agents, list).await?.agents;
         let mut offers = agents.into_iter().flat_map(|agent| agent.offers);
         offers.next().context("there is no offer")
@@ -127,7 +126,8 @@ impl Rig {
     /// Moves the clock.
     pub(crate) async fn advance(&self, seconds: i64) -> anyhow::Result<()> {
         let mut clock = self.api.clock(ServiceId::Intake);
-        let now = clock.get_time(wire::admin::v1::GetTimeRequest::default()).await?.into_inner().now;
+        let now =
+            clock.get_time(wire::admin::v1::GetTimeRequest::default()).await?.into_inner().now;
         let mut instant = now.context("no time")?;
         instant.seconds += seconds;
         clock.advance_to(AdvanceToRequest { instant: Some(instant) }).await?;

@@ -23,17 +23,29 @@ async fn what_is_not_there() -> anyhow::Result<()> {
     refused!(rig, intake.create_ticket, request, of_workspace);
     let request = intake::GetWorkspaceRequest { workspace_id: nowhere() };
     refused!(rig, intake.get_workspace, request, of_workspace);
-    refused!(rig, routing.put_agent, routing::PutAgentRequest { workspace_id: nowhere(), ..agent() }, of_workspace);
+    refused!(
+        rig,
+        routing.put_agent,
+        routing::PutAgentRequest { workspace_id: nowhere(), ..agent() },
+        of_workspace
+    );
     let policy = sla::Policy { policy_id: "p".to_owned(), ..Default::default() };
-    let request = sla::PutPolicyRequest { workspace_id: nowhere(), policy: Some(policy), ..Default::default() };
+    let request = sla::PutPolicyRequest {
+        workspace_id: nowhere(),
+        policy: Some(policy),
+        ..Default::default()
+    };
     refused!(rig, sla.put_policy, request, of_workspace);
     let endpoint = notify::Endpoint {
         endpoint_id: "e".to_owned(),
         url: "https://example.org/".to_owned(),
         ..Default::default()
     };
-    let request =
-        notify::PutEndpointRequest { workspace_id: nowhere(), endpoint: Some(endpoint), ..Default::default() };
+    let request = notify::PutEndpointRequest {
+        workspace_id: nowhere(),
+        endpoint: Some(endpoint),
+        ..Default::default()
+    };
     refused!(rig, notify.put_endpoint, request, of_workspace);
 
     let of_ticket = refusal(Code::NotFound, "TICKET_NOT_FOUND");
@@ -43,13 +55,16 @@ async fn what_is_not_there() -> anyhow::Result<()> {
         let request = intake::GetTicketRequest { workspace_id: WORKSPACE.to_owned(), by: Some(by) };
         refused!(rig, intake.get_ticket, request, of_ticket);
     }
-    let request = sla::GetClocksRequest { workspace_id: WORKSPACE.to_owned(), ticket_id: nowhere() };
+    let request =
+        sla::GetClocksRequest { workspace_id: WORKSPACE.to_owned(), ticket_id: nowhere() };
     refused!(rig, sla.get_clocks, request, of_ticket);
 
     let of_agent = refusal(Code::NotFound, "AGENT_NOT_FOUND");
     refused!(rig, routing.set_presence, presence("nobody"), of_agent);
-    let request =
-        routing::GetAgentRequest { workspace_id: WORKSPACE.to_owned(), agent_id: "nobody".to_owned() };
+    let request = routing::GetAgentRequest {
+        workspace_id: WORKSPACE.to_owned(),
+        agent_id: "nobody".to_owned(),
+    };
     refused!(rig, routing.get_agent, request, of_agent);
     rig.stack.stop().await
 }
@@ -115,7 +130,12 @@ async fn offers_of_others_and_of_the_past() -> anyhow::Result<()> {
         ..Default::default()
     };
     // An offer is no ownership.
-    refused!(rig, routing.complete_work, complete, refusal(Code::FailedPrecondition, "NOT_THE_OWNER"));
+    refused!(
+        rig,
+        routing.complete_work,
+        complete,
+        refusal(Code::FailedPrecondition, "NOT_THE_OWNER")
+    );
 
     rig.advance(31).await?;
     let late = refusal(Code::FailedPrecondition, "OFFER_EXPIRED");
@@ -167,6 +187,11 @@ async fn a_closed_ticket() -> anyhow::Result<()> {
         ticket_id: TICKET.to_owned(),
         ..Default::default()
     };
-    refused!(rig, intake.reopen_ticket, reopen, refusal(Code::FailedPrecondition, "REOPEN_WINDOW_OVER"));
+    refused!(
+        rig,
+        intake.reopen_ticket,
+        reopen,
+        refusal(Code::FailedPrecondition, "REOPEN_WINDOW_OVER")
+    );
     rig.stack.stop().await
 }
