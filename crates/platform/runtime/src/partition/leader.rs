@@ -5,7 +5,7 @@ mod reacting;
 mod saving;
 mod writing;
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -88,6 +88,8 @@ struct Leader<'a, S: Service> {
     inputs: mpsc::Receiver<Input>,
     /// Inputs taken and not yet handled to their end.
     pending: VecDeque<Input>,
+    /// Inputs that came before what they were made from, see [`reacting`].
+    held: BTreeMap<ServiceId, VecDeque<Input>>,
     applied: Vec<(ServiceId, Handled)>,
     /// Inputs handled since positions were last written, and when the first of them was.
     unwritten: u64,
@@ -126,6 +128,7 @@ impl<'a, S: Service> Leader<'a, S> {
             fold,
             inputs,
             pending: VecDeque::new(),
+            held: BTreeMap::new(),
             applied,
             unwritten: 0,
             unwritten_since: None,
@@ -235,7 +238,7 @@ impl<'a, S: Service> Leader<'a, S> {
         let mut batch = Batch::default();
         match wake {
             Wake::Work(work) => self.take(work, &mut batch)?,
-            Wake::Input(input) => self.pending.push_back(input),
+            Wake::Input(input) => self.receive(input),
             Wake::Positions => batch.positions_due = true,
             Wake::Timer | Wake::Shutdown => {}
         }
@@ -248,7 +251,7 @@ impl<'a, S: Service> Leader<'a, S> {
             if let Ok(work) = work.try_recv() {
                 self.take(work, &mut batch)?;
             } else if let Ok(input) = self.inputs.try_recv() {
-                self.pending.push_back(input);
+                self.receive(input);
             } else {
                 break;
             }

@@ -1,5 +1,6 @@
 //! From records of other services to facts.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,6 +14,9 @@ use crate::partition::batch::{Batch, Origin};
 use crate::partition::inputs::Input;
 use crate::service::{InputEvent, Service};
 use crate::{Position, TraceContext};
+
+/// How many inputs are held at most until what they were made from comes.
+const HELD_MAX: usize = 1024;
 
 impl<S: Service> Leader<'_, S> {
     /// Handles waiting inputs, event by event, as far as the commit has room.
@@ -42,12 +46,55 @@ impl<S: Service> Leader<'_, S> {
                 self.pending.push_front(input);
                 return;
             }
+            self.release();
             if !commit.events.is_empty() {
                 self.unwritten += 1;
                 self.unwritten_since.get_or_insert_with(Instant::now);
                 batch.positions_due |= self.unwritten >= POSITIONS_EVERY;
             }
         }
+    }
+
+    /// Lets an input wait in line, or holds it while it names a record of another input that isn't handled yet: so causes come
+    /// before effects, whichever log was quicker. It is an order, not a promise: when too many are held, they go on as they came.
+    pub(super) fn receive(&mut self, input: Input) {
+        // What comes behind a record of the same log that is held must not overtake it.
+        let behind = self.held.get(&input.service).is_some_and(|held| !held.is_empty());
+        if !behind && !self.is_early(&input) {
+            self.pending.push_back(input);
+            return;
+        }
+        self.held.entry(input.service).or_default().push_back(input);
+        if self.held.values().map(VecDeque::len).sum::<usize>() > HELD_MAX {
+            self.pending.extend(std::mem::take(&mut self.held).into_values().flatten());
+        }
+    }
+
+    /// Lets those held go on that are early no more.
+    fn release(&mut self) {
+        for service in S::INPUTS {
+            while let Some(first) = self.held.get_mut(service).and_then(VecDeque::pop_front) {
+                if self.is_early(&first) {
+                    self.held.entry(*service).or_default().push_front(first);
+                    break;
+                }
+                self.pending.push_back(first);
+            }
+        }
+    }
+
+    fn is_early(&self, input: &Input) -> bool {
+        input.commit.consumed.iter().any(|cause| {
+            let followed = S::INPUTS.iter().find(|service| service.number() == cause.service);
+            followed.is_some_and(|service| {
+                let handled = self.applied.iter().find(|(of, _)| of == service);
+                let waiting = self
+                    .pending
+                    .iter()
+                    .any(|one| one.service == *service && one.commit.seq >= cause.seq);
+                !waiting && handled.is_none_or(|(_, handled)| handled.seq < cause.seq)
+            })
+        })
     }
 
     pub(super) fn react(

@@ -101,7 +101,8 @@ impl<S: Service> Leader<'_, S> {
         );
         let now = self.core.clock.now();
         let due = next_due.is_some_and(|due| due <= now) && !self.timers.moot;
-        let waits = !self.pending.is_empty() || !self.inputs.is_empty();
+        let held = self.held.values().any(|held| !held.is_empty());
+        let waits = held || !self.pending.is_empty() || !self.inputs.is_empty();
         let busy = self.core.service.busy(&self.fold.state);
         Rest { idle: !due && !waits && !busy, next_due: next_due.filter(|due| *due > now) }
     }
