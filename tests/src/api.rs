@@ -36,13 +36,13 @@ const MESSAGE_MAX_BYTES: usize = 16 * 1024 * 1024;
 /// Where each service answers; the same address four times for `up`.
 #[derive(Debug, Clone)]
 pub struct Addresses {
-    /// IntakeService.
+    /// `IntakeService`.
     pub intake: String,
-    /// RoutingService.
+    /// `RoutingService`.
     pub routing: String,
-    /// SlaService.
+    /// `SlaService`.
     pub sla: String,
-    /// NotifyService.
+    /// `NotifyService`.
     pub notify: String,
 }
 
@@ -61,13 +61,13 @@ impl Addresses {
 /// The clients. Clones share connections, and the positions they have seen.
 #[derive(Debug, Clone)]
 pub struct Api {
-    /// IntakeService.
+    /// `IntakeService`.
     pub intake: IntakeServiceClient<Channel>,
-    /// RoutingService.
+    /// `RoutingService`.
     pub routing: RoutingServiceClient<Channel>,
-    /// SlaService.
+    /// `SlaService`.
     pub sla: SlaServiceClient<Channel>,
-    /// NotifyService.
+    /// `NotifyService`.
     pub notify: NotifyServiceClient<Channel>,
     channels: [Channel; 4],
     seen: Arc<Mutex<Positions>>,
@@ -77,6 +77,7 @@ pub struct Api {
 /// A reply that may carry a position.
 pub trait Reply {
     /// The token; empty: none.
+    #[expect(clippy::unnecessary_literal_bound, reason = "other replies hold theirs")]
     fn position(&self) -> &str {
         ""
     }
@@ -280,11 +281,9 @@ impl Api {
 /// What a careful client tries again: what was not served, and what it can't know of. The connection's own errors have no details.
 fn may_retry(status: &Status) -> bool {
     let broken = status.get_details_error_info().is_none();
-    match status.code() {
-        Code::Unavailable => true,
-        Code::Unknown | Code::Cancelled | Code::Internal => broken,
-        _ => false,
-    }
+    let code = status.code();
+    let unsure = [Code::Unknown, Code::Cancelled, Code::Internal].contains(&code);
+    code == Code::Unavailable || unsure && broken
 }
 
 /// The reason that a refusal carries; empty if none.

@@ -40,7 +40,7 @@ const CALLS: [(&str, &str, &str, &str); 7] = [
         "switchyard.admin.v1.LogService",
         "Read",
         r#"{"service": "SERVICE_INTAKE", "maxRecords": 1, "decode": true}"#,
-        r#"genesis"#,
+        "genesis",
     ),
 ];
 

@@ -54,13 +54,12 @@ async fn stories(stack: &Stack) -> anyhow::Result<()> {
 
 async fn in_python(stack: &Stack, receiver: &Receiver, more: &[&str]) -> anyhow::Result<()> {
     let here = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let python = match std::env::var("SWITCHYARD_PYTHON") {
-        Ok(python) => python,
-        Err(_) => {
-            let made = Command::new(here.join("python-env")).output().await?;
-            ensure!(made.status.success(), "python-env: {}", String::from_utf8_lossy(&made.stderr));
-            String::from_utf8(made.stdout)?.trim().to_owned()
-        }
+    let python = if let Ok(python) = std::env::var("SWITCHYARD_PYTHON") {
+        python
+    } else {
+        let made = Command::new(here.join("python-env")).output().await?;
+        ensure!(made.status.success(), "python-env: {}", String::from_utf8_lossy(&made.stderr));
+        String::from_utf8(made.stdout)?.trim().to_owned()
     };
     let addresses = stack.addresses();
     let told = Command::new(python)

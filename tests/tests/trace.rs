@@ -36,7 +36,8 @@ async fn one_ticket_is_one_story_across_four_processes() -> anyhow::Result<()> {
         [("OTEL_EXPORTER_OTLP_ENDPOINT", collector.url()), ("OTEL_BSP_SCHEDULE_DELAY", "50")];
     let stack = Stack::four(&environment).await?;
     let receiver = Receiver::start().await?;
-    let traceparent = format!("00-{}-{}-01", hex(&TRACE_ID), hex(&SPAN_ID));
+    let (trace_id, span_id) = (u128::from_be_bytes(TRACE_ID), u64::from_be_bytes(SPAN_ID));
+    let traceparent = format!("00-{trace_id:032x}-{span_id:016x}-01");
     let api = stack.api()?.traced(&traceparent);
     tell(&api, "traced", &receiver).await.with_context(|| stack.said())?;
     until("every service has told its part", || async {
@@ -51,10 +52,6 @@ async fn one_ticket_is_one_story_across_four_processes() -> anyhow::Result<()> {
     check_tree(&spans)?;
     check_notification(&spans)?;
     check_discretion(&spans, &logged)
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 fn missing(spans: &[Seen]) -> Vec<(&'static str, &'static str)> {

@@ -37,7 +37,7 @@ pub(crate) struct Refusal<'a> {
     pub(crate) fields: &'a [&'a str],
 }
 
-/// INVALID_ARGUMENT for these fields.
+/// `INVALID_ARGUMENT` for these fields.
 pub(crate) fn invalid<'a>(fields: &'a [&'a str]) -> Refusal<'a> {
     Refusal { code: Code::InvalidArgument, reason: "INVALID_FIELD", fields }
 }
