@@ -65,7 +65,8 @@ impl Stack {
         Api::new(&self.addresses())
     }
 
-    /// Stops all processes; each must end well.
+    /// Stops all processes, each of which must end well; then every partition's log, folded again, must come to the state that its
+    /// leader had.
     pub async fn stop(mut self) -> anyhow::Result<()> {
         for process in &mut self.processes {
             let ended = process.stop().await?;
@@ -76,6 +77,14 @@ impl Stack {
                 process.said()
             );
         }
+        let data = self.directory.path().join("up").display().to_string();
+        let url = self.nats.as_ref().map(Nats::url);
+        let verified = match &url {
+            Some(url) => run(&["verify", "--log", url]).await?,
+            None => run(&["verify", "--data-dir", &data]).await?,
+        };
+        let said = [&verified.stdout, &verified.stderr].map(|text| String::from_utf8_lossy(text));
+        ensure!(verified.status.success(), "verify: {}", said.concat());
         Ok(())
     }
 
