@@ -222,3 +222,71 @@ impl Board {
         held.filter(|(holder, _)| *holder == agent).map(|(_, units)| units).sum()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn event<M: prost::Message>(kind: &str, entity: &str, payload: &M) -> Event {
+        Event {
+            r#type: kind.to_owned(),
+            workspace: "w".to_owned(),
+            entity: entity.to_owned(),
+            data: payload.encode_to_vec().into(),
+            ..Default::default()
+        }
+    }
+
+    fn agent(id: &str, capacity_units: u32) -> Event {
+        let put =
+            events::AgentPut { agent_id: id.to_owned(), capacity_units, ..Default::default() };
+        event("AgentPut", id, &put)
+    }
+
+    fn queued(ticket: &str) -> Event {
+        let queued = events::TicketQueued {
+            ticket_id: ticket.to_owned(),
+            cost_units: 60,
+            ..Default::default()
+        };
+        event("TicketQueued", ticket, &queued)
+    }
+
+    fn offer(ticket: &str, agent: &str) -> Event {
+        let made = events::OfferMade {
+            ticket_id: ticket.to_owned(),
+            agent_id: agent.to_owned(),
+            ..Default::default()
+        };
+        event("OfferMade", ticket, &made)
+    }
+
+    fn accepted(ticket: &str, agent: &str) -> Event {
+        let accepted = events::OfferAccepted {
+            ticket_id: ticket.to_owned(),
+            agent_id: agent.to_owned(),
+            ..Default::default()
+        };
+        event("OfferAccepted", ticket, &accepted)
+    }
+
+    fn play(events: &[Event]) -> Result<(), String> {
+        let mut board = Board::default();
+        events.iter().try_for_each(|event| board.step(event)).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn the_model_finds_what_it_looks_for() {
+        let good =
+            [agent("a", 100), agent("b", 100), queued("1"), offer("1", "a"), accepted("1", "a")];
+        assert_eq!(play(&good), Ok(()));
+        let with = |more: &[Event]| play(&[&good, more].concat());
+        assert_eq!(with(&[queued("1")]), Err("queued twice".to_owned()));
+        let above = with(&[queued("2"), offer("2", "a")]);
+        assert_eq!(above, Err("a holds 120 of 100".to_owned()));
+        assert!(with(&[offer("1", "b")]).is_err(), "an owned ticket is not offered");
+        assert!(with(&[accepted("1", "b")]).is_err(), "nor accepted by another");
+        assert!(with(&[queued("2"), accepted("2", "b")]).is_err(), "nor without an offer");
+        assert_eq!(with(&[queued("2"), offer("2", "b"), accepted("2", "b")]), Ok(()));
+    }
+}
