@@ -91,12 +91,12 @@ pub struct Parked<'a>(pub(crate) &'a crate::meta::Meta);
 
 impl Parked<'_> {
     /// Whether any entity has.
-    pub fn is_empty(&self) -> bool {
+    pub fn is_empty(self) -> bool {
         self.0.parked.is_empty()
     }
 
     /// Whether this entity of any followed service has.
-    pub fn holds(&self, workspace: &str, entity: &str) -> bool {
+    pub fn holds(self, workspace: &str, entity: &str) -> bool {
         let held = |service| self.0.is_parked(service, workspace, entity);
         !self.is_empty() && ServiceId::ALL.into_iter().any(held)
     }
@@ -171,7 +171,7 @@ pub trait Service: Debug + Send + Sync + Sized + 'static {
         &self,
         state: &State<Self>,
         _partition: u16,
-        _parked: &Parked<'_>,
+        _parked: Parked<'_>,
     ) -> Option<Timestamp> {
         Self::Decider::next_due(state)
     }
@@ -182,7 +182,7 @@ pub trait Service: Debug + Send + Sync + Sized + 'static {
         state: &State<Self>,
         _partition: u16,
         now: Timestamp,
-        _parked: &Parked<'_>,
+        _parked: Parked<'_>,
     ) -> Vec<(WorkspaceId, Command<Self>)> {
         Self::Decider::due(state, now)
     }

@@ -61,7 +61,7 @@ impl Service for RoutingService {
         }
     }
 
-    fn next_due(&self, state: &State, partition: u16, _: &Parked<'_>) -> Option<Timestamp> {
+    fn next_due(&self, state: &State, partition: u16, _: Parked<'_>) -> Option<Timestamp> {
         let lease = self.leases.first(partition, state.next_lease());
         state.next_timer().into_iter().chain(lease).min()
     }
@@ -71,7 +71,7 @@ impl Service for RoutingService {
         state: &State,
         partition: u16,
         now: Timestamp,
-        _: &Parked<'_>,
+        _: Parked<'_>,
     ) -> Vec<(WorkspaceId, Command)> {
         let Some(leases) = self.leases.due(partition, now) else {
             return Routing::due(state, now);

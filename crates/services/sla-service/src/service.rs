@@ -30,7 +30,7 @@ impl Service for SlaService {
         reactions::react(input)
     }
     /// A ticket with inputs set aside is doubtful: nothing is decided about its clocks.
-    fn next_due(&self, state: &State, _: u16, parked: &Parked<'_>) -> Option<Timestamp> {
+    fn next_due(&self, state: &State, _: u16, parked: Parked<'_>) -> Option<Timestamp> {
         Sla::next_due_but(state, |workspace, ticket| {
             parked.holds(workspace.as_str(), ticket.as_str())
         })
@@ -41,7 +41,7 @@ impl Service for SlaService {
         state: &State,
         _: u16,
         now: Timestamp,
-        parked: &Parked<'_>,
+        parked: Parked<'_>,
     ) -> Vec<(WorkspaceId, Command)> {
         Sla::due_but(state, now, |workspace, ticket| {
             parked.holds(workspace.as_str(), ticket.as_str())

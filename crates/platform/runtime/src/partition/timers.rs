@@ -58,7 +58,7 @@ impl Timers {
             return Next::At(now.plus_millis(DOUBTFUL_PAUSE_MILLIS));
         }
         let until = if S::CONFIRM_BEFORE_TIMERS { now.min(self.confirmed) } else { now };
-        match core.service.next_due(&fold.state, core.partition, &Parked(&fold.meta)) {
+        match core.service.next_due(&fold.state, core.partition, Parked(&fold.meta)) {
             Some(due) if due > now => Next::At(due),
             Some(_) if self.moot => Next::Nothing,
             Some(due) if due <= until => Next::Due(until),

@@ -163,7 +163,7 @@ impl<S: Service> Leader<'_, S> {
                 &self.fold.state,
                 self.core.partition,
                 until,
-                &Parked(&self.fold.meta),
+                Parked(&self.fold.meta),
             );
             let mut moved = false;
             for (workspace, command) in due {

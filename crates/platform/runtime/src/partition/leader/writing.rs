@@ -97,7 +97,7 @@ impl<S: Service> Leader<'_, S> {
         let next_due = self.core.service.next_due(
             &self.fold.state,
             self.core.partition,
-            &Parked(&self.fold.meta),
+            Parked(&self.fold.meta),
         );
         let now = self.core.clock.now();
         let due = next_due.is_some_and(|due| due <= now) && !self.timers.moot;
