@@ -12,7 +12,7 @@ use tokio::task::JoinHandle;
 use crate::call::{Call, Done, FailureOf};
 use crate::commit::{Doubt, genesis, read_genesis};
 use crate::health::Health;
-use crate::partition::{Core, Rest, Setting, Stop, WaitError, Work, lead};
+use crate::partition::{Core, Setting, Stop, WaitError, Work, lead};
 use crate::service::{Service, State};
 use crate::{Clock, LogId, PartitionHandle, Position, Positions, ServiceId, partition_of};
 
@@ -220,7 +220,7 @@ impl<S: Service> Node<S> {
         const LOOK_EVERY: std::time::Duration = std::time::Duration::from_millis(20);
         let mut changes: Vec<_> = self.partitions().iter().map(PartitionHandle::changes).collect();
         loop {
-            let resting = self.resting().await?;
+            let resting = self.resting()?;
             if resting.idle {
                 return Ok(resting);
             }
@@ -232,15 +232,14 @@ impl<S: Service> Node<S> {
     }
 
     /// Whether it rests, and where it stands.
-    pub async fn resting(&self) -> Result<Resting, FailureOf<S>> {
+    pub fn resting(&self) -> Result<Resting, FailureOf<S>> {
         let mut all = Resting { idle: true, next_due: None, heads: Vec::new() };
         for partition in self.partitions() {
-            let Rest { idle, next_due } = partition.rest().await?;
-            all.idle &= idle;
-            all.next_due = match (all.next_due, next_due) {
-                (Some(one), Some(other)) => Some(one.min(other)),
-                (one, other) => one.or(other),
-            };
+            let rest = partition.rest()?;
+            let now = self.clock().now();
+            all.idle &= rest.is_idle(now);
+            let next_due = rest.next_due.filter(|due| *due > now);
+            all.next_due = all.next_due.into_iter().chain(next_due).min();
             all.heads.push((partition.head(), partition.inputs()));
         }
         Ok(all)

@@ -68,6 +68,8 @@ pub(crate) struct Core<S: Service> {
     pub(crate) epoch: AtomicU64,
     /// True: something is due, and the inputs' heads couldn't be had for 30 s.
     pub(crate) unconfirmed: AtomicBool,
+    /// What the leader still has to do.
+    pub(crate) rest: watch::Sender<Rest>,
     recent: Mutex<VecDeque<(Seq, Arc<Commit>)>>,
 }
 
@@ -92,6 +94,7 @@ impl<S: Service> Core<S> {
             inputs: watch::Sender::new(BTreeMap::new()),
             epoch: AtomicU64::new(0),
             unconfirmed: AtomicBool::new(false),
+            rest: watch::Sender::new(Rest::default()),
             recent: Mutex::new(VecDeque::new()),
         };
         (Arc::new(core), work)
@@ -234,10 +237,10 @@ impl<S: Service> PartitionHandle<S> {
         self.0.applied.subscribe()
     }
 
-    /// Whether the partition rests: see [`Rest`].
-    pub(crate) async fn rest(&self) -> Result<Rest, FailureOf<S>> {
-        let (reply, answer) = oneshot::channel();
-        self.submit(Work::Rest(reply), answer).await
+    /// Whether the partition rests, as its leader last said, and by what the clock says now.
+    pub(crate) fn rest(&self) -> Result<Rest, FailureOf<S>> {
+        self.admit()?;
+        Ok(self.0.rest.borrow().clone())
     }
 
     async fn submit<R>(

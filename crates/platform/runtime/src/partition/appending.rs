@@ -44,6 +44,11 @@ pub(crate) async fn append(
             Err(AppendError::Fenced { last }) => resolve(log, fence, bytes, last > fence).await,
             Err(AppendError::Unknown(error)) => {
                 tracing::warn!(%error, fence, "an append's outcome is unknown");
+                // Said before it is resolved: each of the two may last as long as the log's patience, and callers must hear of a
+                // log that is away before their own deadlines.
+                health.send_if_modified(|health| {
+                    leave(health, &Health::Ready, Health::LogUnavailable)
+                });
                 resolve(log, fence, bytes, false).await
             }
             Err(AppendError::Unavailable(error)) => {

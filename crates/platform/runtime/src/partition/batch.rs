@@ -7,7 +7,7 @@ use wire::events::v1::{Answered, Cause, Event as StoredEvent, Note, Parked};
 
 use super::work::Look;
 use crate::call::{Done, Failure, FailureOf};
-use crate::partition::{Rest, View};
+use crate::partition::View;
 use crate::requests::Key;
 use crate::service::{Committed, Event, Rejection, Service};
 use crate::{Position, TraceContext};
@@ -52,7 +52,6 @@ pub(crate) struct Batch<S: Service> {
     keys: Vec<(Key, u64, usize, usize)>,
     waiting: Vec<Waiting<S>>,
     looks: Vec<Look<S>>,
-    rests: Vec<oneshot::Sender<Rest>>,
 }
 
 impl<S: Service> Default for Batch<S> {
@@ -69,7 +68,6 @@ impl<S: Service> Default for Batch<S> {
             keys: Vec::new(),
             waiting: Vec::new(),
             looks: Vec::new(),
-            rests: Vec::new(),
         }
     }
 }
@@ -161,12 +159,8 @@ impl<S: Service> Batch<S> {
         self.looks.push(look);
     }
 
-    pub(crate) fn rest(&mut self, reply: oneshot::Sender<Rest>) {
-        self.rests.push(reply);
-    }
-
     /// The log has it (or there was nothing to write): everybody hears.
-    pub(crate) fn conclude(self, position: Position, view: &View<'_, S>, rest: impl Fn() -> Rest) {
+    pub(crate) fn conclude(self, position: Position, view: &View<'_, S>) {
         for Waiting { reply, outcome, replayed } in self.waiting {
             let answer = match outcome {
                 Outcome::Done(result) => Ok(Done { reply: result, position, replayed }),
@@ -176,9 +170,6 @@ impl<S: Service> Batch<S> {
         }
         for look in self.looks {
             look(view);
-        }
-        for reply in self.rests {
-            send(reply, rest());
         }
     }
 

@@ -268,7 +268,6 @@ impl<'a, S: Service> Leader<'a, S> {
         match work {
             Work::Command(pending) => self.command(*pending, batch),
             Work::Look(look) => batch.look(look),
-            Work::Rest(reply) => batch.rest(reply),
             Work::Heads { seen_at, heads } => self.timers.heads(self.core, seen_at, heads),
             Work::Doubt(reason) => return Err(Stop::Halted(reason)),
         }

@@ -71,13 +71,22 @@ impl<S: Service> View<'_, S> {
     }
 }
 
-/// Whether a partition rests, and what is due next.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// What a leader still has to do: published before anything that it did is seen, so that nobody sees rest too early.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Rest {
-    /// Nothing is due, no input or call waits, no effect is in flight.
-    pub(crate) idle: bool,
-    /// The next instant at which something is due.
+    /// The next instant at which something is due; may have passed.
     pub(crate) next_due: Option<Timestamp>,
+    /// What is due can't be decided before something else happens.
+    pub(crate) moot: bool,
+    /// Inputs wait, or an effect is in flight.
+    pub(crate) busy: bool,
+}
+
+impl Rest {
+    /// Nothing is due, no input waits, no effect is in flight.
+    pub(crate) fn is_idle(&self, now: Timestamp) -> bool {
+        !self.busy && (self.moot || self.next_due.is_none_or(|due| due > now))
+    }
 }
 
 /// What comes to a leader by its inbox.
@@ -86,8 +95,6 @@ pub(crate) enum Work<S: Service> {
     Command(Box<PendingCommand<S>>),
     /// A look at the state.
     Look(Look<S>),
-    /// The question whether it rests.
-    Rest(oneshot::Sender<Rest>),
     /// The inputs' heads, as asked for at an instant; `None`: they couldn't be had.
     Heads { seen_at: Timestamp, heads: Option<Vec<(ServiceId, Seq)>> },
     /// An input's log is in doubt: why.

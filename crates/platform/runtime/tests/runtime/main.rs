@@ -268,17 +268,17 @@ async fn nothing_is_due_before_the_inputs_were_heard() {
     let (source, copier) = (world.node(Source).await, world.node(Copier).await);
     copier.execute(call("w", Command::Ring { at: 5_000 })).await.unwrap();
     world.clock.advance_to(Timestamp::from_millis(4_999)).unwrap();
-    assert_eq!(copier.resting().await.unwrap().next_due, Some(Timestamp::from_millis(5_000)));
+    assert_eq!(copier.resting().unwrap().next_due, Some(Timestamp::from_millis(5_000)));
     world.faults(ServiceId::Intake).stall_followers(true);
     source.execute(add("w", 1)).await.unwrap();
     world.clock.advance_to(Timestamp::from_millis(5_000)).unwrap();
     // The head that was seen lies beyond what was heard, so it can't ring, however often it is asked.
     for _ in 0..100 {
-        assert!(!copier.resting().await.unwrap().idle);
+        assert!(!copier.resting().unwrap().idle);
     }
     assert_eq!(copier.read("w", |state| state.rang).await.unwrap(), 0);
     world.faults(ServiceId::Intake).stall_followers(false);
-    while !copier.resting().await.unwrap().idle {
+    while !copier.resting().unwrap().idle {
         tokio::task::yield_now().await;
     }
     let (rang, heard) = copier.read("w", |state| (state.rang, state.sums["w"])).await.unwrap();

@@ -37,7 +37,7 @@ impl<S: Refuse> AdminSource for Node<S> {
     }
 
     async fn rest(&self) -> Result<Resting, Status> {
-        self.resting().await.map_err(|failure| status_of::<S>(&failure))
+        self.resting().map_err(|failure| status_of::<S>(&failure))
     }
 
     async fn rested(&self) -> Result<Resting, Status> {

@@ -22,6 +22,7 @@ impl<S: Service> Leader<'_, S> {
         if batch.is_record() {
             batch = self.write(batch).await?;
         }
+        self.publish_rest();
         self.publish_inputs();
         let committed = std::mem::take(&mut batch.committed);
         if !committed.is_empty() {
@@ -31,7 +32,7 @@ impl<S: Service> Leader<'_, S> {
         }
         let seq = self.fold.reader.seq;
         let view = View { state: &self.fold.state, head: seq, meta: &self.fold.meta };
-        batch.conclude(self.core.position(seq), &view, || self.rest());
+        batch.conclude(self.core.position(seq), &view);
         Ok(())
     }
 
@@ -49,6 +50,7 @@ impl<S: Service> Leader<'_, S> {
                 self.fold.meta.apply(&commit, bytes.len());
                 self.unwritten = 0;
                 self.unwritten_since = None;
+                self.publish_rest();
                 self.core.remember(Arc::new(commit));
                 self.core.applied.send_replace(self.fold.reader.seq);
                 return Ok(batch);
@@ -93,18 +95,17 @@ impl<S: Service> Leader<'_, S> {
         }
     }
 
-    pub(super) fn rest(&self) -> Rest {
-        let next_due = self.core.service.next_due(
-            &self.fold.state,
-            self.core.partition,
-            Parked(&self.fold.meta),
-        );
-        let now = self.core.clock.now();
-        let due = next_due.is_some_and(|due| due <= now) && !self.timers.moot;
+    /// Says what is still to be done, before anybody can see what was.
+    fn publish_rest(&self) {
+        let parked = Parked(&self.fold.meta);
         let held = self.held.values().any(|held| !held.is_empty());
-        let waits = held || !self.pending.is_empty() || !self.inputs.is_empty();
-        let busy = self.core.service.busy(&self.fold.state);
-        Rest { idle: !due && !waits && !busy, next_due: next_due.filter(|due| *due > now) }
+        let waits = held || !self.pending.is_empty();
+        let rest = Rest {
+            next_due: self.core.service.next_due(&self.fold.state, self.core.partition, parked),
+            moot: self.timers.moot,
+            busy: waits || self.core.service.busy(&self.fold.state),
+        };
+        self.core.rest.send_replace(rest);
     }
 }
 
