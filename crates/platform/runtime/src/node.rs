@@ -88,6 +88,7 @@ struct Inner<S: Service> {
     partitions: Vec<PartitionHandle<S>>,
     clock: Clock,
     stop: watch::Sender<bool>,
+    turns: watch::Sender<u64>,
     tasks: Mutex<Vec<JoinHandle<()>>>,
 }
 
@@ -120,6 +121,7 @@ impl<S: Service> Node<S> {
         let service = Arc::new(service);
         let (stop, stopping) = watch::channel(false);
         let writer = *uuid::Uuid::new_v4().as_bytes();
+        let turns = watch::Sender::new(0);
         let mut partitions = Vec::new();
         let mut tasks = Vec::new();
         let mut number: u16 = 1;
@@ -134,8 +136,14 @@ impl<S: Service> Node<S> {
             };
             let (log_id, found) = first_record(&*log, S::ID, partition).await?;
             number = found;
-            let (core, work) =
-                Core::new(partition, log_id, Arc::clone(&service), config.clock.clone(), log);
+            let (core, work) = Core::new(
+                partition,
+                log_id,
+                Arc::clone(&service),
+                config.clock.clone(),
+                log,
+                turns.clone(),
+            );
             let setting = Setting {
                 provider: Arc::clone(&config.provider),
                 snapshots: Arc::clone(&config.snapshots),
@@ -147,7 +155,7 @@ impl<S: Service> Node<S> {
             partition += 1;
         }
         let clock = config.clock;
-        Ok(Self(Arc::new(Inner { partitions, clock, stop, tasks: Mutex::new(tasks) })))
+        Ok(Self(Arc::new(Inner { partitions, clock, stop, turns, tasks: Mutex::new(tasks) })))
     }
 
     /// The partition that holds a workspace.
@@ -214,21 +222,9 @@ impl<S: Service> Node<S> {
         Ok(())
     }
 
-    /// Returns once it rests, with where it stands then.
-    pub async fn until_resting(&self) -> Result<Resting, FailureOf<S>> {
-        /// Progress that leaves no trace in a watch (heads that were confirmed) is looked for this often.
-        const LOOK_EVERY: std::time::Duration = std::time::Duration::from_millis(20);
-        let mut changes: Vec<_> = self.partitions().iter().map(PartitionHandle::changes).collect();
-        loop {
-            let resting = self.resting()?;
-            if resting.idle {
-                return Ok(resting);
-            }
-            let changed = changes.iter_mut().map(|changes| Box::pin(changes.changed()));
-            let changed = futures::future::select_all(changed);
-            // Either way the next thing to do is to look again.
-            drop(tokio::time::timeout(LOOK_EVERY, changed).await);
-        }
+    /// Changes after anything was done: when to look again whether it rests.
+    pub fn turns(&self) -> watch::Receiver<u64> {
+        self.0.turns.subscribe()
     }
 
     /// Whether it rests, and where it stands.

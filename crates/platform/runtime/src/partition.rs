@@ -70,6 +70,8 @@ pub(crate) struct Core<S: Service> {
     pub(crate) unconfirmed: AtomicBool,
     /// What the leader still has to do.
     pub(crate) rest: watch::Sender<Rest>,
+    /// Counts the leaders' turns of all partitions of the node: changes after anything was done.
+    pub(crate) turns: watch::Sender<u64>,
     recent: Mutex<VecDeque<(Seq, Arc<Commit>)>>,
 }
 
@@ -80,6 +82,7 @@ impl<S: Service> Core<S> {
         service: Arc<S>,
         clock: Clock,
         log: Arc<dyn EventLog>,
+        turns: watch::Sender<u64>,
     ) -> (Arc<Self>, mpsc::Receiver<Work<S>>) {
         let (inbox, work) = mpsc::channel(WAITING_MAX);
         let core = Self {
@@ -95,6 +98,7 @@ impl<S: Service> Core<S> {
             epoch: AtomicU64::new(0),
             unconfirmed: AtomicBool::new(false),
             rest: watch::Sender::new(Rest::default()),
+            turns,
             recent: Mutex::new(VecDeque::new()),
         };
         (Arc::new(core), work)
@@ -230,11 +234,6 @@ impl<S: Service> PartitionHandle<S> {
             drop(reply.send(look(view)));
         });
         self.submit(Work::Look(look), answer).await
-    }
-
-    /// Changes whenever a record is applied.
-    pub(crate) fn changes(&self) -> watch::Receiver<Seq> {
-        self.0.applied.subscribe()
     }
 
     /// Whether the partition rests, as its leader last said, and by what the clock says now.

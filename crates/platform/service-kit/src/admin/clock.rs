@@ -1,6 +1,7 @@
 //! `ClockService`: the process's one clock, and whether all its services rest.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use runtime::{ClockError, Resting};
 use tonic::{Request, Response, Status, async_trait};
@@ -14,6 +15,9 @@ use super::Admin;
 use crate::convert::{rfc3339, timestamp_to_wire};
 use crate::deadline::deadline;
 use crate::{Fields, Refusal};
+
+/// A look is due so often even if nothing was done: a clock that was moved leaves no other trace.
+const LOOK_EVERY: Duration = Duration::from_millis(20);
 
 #[async_trait]
 impl ClockService for Admin {
@@ -29,7 +33,7 @@ impl ClockService for Admin {
                 return Ok(Response::new(self.time(&rested?)));
             }
         }
-        let resting = self.all_resting().await?;
+        let resting = self.all_resting()?;
         Ok(Response::new(self.time(&resting)))
     }
 
@@ -70,10 +74,10 @@ impl Admin {
     }
 
     /// All services at one moment; together they rest only if none has yet to read what another has written.
-    async fn all_resting(&self) -> Result<Resting, Status> {
-        let each = self.sources.iter().map(|source| source.rest());
+    fn all_resting(&self) -> Result<Resting, Status> {
         let mut all = Resting { idle: true, next_due: None, heads: Vec::new() };
-        for resting in futures::future::try_join_all(each).await? {
+        for source in self.sources.iter() {
+            let resting = source.rest()?;
             all.idle &= resting.idle;
             all.next_due = all.next_due.into_iter().chain(resting.next_due).min();
             all.heads.extend(resting.heads);
@@ -84,16 +88,18 @@ impl Admin {
 
     /// Returns once all rest, and rested still when looked at again: what one does last may wake one that was looked at first.
     async fn all_rested(&self) -> Result<Resting, Status> {
-        let mut before: Option<Resting> = None;
+        let mut turns: Vec<_> = self.sources.iter().map(|source| source.turns()).collect();
         loop {
-            futures::future::try_join_all(self.sources.iter().map(|source| source.rested()))
-                .await?;
-            let now = self.all_resting().await?;
-            if now.idle && before.as_ref() == Some(&now) {
+            for turn in &mut turns {
+                turn.mark_unchanged();
+            }
+            let now = self.all_resting()?;
+            if now.idle && now == self.all_resting()? {
                 return Ok(now);
             }
-            before = Some(now);
-            tokio::task::yield_now().await;
+            let changed = turns.iter_mut().map(|turn| Box::pin(turn.changed()));
+            // Either way the next thing to do is to look again.
+            drop(tokio::time::timeout(LOOK_EVERY, futures::future::select_all(changed)).await);
         }
     }
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use event_log::EventLog;
 use runtime::{LogId, Node, PartitionHandle, Resting, ServiceId};
+use tokio::sync::watch;
 use tonic::{Status, async_trait};
 use wire::admin::v1::PartitionStatus;
 
@@ -18,10 +19,10 @@ pub trait AdminSource: Debug + Send + Sync {
     fn service(&self) -> ServiceId;
 
     /// Whether it rests, and where it stands.
-    async fn rest(&self) -> Result<Resting, Status>;
+    fn rest(&self) -> Result<Resting, Status>;
 
-    /// Returns once it rests.
-    async fn rested(&self) -> Result<Resting, Status>;
+    /// Changes after it has done anything.
+    fn turns(&self) -> watch::Receiver<u64>;
 
     /// Every partition's status; one that doesn't answer says why. The lag is left 0.
     async fn status(&self, with_state_hash: bool) -> Vec<PartitionStatus>;
@@ -36,12 +37,12 @@ impl<S: Refuse> AdminSource for Node<S> {
         S::ID
     }
 
-    async fn rest(&self) -> Result<Resting, Status> {
+    fn rest(&self) -> Result<Resting, Status> {
         self.resting().map_err(|failure| status_of::<S>(&failure))
     }
 
-    async fn rested(&self) -> Result<Resting, Status> {
-        self.until_resting().await.map_err(|failure| status_of::<S>(&failure))
+    fn turns(&self) -> watch::Receiver<u64> {
+        Node::turns(self)
     }
 
     async fn status(&self, with_state_hash: bool) -> Vec<PartitionStatus> {

@@ -33,6 +33,7 @@ impl<S: Service> Leader<'_, S> {
         let seq = self.fold.reader.seq;
         let view = View { state: &self.fold.state, head: seq, meta: &self.fold.meta };
         batch.conclude(self.core.position(seq), &view);
+        self.core.turns.send_modify(|turns| *turns = turns.wrapping_add(1));
         Ok(())
     }
 
