@@ -106,7 +106,7 @@ async fn seen(notify: &Node<NotifyService>, positions: &Positions) {
 /// Waits until nothing is in flight; returns when the next attempt is due.
 async fn rest(notify: &Node<NotifyService>) -> Option<Timestamp> {
     loop {
-        let resting = notify.resting().await.unwrap();
+        let resting = notify.resting().unwrap();
         if resting.idle {
             return resting.next_due;
         }

@@ -107,7 +107,7 @@ impl World {
     /// Moves time, and waits until what became due has happened.
     async fn advance(&self, seconds: u64) {
         self.clock.advance_to(self.clock.now().plus_millis(seconds * 1_000)).unwrap();
-        while !self.node.resting().await.unwrap().idle {
+        while !self.node.resting().unwrap().idle {
             tokio::task::yield_now().await;
         }
     }
