@@ -109,7 +109,7 @@ impl Running {
             () = signals::stop() => {}
             () = stdin_ends(), if stdin => {}
             ended = &mut self.serving => {
-                self.nodes.shutdown().await;
+                stop_nodes(&self.nodes).await;
                 return ended.context("the server's task")?.context("serving");
             }
         }
@@ -121,7 +121,7 @@ impl Running {
         let Self { place, snapshots, nodes, stop, serving, .. } = self;
         drop(stop);
         let served = serving.await.context("the server's task");
-        nodes.shutdown().await;
+        stop_nodes(&nodes).await;
         if let Err(error) = snapshots.close().await {
             tracing::warn!(%error, "the snapshots could not be closed; they will be made anew");
         }
@@ -129,6 +129,16 @@ impl Running {
             provider.close().await;
         }
         served?.context("serving")
+    }
+}
+
+/// How long the nodes may take to leave their logs in order. A log that can't be reached must not keep the process: nothing that
+/// was acknowledged waits for it.
+const STOP_WITHIN: Duration = Duration::from_secs(10);
+
+async fn stop_nodes(nodes: &Nodes) {
+    if tokio::time::timeout(STOP_WITHIN, nodes.shutdown()).await.is_err() {
+        tracing::warn!("the log did not take the last positions and state hashes in time");
     }
 }
 

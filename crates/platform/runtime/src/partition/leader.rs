@@ -183,6 +183,7 @@ impl<'a, S: Service> Leader<'a, S> {
         let now = self.core.clock.now();
         let handle = PartitionHandle(Arc::clone(self.core));
         self.core.service.on_lead(&self.fold.state, now, &handle);
+        self.publish_rest();
         self.core.health.send_replace(Health::Ready);
         tracing::info!(
             service = %S::ID,

@@ -24,12 +24,6 @@ impl<S: Service> Leader<'_, S> {
         }
         self.publish_rest();
         self.publish_inputs();
-        let committed = std::mem::take(&mut batch.committed);
-        if !committed.is_empty() {
-            let now = self.core.clock.now();
-            let handle = PartitionHandle(Arc::clone(self.core));
-            self.core.service.on_committed(&self.fold.state, &committed, now, &handle);
-        }
         let seq = self.fold.reader.seq;
         let view = View { state: &self.fold.state, head: seq, meta: &self.fold.meta };
         batch.conclude(self.core.position(seq), &view);
@@ -51,6 +45,7 @@ impl<S: Service> Leader<'_, S> {
                 self.fold.meta.apply(&commit, bytes.len());
                 self.unwritten = 0;
                 self.unwritten_since = None;
+                self.tell_service(&batch);
                 self.publish_rest();
                 self.core.remember(Arc::new(commit));
                 self.core.applied.send_replace(self.fold.reader.seq);
@@ -64,6 +59,15 @@ impl<S: Service> Leader<'_, S> {
         };
         batch.fail(&failure);
         Err(stop)
+    }
+
+    /// The service hears of its facts first: what it remembers outside the log decides what is due next.
+    fn tell_service(&self, batch: &Batch<S>) {
+        if !batch.committed.is_empty() {
+            let now = self.core.clock.now();
+            let handle = PartitionHandle(Arc::clone(self.core));
+            self.core.service.on_committed(&self.fold.state, &batch.committed, now, &handle);
+        }
     }
 
     pub(super) fn commit(&self, batch: &mut Batch<S>) -> Commit {
@@ -97,7 +101,7 @@ impl<S: Service> Leader<'_, S> {
     }
 
     /// Says what is still to be done, before anybody can see what was.
-    fn publish_rest(&self) {
+    pub(super) fn publish_rest(&self) {
         let parked = Parked(&self.fold.meta);
         let held = self.held.values().any(|held| !held.is_empty());
         let waits = held || !self.pending.is_empty();
