@@ -35,7 +35,8 @@ pub(super) fn observe(
     }
     if after.is_known() {
         facts.extend(tell(workspace, context, &observation, Some((&id, &after))));
-        for waiting in before.awaiting.iter().filter(|_| !before.is_known()) {
+        let others = before.awaiting.iter().filter(|waiting| waiting.cause != observation.cause);
+        for waiting in others.filter(|_| !before.is_known()) {
             facts.extend(tell(workspace, context, waiting, Some((&id, &after))));
         }
     } else if workspace.is_interested(&observation.event_type)

@@ -33,8 +33,8 @@ pub(crate) struct Timers {
     goal: Option<Goal>,
     asking: bool,
     failing_since: Option<Instant>,
-    /// What is due made no difference: wait for a change before asking again.
-    pub(crate) moot: bool,
+    /// What is due at this instant made no difference: wait for a change before asking again.
+    pub(crate) moot: Option<Timestamp>,
 }
 
 /// What a leader waits for.
@@ -60,11 +60,16 @@ impl Timers {
         let until = if S::CONFIRM_BEFORE_TIMERS { now.min(self.confirmed) } else { now };
         match core.service.next_due(&fold.state, core.partition, Parked(&fold.meta)) {
             Some(due) if due > now => Next::At(due),
-            Some(_) if self.moot => Next::Nothing,
+            Some(due) if self.is_moot(Some(due)) => Next::Nothing,
             Some(due) if due <= until => Next::Due(until),
             Some(_) => Next::Unconfirmed,
             None => Next::Nothing,
         }
+    }
+
+    /// Whether what is due at this instant was decided in vain.
+    pub(crate) fn is_moot(&self, due: Option<Timestamp>) -> bool {
+        self.moot.is_some() && self.moot == due
     }
 
     /// Asks for the inputs' heads, unless that is under way or what was seen is still to be reached.

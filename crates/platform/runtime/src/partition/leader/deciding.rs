@@ -144,7 +144,7 @@ impl<S: Service> Leader<'_, S> {
             }
         }
         if any || followed > 0 {
-            self.timers.moot = false;
+            self.timers.moot = None;
         }
         any || followed > 0
     }
@@ -171,7 +171,9 @@ impl<S: Service> Leader<'_, S> {
             }
             if !moved {
                 // Asking again would have the same answer until something else happens.
-                self.timers.moot = true;
+                let parked = Parked(&self.fold.meta);
+                let (state, partition) = (&self.fold.state, self.core.partition);
+                self.timers.moot = self.core.service.next_due(state, partition, parked);
             }
         }
     }

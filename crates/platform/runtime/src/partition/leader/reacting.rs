@@ -23,7 +23,7 @@ impl<S: Service> Leader<'_, S> {
     pub(super) fn handle_inputs(&mut self, batch: &mut Batch<S>) {
         while let Some(mut input) = self.pending.pop_front() {
             batch.worked = true;
-            self.timers.moot = false;
+            self.timers.moot = None;
             let seq = input.commit.seq;
             let commit = Arc::clone(&input.commit);
             for (index, event) in commit.events.iter().enumerate().skip(input.handled) {

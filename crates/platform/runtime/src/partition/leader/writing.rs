@@ -27,6 +27,8 @@ impl<S: Service> Leader<'_, S> {
         let seq = self.fold.reader.seq;
         let view = View { state: &self.fold.state, head: seq, meta: &self.fold.meta };
         batch.conclude(self.core.position(seq), &view);
+        // A look may have renewed what a service remembers outside the log.
+        self.publish_rest();
         self.core.turns.send_modify(|turns| *turns = turns.wrapping_add(1));
         Ok(())
     }
@@ -105,9 +107,10 @@ impl<S: Service> Leader<'_, S> {
         let parked = Parked(&self.fold.meta);
         let held = self.held.values().any(|held| !held.is_empty());
         let waits = held || !self.pending.is_empty();
+        let next_due = self.core.service.next_due(&self.fold.state, self.core.partition, parked);
         let rest = Rest {
-            next_due: self.core.service.next_due(&self.fold.state, self.core.partition, parked),
-            moot: self.timers.moot,
+            next_due,
+            moot: self.timers.is_moot(next_due),
             busy: waits || self.core.service.busy(&self.fold.state),
         };
         self.core.rest.send_replace(rest);
