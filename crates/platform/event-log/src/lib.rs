@@ -13,6 +13,7 @@
 //! epochs belong to the layer above.
 
 mod error;
+mod lease;
 mod name;
 pub mod memory;
 pub mod conformance;
@@ -25,6 +26,7 @@ use bytes::Bytes;
 use futures::stream::BoxStream;
 
 pub use error::{AppendError, Cause, LogError, OpenError};
+pub use lease::{BoardError, LeaseBoard, NOTICE_STANDS, Notices};
 pub use name::LogName;
 
 /// The number of a record in its log. The first record is 1; 0 means "before the first".
