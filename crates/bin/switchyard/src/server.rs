@@ -76,8 +76,12 @@ pub(crate) async fn start(
         .map_err(|error| bad_configuration(format!("{:#}", anyhow::Error::new(error))))?;
     let address = server.address();
     let snapshots = snapshots(&settings.data_dir).await?;
-    let config =
-        NodeConfig { provider: place.provider(), snapshots: Arc::new(snapshots.clone()), clock };
+    let config = NodeConfig {
+        provider: place.provider(),
+        snapshots: Arc::new(snapshots.clone()),
+        clock,
+        cluster: None,
+    };
     let drain = Drain::new();
     let allow_private = settings.dev || settings.allow_private_endpoints;
     let (nodes, services) = nodes::start(roles, &config, allow_private, &drain).await?;

@@ -76,6 +76,11 @@ pub enum Failure<R> {
     LogUnavailable,
     /// Whether it was written isn't known; the same request id is safe to send again.
     OutcomeUnknown,
+    /// Another instance leads the partition, or soon will; nothing was written.
+    NotLeader {
+        /// The leader's address; `None`: nobody is known to lead now.
+        leader: Option<String>,
+    },
     /// The partition isn't ready: why.
     NotReady(String),
     /// The partition has stopped: why.

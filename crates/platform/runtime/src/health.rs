@@ -9,7 +9,12 @@ pub enum Health {
     Ready,
     /// It leads, but the log can't be reached or stalls: calls are refused until it can.
     LogUnavailable,
-    /// Another writer has the log: this one has stepped down.
+    /// Another instance leads; this one keeps the state warm and takes over when it must.
+    Standby {
+        /// The leader's address; `None`: nobody is known to lead now.
+        leader: Option<String>,
+    },
+    /// Another writer has the log, and there are no instances to tell each other who leads: this one has stepped down.
     SteppedDown,
     /// The log is in doubt, or holds what this build can't read. An operator must look.
     Halted(String),
@@ -18,16 +23,30 @@ pub enum Health {
 }
 
 impl Health {
-    /// Whether calls are answered.
+    /// Whether calls are answered here.
     pub fn is_ready(&self) -> bool {
         *self == Self::Ready
     }
 
-    /// Why they aren't, in a sentence; empty if they are.
+    /// Whether callers may turn to this process: it answers, or knows of its place beside whoever does.
+    pub fn is_serving(&self) -> bool {
+        match self {
+            Self::Ready | Self::Standby { .. } => true,
+            Self::Starting
+            | Self::LogUnavailable
+            | Self::SteppedDown
+            | Self::Halted(_)
+            | Self::Draining => false,
+        }
+    }
+
+    /// Why calls aren't answered here, in a sentence; empty if they are.
     pub fn reason(&self) -> String {
         match self {
             Self::Starting => "it is reading its log".into(),
             Self::Ready => String::new(),
+            Self::Standby { leader: Some(leader) } => format!("the instance at {leader} leads"),
+            Self::Standby { leader: None } => "no instance is known to lead now".into(),
             Self::LogUnavailable => "the log can't be reached".into(),
             Self::SteppedDown => "another instance has taken over".into(),
             Self::Halted(reason) => reason.clone(),

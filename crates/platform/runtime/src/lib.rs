@@ -18,6 +18,7 @@ mod commit;
 mod fold;
 mod hash;
 mod health;
+mod membership;
 mod meta;
 mod node;
 mod partition;
@@ -31,6 +32,7 @@ pub use clock::{Clock, ClockError};
 pub use commit::{ChainReader, Doubt, FORMAT, READER, genesis, open_record, read_genesis};
 pub use fold::{Fold, HashCheck};
 pub use health::Health;
+pub use membership::Membership;
 pub use node::{Node, NodeConfig, Resting, StartError, first_record, initialise};
 pub use partition::{
     BYTES_MAX, CommittedRecord, EVENTS_MAX, HASH_EVERY, PartitionHandle, SNAPSHOT_EVERY, View,

@@ -14,7 +14,9 @@ use crate::commit::{Doubt, genesis, read_genesis};
 use crate::health::Health;
 use crate::partition::{Core, Setting, Stop, WaitError, Work, lead};
 use crate::service::{Service, State};
-use crate::{Clock, LogId, PartitionHandle, Position, Positions, ServiceId, partition_of};
+use crate::{
+    Clock, LogId, Membership, PartitionHandle, Position, Positions, ServiceId, partition_of,
+};
 
 /// What a node runs with.
 #[derive(Debug, Clone)]
@@ -25,6 +27,8 @@ pub struct NodeConfig {
     pub snapshots: Arc<dyn SnapshotStore>,
     /// The time.
     pub clock: Clock,
+    /// The other instances of the service; `None`: this is the only one, and leads all partitions.
+    pub cluster: Option<Membership>,
 }
 
 /// Why a node can't start.
@@ -203,19 +207,23 @@ impl<S: Service> Node<S> {
         Ok(())
     }
 
-    /// Returns when every partition leads and answers, or says why one never will.
+    /// Returns when every partition is led here or by another instance, or says why one never will be.
     pub async fn ready(&self) -> Result<(), Health> {
         for partition in self.partitions() {
             let mut health = partition.watch_health();
             let settled = |health: &Health| match health {
-                Health::Ready | Health::SteppedDown | Health::Halted(_) | Health::Draining => true,
+                Health::Ready
+                | Health::Standby { .. }
+                | Health::SteppedDown
+                | Health::Halted(_)
+                | Health::Draining => true,
                 Health::Starting | Health::LogUnavailable => false,
             };
             let health = match health.wait_for(settled).await {
                 Ok(health) => health.clone(),
                 Err(_) => Health::Draining,
             };
-            if !health.is_ready() {
+            if !health.is_serving() {
                 return Err(health);
             }
         }

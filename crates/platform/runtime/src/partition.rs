@@ -265,6 +265,7 @@ impl<S: Service> PartitionHandle<S> {
             Health::LogUnavailable => Err(Failure::LogUnavailable),
             Health::Draining => Err(Failure::Draining),
             Health::Halted(reason) => Err(Failure::Halted(reason.clone())),
+            Health::Standby { leader } => Err(Failure::NotLeader { leader: leader.clone() }),
             waiting @ (Health::Starting | Health::SteppedDown) => {
                 Err(Failure::NotReady(waiting.reason()))
             }

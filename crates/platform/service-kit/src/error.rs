@@ -16,6 +16,9 @@ use crate::convert::rfc3339;
 /// The domain of every `ErrorInfo`.
 pub const DOMAIN: &str = "switchyard";
 
+/// The metadata of `NOT_LEADER` that holds the leader's address.
+pub const LEADER: &str = "leader";
+
 /// When to try again, unless the refusal says otherwise.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
 
@@ -65,6 +68,7 @@ pub const fn code_of(reason: ErrorReason) -> Code {
         ErrorReason::LogUnavailable
         | ErrorReason::OutcomeUnknown
         | ErrorReason::NotReady
+        | ErrorReason::NotLeader
         | ErrorReason::ServerDraining
         | ErrorReason::PartitionHalted => Code::Unavailable,
         ErrorReason::DeadlineExceeded => Code::DeadlineExceeded,
@@ -199,9 +203,18 @@ pub fn refuse_failure<S: Refuse>(failure: &FailureOf<S>) -> Refusal {
             Reason::OutcomeUnknown,
             "whether it was written isn't known; retrying with the same request_id is safe",
         ),
+        Failure::NotLeader { leader } => not_leader(leader.as_deref()),
         Failure::NotReady(reason) => Refusal::of(Reason::NotReady, reason.as_str()),
         Failure::Halted(reason) => Refusal::of(Reason::PartitionHalted, reason.as_str()),
         Failure::Draining => Refusal::of(Reason::ServerDraining, "the service is shutting down"),
+    }
+}
+
+fn not_leader(leader: Option<&str>) -> Refusal {
+    let refusal = Refusal::of(ErrorReason::NotLeader, "another instance leads the partition");
+    match leader {
+        Some(leader) => refusal.with(LEADER, leader),
+        None => refusal,
     }
 }
 

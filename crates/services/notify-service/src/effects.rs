@@ -134,7 +134,7 @@ impl Job {
             let Err(failure) = partition.execute(self.call(result.clone())).await else { return };
             let stepped_down = partition.health() == Health::SteppedDown;
             match failure {
-                Failure::Draining | Failure::Halted(_) => return,
+                Failure::Draining | Failure::Halted(_) | Failure::NotLeader { .. } => return,
                 Failure::NotReady(_) if stepped_down => return,
                 Failure::NotReady(_)
                 | Failure::Overloaded

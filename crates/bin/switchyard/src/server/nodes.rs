@@ -110,7 +110,7 @@ async fn node<S: Service>(service: S, config: &NodeConfig) -> Result<Node<S>> {
     Node::start(service, config.clone()).await.map_err(logs::explain_start)
 }
 
-/// Whether all partitions of a node answer, as it changes.
+/// Whether all partitions of a node answer, or another instance is known to lead them, as it changes.
 fn readiness<S: Service>(node: &Node<S>) -> watch::Receiver<bool> {
     let (ready, reader) = watch::channel(false);
     let partitions = node.partitions().to_vec();
@@ -118,7 +118,7 @@ fn readiness<S: Service>(node: &Node<S>) -> watch::Receiver<bool> {
     let mut changes = select_all(changes);
     tokio::spawn(async move {
         while changes.next().await.is_some() {
-            ready.send_replace(partitions.iter().all(|one| one.health().is_ready()));
+            ready.send_replace(partitions.iter().all(|one| one.health().is_serving()));
         }
     });
     reader

@@ -40,6 +40,7 @@ impl World {
             provider: Arc::<MemoryProvider>::clone(&self.provider),
             snapshots: Arc::clone(&self.snapshots),
             clock: self.clock.clone(),
+            cluster: None,
         };
         let node = Node::start(service, config).await.unwrap();
         node.ready().await.unwrap();
@@ -82,6 +83,7 @@ async fn without_logs_a_node_says_that_they_are_to_be_made() {
         provider: Arc::new(MemoryProvider::new()),
         snapshots: Arc::new(NoSnapshots),
         clock: Clock::system(),
+        cluster: None,
     };
     let error = Node::start(Source, config).await.unwrap_err();
     assert!(matches!(error, StartError::NotInitialised { service: ServiceId::Intake }), "{error}");

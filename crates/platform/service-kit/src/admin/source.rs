@@ -4,7 +4,7 @@ use std::fmt::Debug;
 use std::sync::Arc;
 
 use event_log::EventLog;
-use runtime::{LogId, Node, PartitionHandle, Resting, ServiceId};
+use runtime::{Health, LogId, Node, PartitionHandle, Resting, ServiceId};
 use tokio::sync::watch;
 use tonic::{Status, async_trait};
 use wire::admin::v1::PartitionStatus;
@@ -67,6 +67,16 @@ async fn partition_status<S: Refuse>(
         leader: health.is_ready(),
         ready: health.is_ready(),
         reason: health.reason(),
+        standby: matches!(health, Health::Standby { .. }),
+        leader_address: match health {
+            Health::Standby { leader } => leader.unwrap_or_default(),
+            Health::Starting
+            | Health::Ready
+            | Health::LogUnavailable
+            | Health::SteppedDown
+            | Health::Halted(_)
+            | Health::Draining => String::new(),
+        },
         inputs: partition.inputs().into_iter().map(runtime::Position::to_wire).collect(),
         ..PartitionStatus::default()
     };

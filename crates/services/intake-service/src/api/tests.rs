@@ -30,6 +30,7 @@ async fn stage() -> Stage {
         provider: Arc::<MemoryProvider>::clone(&provider),
         snapshots: Arc::new(NoSnapshots),
         clock: Clock::manual(Timestamp::from_millis(1_767_323_045_678)),
+        cluster: None,
     };
     let routing = Routing::start(config.clone()).await;
     let node = Node::start(IntakeService::new(provider), config).await.unwrap();

@@ -36,6 +36,7 @@ async fn node<S: Service>(provider: &Arc<MemoryProvider>, clock: &Clock, service
         provider: Arc::<MemoryProvider>::clone(provider),
         snapshots: Arc::new(NoSnapshots),
         clock: clock.clone(),
+        cluster: None,
     };
     let node = Node::start(service, config).await.unwrap();
     node.ready().await.unwrap();

@@ -21,7 +21,12 @@ async fn api() -> (Api, Clock) {
     let provider = Arc::new(MemoryProvider::new());
     initialise(&*provider, &ServiceId::ALL, 1).await.unwrap();
     let clock = Clock::manual(START);
-    let config = NodeConfig { provider, snapshots: Arc::new(NoSnapshots), clock: clock.clone() };
+    let config = NodeConfig {
+        provider,
+        snapshots: Arc::new(NoSnapshots),
+        clock: clock.clone(),
+        cluster: None,
+    };
     let node = Node::start(SlaService, config).await.unwrap();
     node.ready().await.unwrap();
     let api = Api { node, drain: Drain::new() };
