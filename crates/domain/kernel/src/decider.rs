@@ -14,6 +14,8 @@ pub struct Context {
     pub at: Timestamp,
     /// Who asks.
     pub actor: Actor,
+    /// The record that the decision will stand in, if anything is decided.
+    pub record: u64,
 }
 
 /// A fact: an event with what makes it one.

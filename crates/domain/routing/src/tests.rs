@@ -32,7 +32,12 @@ impl World {
     }
 
     fn context(&self) -> Context {
-        Context { workspace: WorkspaceId::trusted("w"), at: self.now, actor: Actor::Backend }
+        Context {
+            workspace: WorkspaceId::trusted("w"),
+            at: self.now,
+            actor: Actor::Backend,
+            record: 2,
+        }
     }
 
     fn workspace(&self) -> &Workspace {

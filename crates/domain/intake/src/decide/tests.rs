@@ -19,6 +19,7 @@ fn at(millis: u64) -> Context {
         workspace: WorkspaceId::trusted("acme"),
         at: Timestamp::from_millis(1_700_000_000_000).plus_millis(millis),
         actor: Actor::Backend,
+        record: 2,
     }
 }
 

@@ -19,6 +19,7 @@ fn at(millis: i64) -> Context {
         workspace: WorkspaceId::trusted("acme"),
         at: Timestamp::from_millis(millis),
         actor: Actor::Backend,
+        record: 2,
     }
 }
 

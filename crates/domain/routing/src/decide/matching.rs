@@ -77,7 +77,7 @@ fn choose(scene: Scene<'_>, demand: &Demand, group: &Group) -> Option<Decision> 
             .map(|(idle, _, id, agent)| candidate(id, agent, idle.0, demand, queue))
             .collect(),
         failures: failures(workspace, demand, group),
-        log_seq: 0,
+        log_seq: scene.context.record,
         policy_version: POLICY_VERSION.to_owned(),
         waiting: u32::try_from(waiting).unwrap_or(u32::MAX),
     })

@@ -164,6 +164,7 @@ fn the_longest_idle_is_first_and_work_spreads() {
     let order: Vec<_> = decision.candidates.iter().map(|one| one.agent.as_str()).collect();
     assert_eq!(order, ["bob", "cy", "ada"]);
     assert_eq!(decision.policy_version, "longest_idle/1");
+    assert_eq!(decision.log_seq, 2, "the record that the context names");
     assert_eq!(decision.candidates[0].idle_ms, 2_000);
 }
 

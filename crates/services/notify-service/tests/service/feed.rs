@@ -28,7 +28,7 @@ impl Decider for Feed {
     type Rejection = Never;
 
     fn decide((): &(), context: &Context, event: Event) -> Result<Vec<Fact<Event>>, Never> {
-        let Context { workspace, at, actor } = context.clone();
+        let Context { workspace, at, actor, .. } = context.clone();
         Ok(vec![Fact { workspace, entity: event.entity.clone(), revision: 1, at, actor, event }])
     }
 

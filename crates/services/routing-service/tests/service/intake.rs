@@ -27,7 +27,7 @@ impl Decider for Script {
     type Rejection = Never;
 
     fn decide((): &(), context: &Context, said: Said) -> Result<Vec<Fact<Said>>, Never> {
-        let Context { workspace, at, actor } = context.clone();
+        let Context { workspace, at, actor, .. } = context.clone();
         let entity = said.entity.clone();
         Ok(vec![Fact { workspace, entity, revision: 1, at, actor, event: said }])
     }

@@ -46,7 +46,7 @@ impl Rig {
     }
 
     pub(super) fn context(now: Timestamp) -> Context {
-        Context { workspace: WorkspaceId::trusted("w"), at: now, actor: Actor::Backend }
+        Context { workspace: WorkspaceId::trusted("w"), at: now, actor: Actor::Backend, record: 2 }
     }
 
     pub(super) fn take(&mut self, facts: Vec<Fact<Event>>) -> Vec<Event> {

@@ -33,7 +33,7 @@ impl<S: Service> Leader<'_, S> {
             };
             key = Some((its, request.hash));
         }
-        let context = Context { workspace, at: self.decision_time(None), actor };
+        let context = self.context(workspace, None, actor);
         let facts = match S::Decider::decide(&self.fold.state, &context, command) {
             Ok(facts) => facts,
             Err(rejection) => return batch.rejected(reply, rejection),
@@ -85,7 +85,7 @@ impl<S: Service> Leader<'_, S> {
         batch: &mut Batch<S>,
     ) -> bool {
         let actor = Actor::Service(S::ID.name().to_owned());
-        let context = Context { workspace, at: self.decision_time(None), actor };
+        let context = self.context(workspace, None, actor);
         let span = self.root_span();
         let _entered = span.enter();
         let origin = Origin { trace: TraceContext::of(&span), cause: None };
@@ -176,6 +176,17 @@ impl<S: Service> Leader<'_, S> {
                 self.timers.moot = self.core.service.next_due(state, partition, parked);
             }
         }
+    }
+
+    /// What a command is decided in.
+    pub(super) fn context(
+        &mut self,
+        workspace: WorkspaceId,
+        input: Option<Timestamp>,
+        actor: Actor,
+    ) -> Context {
+        let record = self.fold.reader.seq + 1;
+        Context { workspace, at: self.decision_time(input), actor, record }
     }
 
     /// The later of the clock and the input's time, and never before an earlier decision.

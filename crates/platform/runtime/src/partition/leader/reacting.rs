@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
-use kernel::{Actor, Context, Timestamp, WorkspaceId};
+use kernel::{Actor, Timestamp, WorkspaceId};
 use tokio::time::Instant;
 use wire::events::v1::{Cause, Event as StoredEvent, Parked};
 
@@ -139,11 +139,9 @@ impl<S: Service> Leader<'_, S> {
         if commands.is_empty() {
             return;
         }
-        let context = Context {
-            workspace: WorkspaceId::trusted(&event.workspace),
-            at: self.decision_time(Some(committed_at)),
-            actor: Actor::from_text(&event.actor),
-        };
+        let workspace = WorkspaceId::trusted(&event.workspace);
+        let actor = Actor::from_text(&event.actor);
+        let context = self.context(workspace, Some(committed_at), actor);
         let span = process_span::<S>(event, context.at);
         let _entered = span.enter();
         let trace = TraceContext::of(&span);
