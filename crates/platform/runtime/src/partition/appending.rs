@@ -41,7 +41,10 @@ pub(crate) async fn append(
             Ok(_) => Some(Appended::Written),
             Err(AppendError::Full) => Some(Appended::Full),
             Err(error @ AppendError::TooLarge { .. }) => Some(Appended::Doubt(error.to_string())),
-            Err(AppendError::Fenced { last }) => resolve(log, fence, bytes, last > fence).await,
+            Err(AppendError::Fenced { last }) => {
+                tracing::debug!(fence, last, "an append was refused");
+                resolve(log, fence, bytes).await
+            }
             Err(AppendError::Unknown(error)) => {
                 tracing::warn!(%error, fence, "an append's outcome is unknown");
                 // Said before it is resolved: each of the two may last as long as the log's patience, and callers must hear of a
@@ -49,7 +52,7 @@ pub(crate) async fn append(
                 health.send_if_modified(|health| {
                     leave(health, &Health::Ready, Health::LogUnavailable)
                 });
-                resolve(log, fence, bytes, false).await
+                resolve(log, fence, bytes).await
             }
             Err(AppendError::Unavailable(error)) => {
                 tracing::debug!(%error, fence, "the log is unavailable");
@@ -74,24 +77,14 @@ fn leave(health: &mut Health, from: &Health, to: Health) -> bool {
     leaves
 }
 
-/// What stands behind the fence: ours, another's, or nothing yet (`None`: try again). `expected`: something must stand there.
-async fn resolve(
-    log: &dyn EventLog,
-    fence: Seq,
-    bytes: &Bytes,
-    expected: bool,
-) -> Option<Appended> {
+/// What stands behind the fence: ours, another's, or nothing yet (`None`: try again).
+async fn resolve(log: &dyn EventLog, fence: Seq, bytes: &Bytes) -> Option<Appended> {
     match log.read(fence + 1, 1).await {
         Ok(records) => match records.first() {
             Some(record) if record.bytes == *bytes => Some(Appended::Written),
             Some(_) => Some(Appended::Fenced),
             // A refusal may come from our own attempt that is not visible yet: nothing is decided by an absence.
-            None => {
-                if expected {
-                    tracing::debug!(fence, "refused by a record that isn't visible yet");
-                }
-                None
-            }
+            None => None,
         },
         Err(LogError::Unavailable(_)) => None,
         Err(LogError::Beyond { last }) => Some(Appended::Doubt(format!(

@@ -1,7 +1,7 @@
 //! One commit in the making: what was decided since the last one, and who waits for it.
 
 use bytes::Bytes;
-use kernel::{Decider, Fact};
+use kernel::Fact;
 use tokio::sync::oneshot;
 use wire::events::v1::{Answered, Cause, Event as StoredEvent, Note, Parked};
 
@@ -46,8 +46,6 @@ pub(crate) struct Batch<S: Service> {
     pub(crate) notes: Vec<Note>,
     /// The positions of the inputs are to be written even if nothing else is.
     pub(crate) positions_due: bool,
-    /// Whether anything was taken in.
-    pub(crate) worked: bool,
     bytes: usize,
     keys: Vec<(Key, u64, usize, usize)>,
     waiting: Vec<Waiting<S>>,
@@ -63,7 +61,6 @@ impl<S: Service> Default for Batch<S> {
             parked: Vec::new(),
             notes: Vec::new(),
             positions_due: false,
-            worked: false,
             bytes: 0,
             keys: Vec::new(),
             waiting: Vec::new(),
@@ -85,19 +82,16 @@ impl<S: Service> Batch<S> {
             || self.positions_due
     }
 
-    /// Takes facts in, in their stored form.
+    /// Takes facts in, with their stored form.
     pub(crate) fn add(
         &mut self,
-        service: &S,
-        facts: &[Fact<<S::Decider as Decider>::Event>],
-        origin: Origin,
+        facts: Vec<Fact<Event<S>>>,
+        events: Vec<StoredEvent>,
+        trace: Option<TraceContext>,
     ) {
-        for fact in facts {
-            let event = stored(service, fact, origin);
-            self.bytes += event.data.len() + ENVELOPE_BYTES;
-            self.events.push(event);
-            self.committed.push(Committed { fact: fact.clone(), trace: origin.trace });
-        }
+        self.bytes += events.iter().map(|event| event.data.len() + ENVELOPE_BYTES).sum::<usize>();
+        self.events.extend(events);
+        self.committed.extend(facts.into_iter().map(|fact| Committed { fact, trace }));
     }
 
     pub(crate) fn park(&mut self, parked: Parked) {
@@ -202,7 +196,16 @@ pub(crate) fn send<T>(reply: oneshot::Sender<T>, answer: T) {
     }
 }
 
-fn stored<S: Service>(service: &S, fact: &Fact<Event<S>>, origin: Origin) -> StoredEvent {
+/// Facts as they are stored.
+pub(crate) fn stored<S: Service>(
+    service: &S,
+    facts: &[Fact<Event<S>>],
+    origin: Origin,
+) -> Vec<StoredEvent> {
+    facts.iter().map(|fact| stored_one(service, fact, origin)).collect()
+}
+
+fn stored_one<S: Service>(service: &S, fact: &Fact<Event<S>>, origin: Origin) -> StoredEvent {
     let payload = service.encode(&fact.event);
     StoredEvent {
         r#type: payload.event_type.to_owned(),

@@ -265,7 +265,6 @@ impl<'a, S: Service> Leader<'a, S> {
     }
 
     fn take(&mut self, work: Work<S>, batch: &mut Batch<S>) -> Result<(), Stop> {
-        batch.worked = true;
         match work {
             Work::Command(pending) => self.command(*pending, batch),
             Work::Look(look) => batch.look(look),

@@ -2,15 +2,16 @@
 
 use bytes::Bytes;
 use kernel::{Actor, Context, Decider, Fact, Timestamp, WorkspaceId};
+use wire::events::v1::Event as StoredEvent;
 
 use super::{COMMAND_BYTES_MAX, FOLLOW_UPS_MAX, Leader};
 use crate::TraceContext;
 use crate::call::{Call, Done, Failure, FailureOf, RequestKey};
 use crate::partition::PendingCommand;
-use crate::partition::batch::{Batch, Origin, send};
+use crate::partition::batch::{Batch, Origin, send, stored};
 use crate::partition::timers::Next;
 use crate::requests::{self, Key};
-use crate::service::{Command, Event, Parked, Service};
+use crate::service::{Command, Committed, Event, Parked, Service};
 
 impl<S: Service> Leader<'_, S> {
     pub(super) fn command(&mut self, pending: PendingCommand<S>, batch: &mut Batch<S>) {
@@ -38,17 +39,20 @@ impl<S: Service> Leader<'_, S> {
             Ok(facts) => facts,
             Err(rejection) => return batch.rejected(reply, rejection),
         };
-        let size = |fact| self.core.service.encode(fact).data.len();
-        if facts.iter().map(|fact| size(&fact.event)).sum::<usize>() > COMMAND_BYTES_MAX {
+        let origin = Origin { trace, cause: None };
+        let events = stored(&*self.core.service, &facts, origin);
+        if events.iter().map(|event| event.data.len()).sum::<usize>() > COMMAND_BYTES_MAX {
             return send(reply, Err(Failure::TooLarge));
         }
-        let origin = Origin { trace, cause: None };
         let first = batch.committed.len();
-        self.happen(&context, facts, origin, batch);
-        let all = batch.committed.get(first..).unwrap_or_default();
-        let all = all.iter().map(|committed| committed.fact.clone()).collect::<Vec<_>>();
-        let result = Bytes::from(render(&self.fold.state, &all));
-        if let (Some((key, hash)), false) = (key, all.is_empty()) {
+        let happened = self.happen(&context, facts, events, origin, batch);
+        // Lent to the reply, not copied: they may be large.
+        let own = batch.committed.split_off(first).into_iter().map(|committed| committed.fact);
+        let own: Vec<_> = own.collect();
+        let result = Bytes::from(render(&self.fold.state, &own));
+        let committed = own.into_iter().map(|fact| Committed { fact, trace: origin.trace });
+        batch.committed.extend(committed);
+        if let (Some((key, hash)), true) = (key, happened) {
             batch.answer(key, hash, &result);
         }
         batch.done(reply, result);
@@ -109,7 +113,10 @@ impl<S: Service> Leader<'_, S> {
         batch: &mut Batch<S>,
     ) -> bool {
         match S::Decider::decide(&self.fold.state, context, command) {
-            Ok(facts) => self.happen(context, facts, origin, batch),
+            Ok(facts) => {
+                let events = stored(&*self.core.service, &facts, origin);
+                self.happen(context, facts, events, origin, batch)
+            }
             Err(rejection) => {
                 tracing::debug!(service = %S::ID, %rejection, "moot");
                 false
@@ -117,31 +124,33 @@ impl<S: Service> Leader<'_, S> {
         }
     }
 
-    /// Lets facts happen, and what follows from them at once. Says whether there were any.
+    /// Lets facts, whose stored form is `events`, happen, and what follows from them at once. Says whether there were any.
     pub(super) fn happen(
         &mut self,
         context: &Context,
         facts: Vec<Fact<Event<S>>>,
+        events: Vec<StoredEvent>,
         origin: Origin,
         batch: &mut Batch<S>,
     ) -> bool {
         let any = !facts.is_empty();
-        let mut next = facts;
+        let (mut facts, mut events) = (facts, events);
         let mut followed = 0;
         loop {
-            for fact in &next {
+            for fact in &facts {
                 S::Decider::evolve(&mut self.fold.state, fact);
             }
-            batch.add(&self.core.service, &next, origin);
-            next = S::Decider::follow_up(&self.fold.state, context);
-            followed += next.len();
-            if next.is_empty() {
+            batch.add(facts, events, origin.trace);
+            facts = S::Decider::follow_up(&self.fold.state, context);
+            followed += facts.len();
+            if facts.is_empty() {
                 break;
             }
             if followed > FOLLOW_UPS_MAX {
                 tracing::error!(service = %S::ID, "a rule follows itself without end");
                 break;
             }
+            events = stored(&*self.core.service, &facts, origin);
         }
         if any || followed > 0 {
             self.timers.moot = None;
@@ -158,7 +167,6 @@ impl<S: Service> Leader<'_, S> {
             if batch.is_full() {
                 return;
             }
-            batch.worked = true;
             let due = self.core.service.due(
                 &self.fold.state,
                 self.core.partition,

@@ -22,7 +22,6 @@ impl<S: Service> Leader<'_, S> {
     /// Handles waiting inputs, event by event, as far as the commit has room.
     pub(super) fn handle_inputs(&mut self, batch: &mut Batch<S>) {
         while let Some(mut input) = self.pending.pop_front() {
-            batch.worked = true;
             self.timers.moot = None;
             let seq = input.commit.seq;
             let commit = Arc::clone(&input.commit);
