@@ -84,16 +84,19 @@ impl<S: Service> Fold<S> {
     }
 
     /// Takes the next record, or says why it can't be trusted; then nothing has changed but the place in the chain.
-    pub fn take(&mut self, service: &S, record: &Record) -> Result<Commit, Doubt> {
-        let commit = self.reader.take(record)?;
-        let facts = commit.events.iter().map(|event| fact(service, commit.seq, event));
-        let facts = facts.collect::<Result<Vec<_>, _>>()?;
-        for fact in &facts {
+    pub fn take(&mut self, service: &S, record: &Record) -> Result<(), Doubt> {
+        let opened = open(service, &mut self.reader, record)?;
+        self.apply(&opened);
+        Ok(())
+    }
+
+    /// Takes a record in whose place in the chain was checked.
+    pub(crate) fn apply(&mut self, opened: &Opened<S>) {
+        for fact in &opened.facts {
             S::Decider::evolve(&mut self.state, fact);
         }
-        self.meta.apply(&commit, record.bytes.len());
-        self.writer = commit.writer.as_slice().try_into().unwrap_or_default();
-        Ok(commit)
+        self.meta.apply(&opened.commit, opened.facts.len(), opened.bytes);
+        self.writer = opened.commit.writer.as_slice().try_into().unwrap_or_default();
     }
 
     /// [`take`](Self::take), and if the record carries a state hash of the one before, compares it.
@@ -115,6 +118,27 @@ impl<S: Service> Fold<S> {
         self.take(service, record)?;
         Ok(check)
     }
+}
+
+/// A record that may be trusted, its events decoded.
+pub(crate) struct Opened<S: Service> {
+    /// Without its events.
+    commit: Commit,
+    facts: Vec<Fact<Event<S>>>,
+    /// The stored length.
+    bytes: usize,
+}
+
+/// Opens the record after `reader`'s, or says why it can't be trusted.
+pub(crate) fn open<S: Service>(
+    service: &S,
+    reader: &mut ChainReader,
+    record: &Record,
+) -> Result<Opened<S>, Doubt> {
+    let mut commit = reader.take(record)?;
+    let events = std::mem::take(&mut commit.events);
+    let facts = events.iter().map(|event| fact(service, commit.seq, event));
+    Ok(Opened { facts: facts.collect::<Result<_, _>>()?, commit, bytes: record.bytes.len() })
 }
 
 /// A stored event as a fact.

@@ -23,6 +23,7 @@ mod meta;
 mod node;
 mod partition;
 mod position;
+mod replay;
 mod requests;
 mod service;
 pub mod trace;
@@ -39,6 +40,7 @@ pub use partition::{
     WAITING_MAX, WaitError,
 };
 pub use position::{InvalidPosition, LogId, Position, Positions, ServiceId, partition_of};
+pub use replay::{REPLAY_BYTES, ReplayError, replay};
 pub use requests::{KEPT_MAX, KEPT_MILLIS};
 pub use service::{
     Command, Committed, DecodeError, Event, InputError, InputEvent, Parked, Payload, Rejection,

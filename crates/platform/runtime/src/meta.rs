@@ -45,11 +45,11 @@ pub(crate) struct Meta {
 }
 
 impl Meta {
-    /// Takes a commit in. `record_bytes` is its stored length.
-    pub(crate) fn apply(&mut self, commit: &Commit, record_bytes: usize) {
+    /// Takes a commit in. `events` is how many it has, `record_bytes` its stored length.
+    pub(crate) fn apply(&mut self, commit: &Commit, events: usize, record_bytes: usize) {
         self.time_ns = self.time_ns.max(commit.time_ns);
         self.epoch = self.epoch.max(commit.epoch);
-        self.events += u64::try_from(commit.events.len()).unwrap_or(0);
+        self.events += u64::try_from(events).unwrap_or(0);
         self.bytes += u64::try_from(record_bytes).unwrap_or(0);
         for consumed in &commit.consumed {
             let handled = Handled {

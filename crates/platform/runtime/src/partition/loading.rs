@@ -8,6 +8,7 @@ use super::stop::Stop;
 use super::{Core, READ_BYTES};
 use crate::commit::{ChainReader, FORMAT, READER, seal};
 use crate::fold::Fold;
+use crate::replay::replay;
 use crate::service::Service;
 
 /// How often a claim is tried before it is left to whoever else claims.
@@ -23,12 +24,12 @@ pub(crate) async fn load<S: Service>(
     core: &Core<S>,
     snapshots: &dyn SnapshotStore,
 ) -> Result<Fold<S>, Stop> {
-    let mut fold = match restore(core, snapshots).await? {
+    let fold = match restore(core, snapshots).await? {
         Some(fold) => fold,
         None => Fold::at_start(core.log_id),
     };
-    catch_up(core, &mut fold).await?;
-    Ok(fold)
+    let folded = replay(&core.service, &*core.log, fold).await;
+    folded.map_err(|error| Stop::Halted(format!("{}: {error}", S::ID)))
 }
 
 /// Folds what the log has beyond `fold`.

@@ -22,7 +22,6 @@ impl<S: Service> Leader<'_, S> {
         if batch.is_record() {
             batch = self.write(batch).await?;
         }
-        self.publish_rest();
         self.publish_inputs();
         let seq = self.fold.reader.seq;
         let view = View { state: &self.fold.state, head: seq, meta: &self.fold.meta };
@@ -44,7 +43,7 @@ impl<S: Service> Leader<'_, S> {
             Appended::Written => {
                 self.fold.reader.chain = chain_after(&commit.prev, &bytes);
                 self.fold.reader.seq = commit.seq;
-                self.fold.meta.apply(&commit, bytes.len());
+                self.fold.meta.apply(&commit, commit.events.len(), bytes.len());
                 self.unwritten = 0;
                 self.unwritten_since = None;
                 self.tell_service(&batch);

@@ -1,0 +1,105 @@
+//! Folding a whole log quickly: while records are read, earlier ones are checked and decoded, and still earlier ones folded.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use event_log::{EventLog, LogError, Record};
+use tokio::sync::mpsc;
+use tokio::task::{JoinError, spawn_blocking};
+
+use crate::commit::{ChainReader, Doubt};
+use crate::fold::{Fold, Opened, open};
+use crate::service::Service;
+
+/// How many bytes of a log are read at once.
+pub const REPLAY_BYTES: usize = 2 * 1024 * 1024;
+
+/// How many reads may wait for the next stage.
+const WAITING_MAX: usize = 2;
+
+/// How long to wait before a log that can't be reached is asked again.
+const PAUSE: Duration = Duration::from_millis(200);
+
+/// Why a log can't be folded to its end.
+#[derive(Debug, thiserror::Error)]
+pub enum ReplayError {
+    /// A record can't be trusted.
+    #[error(transparent)]
+    Doubt(#[from] Doubt),
+    /// The log can't be read, and waiting won't help.
+    #[error(transparent)]
+    Log(#[from] LogError),
+    /// A thread ended before its work.
+    #[error("the folding broke off")]
+    Broken(#[from] JoinError),
+}
+
+/// Folds what the log has beyond `fold`, up to its end. Waits for as long as the log can't be reached. Three stages work at the same
+/// time; dropping the future ends all of them soon.
+pub async fn replay<S: Service>(
+    service: &Arc<S>,
+    log: &dyn EventLog,
+    fold: Fold<S>,
+) -> Result<Fold<S>, ReplayError> {
+    let (records, to_open) = mpsc::channel(WAITING_MAX);
+    let (opened, to_fold) = mpsc::channel(WAITING_MAX);
+    let (from, reader, service) = (fold.seq() + 1, fold.reader.clone(), Arc::clone(service));
+    let opening = spawn_blocking(move || open_all(&*service, reader, to_open, &opened));
+    let folding = spawn_blocking(move || fold_all(fold, to_fold));
+    let read = read_all(log, from, records).await;
+    // What a later stage found wrong lies before whatever the reading met.
+    let reader = opening.await??;
+    let mut fold = folding.await?;
+    read?;
+    fold.reader = reader;
+    Ok(fold)
+}
+
+async fn read_all(
+    log: &dyn EventLog,
+    mut from: u64,
+    records: mpsc::Sender<Vec<Record>>,
+) -> Result<(), LogError> {
+    loop {
+        match log.read(from, REPLAY_BYTES).await {
+            Ok(some) => {
+                let Some(last) = some.last() else { return Ok(()) };
+                from = last.seq + 1;
+                if records.send(some).await.is_err() {
+                    // Those who open them have met a doubt, and say so.
+                    return Ok(());
+                }
+            }
+            Err(LogError::Unavailable(error)) => {
+                tracing::warn!(%error, "the log can't be read yet");
+                tokio::time::sleep(PAUSE).await;
+            }
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+/// Returns where the chain stands after the last record.
+fn open_all<S: Service>(
+    service: &S,
+    mut reader: ChainReader,
+    mut records: mpsc::Receiver<Vec<Record>>,
+    opened: &mpsc::Sender<Vec<Opened<S>>>,
+) -> Result<ChainReader, Doubt> {
+    while let Some(some) = records.blocking_recv() {
+        let all = some.iter().map(|record| open(service, &mut reader, record));
+        if opened.blocking_send(all.collect::<Result<_, _>>()?).is_err() {
+            break;
+        }
+    }
+    Ok(reader)
+}
+
+fn fold_all<S: Service>(mut fold: Fold<S>, mut opened: mpsc::Receiver<Vec<Opened<S>>>) -> Fold<S> {
+    while let Some(some) = opened.blocking_recv() {
+        for one in some {
+            fold.apply(&one);
+        }
+    }
+    fold
+}
