@@ -6,7 +6,7 @@ use wire::events::v1::{Commit, Event as StoredEvent, note::Kind};
 
 use crate::LogId;
 use crate::commit::{ChainReader, Doubt};
-use crate::meta::Meta;
+use crate::meta::{META_VERSION, Meta};
 use crate::service::{Event, Service, State};
 
 /// A state hash that a leader wrote, beside what this fold came to.
@@ -36,6 +36,9 @@ impl<S: Service> std::fmt::Debug for Fold<S> {
 }
 
 impl<S: Service> Fold<S> {
+    /// The version of all that a state hash or a snapshot is made of. Of another version neither means anything here.
+    pub const LAYOUT: u32 = META_VERSION << 16 | S::STATE_VERSION;
+
     /// A fold that has read nothing.
     pub fn at_start(log_id: LogId) -> Self {
         Self {
@@ -99,7 +102,7 @@ impl<S: Service> Fold<S> {
         self.writer = opened.commit.writer.as_slice().try_into().unwrap_or_default();
     }
 
-    /// [`take`](Self::take), and if the record carries a state hash of the one before, compares it.
+    /// [`take`](Self::take), and if the record carries a state hash of the one before and of this layout, compares it.
     pub fn take_and_check(
         &mut self,
         service: &S,
@@ -107,7 +110,11 @@ impl<S: Service> Fold<S> {
     ) -> Result<Option<HashCheck>, Doubt> {
         let commit = crate::commit::open_record(record)?;
         let written = commit.notes.iter().find_map(|note| match &note.kind {
-            Some(Kind::StateHash(hash)) if hash.seq == self.reader.seq => Some(hash.hash.clone()),
+            Some(Kind::StateHash(hash))
+                if hash.seq == self.reader.seq && hash.state_version == Self::LAYOUT =>
+            {
+                Some(hash.hash.clone())
+            }
             Some(Kind::StateHash(_) | Kind::Genesis(_) | Kind::LeaderClaimed(_)) | None => None,
         });
         let check = written.map(|written| HashCheck {

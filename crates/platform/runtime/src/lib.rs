@@ -26,6 +26,7 @@ mod position;
 mod replay;
 mod requests;
 mod service;
+mod snapshotting;
 pub mod trace;
 
 pub use call::{Call, Done, Failure, FailureOf, Render, RequestKey};
@@ -36,8 +37,8 @@ pub use health::Health;
 pub use membership::Membership;
 pub use node::{Node, NodeConfig, Resting, StartError, first_record, initialise};
 pub use partition::{
-    BYTES_MAX, CommittedRecord, EVENTS_MAX, HASH_EVERY, PartitionHandle, SNAPSHOT_EVERY, View,
-    WAITING_MAX, WaitError,
+    BYTES_MAX, CommittedRecord, EVENTS_MAX, HASH_EVERY, PartitionHandle, View, WAITING_MAX,
+    WaitError,
 };
 pub use position::{InvalidPosition, LogId, Position, Positions, ServiceId, partition_of};
 pub use replay::{REPLAY_BYTES, ReplayError, replay};
@@ -46,4 +47,5 @@ pub use service::{
     Command, Committed, DecodeError, Event, InputError, InputEvent, Parked, Payload, Rejection,
     Service, State,
 };
+pub use snapshotting::{SNAPSHOT_AFTER, SNAPSHOT_BYTES, SNAPSHOT_EVENTS, SnapshotStatus};
 pub use trace::TraceContext;

@@ -10,6 +10,9 @@ use wire::events::v1::{Commit, note::Kind};
 use crate::requests::{Answer, Key, Requests};
 use crate::{LogId, ServiceId};
 
+/// The version of [`Meta`]'s layout and of [`Meta::apply`]. Raise it when either changes; see [`crate::Fold::LAYOUT`].
+pub(crate) const META_VERSION: u32 = 1;
+
 /// How far an input is handled.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Handled {

@@ -14,6 +14,7 @@ use crate::commit::{Doubt, genesis, read_genesis};
 use crate::health::Health;
 use crate::partition::{Core, Setting, Stop, WaitError, Work, lead};
 use crate::service::{Service, State};
+use crate::snapshotting;
 use crate::{
     Clock, LogId, Membership, PartitionHandle, Position, Positions, ServiceId, partition_of,
 };
@@ -94,6 +95,7 @@ struct Inner<S: Service> {
     stop: watch::Sender<bool>,
     turns: watch::Sender<u64>,
     tasks: Mutex<Vec<JoinHandle<()>>>,
+    snapshots: Arc<dyn SnapshotStore>,
 }
 
 impl<S: Service> Clone for Node<S> {
@@ -158,8 +160,17 @@ impl<S: Service> Node<S> {
             tasks.push(tokio::spawn(supervise(core, work, setting, stopping.clone())));
             partition += 1;
         }
-        let clock = config.clock;
-        Ok(Self(Arc::new(Inner { partitions, clock, stop, turns, tasks: Mutex::new(tasks) })))
+        if config.snapshots.keeps() {
+            let cores = partitions.iter().map(|handle| Arc::clone(&handle.0)).collect();
+            tasks.push(tokio::spawn(snapshotting::keep(
+                cores,
+                Arc::clone(&config.snapshots),
+                stopping,
+            )));
+        }
+        let NodeConfig { clock, snapshots, .. } = config;
+        let tasks = Mutex::new(tasks);
+        Ok(Self(Arc::new(Inner { partitions, clock, stop, turns, tasks, snapshots })))
     }
 
     /// The partition that holds a workspace.
@@ -259,6 +270,12 @@ impl<S: Service> Node<S> {
         for task in tasks {
             if let Err(error) = task.await {
                 tracing::error!(%error, "a partition's task broke");
+            }
+        }
+        if self.0.snapshots.keeps() {
+            for partition in self.partitions().iter().filter(|one| one.health() == Health::Draining)
+            {
+                snapshotting::finish(&partition.0, &*self.0.snapshots).await;
             }
         }
     }

@@ -26,13 +26,16 @@ use wire::events::v1::Commit;
 
 use crate::call::{Call, Done, Failure, FailureOf};
 use crate::commit::open_record;
+use crate::fold::Fold;
 use crate::health::Health;
 use crate::service::{Service, State};
+use crate::snapshotting::SnapshotStatus;
 use crate::{Clock, LogId, Position, Positions, ServiceId, TraceContext};
 
 pub use batch::{BYTES_MAX, EVENTS_MAX};
-pub use leader::{HASH_EVERY, SNAPSHOT_EVERY};
+pub use leader::HASH_EVERY;
 pub(crate) use leader::{Setting, lead};
+pub(crate) use loading::{read, restore, snapshot_key};
 pub(crate) use stop::Stop;
 pub use work::View;
 pub(crate) use work::{PendingCommand, Rest, Work};
@@ -66,6 +69,11 @@ pub(crate) struct Core<S: Service> {
     /// The last record of each input applied in memory.
     pub(crate) inputs: watch::Sender<BTreeMap<ServiceId, Position>>,
     pub(crate) epoch: AtomicU64,
+    /// Events and bytes up to the last record applied.
+    pub(crate) events: AtomicU64,
+    pub(crate) bytes: AtomicU64,
+    /// How far the partition is saved.
+    pub(crate) saved: watch::Sender<SnapshotStatus>,
     /// True: something is due, and the inputs' heads couldn't be had for 30 s.
     pub(crate) unconfirmed: AtomicBool,
     /// What the leader still has to do.
@@ -96,6 +104,9 @@ impl<S: Service> Core<S> {
             applied: watch::Sender::new(0),
             inputs: watch::Sender::new(BTreeMap::new()),
             epoch: AtomicU64::new(0),
+            events: AtomicU64::new(0),
+            bytes: AtomicU64::new(0),
+            saved: watch::Sender::new(SnapshotStatus::default()),
             unconfirmed: AtomicBool::new(false),
             rest: watch::Sender::new(Rest::default()),
             turns,
@@ -106,6 +117,13 @@ impl<S: Service> Core<S> {
 
     pub(crate) fn position(&self, seq: Seq) -> Position {
         Position { service: S::ID, partition: self.partition, log_id: self.log_id, seq }
+    }
+
+    /// Says how far the log is applied.
+    pub(crate) fn reached(&self, fold: &Fold<S>) {
+        self.events.store(fold.meta.events, Ordering::Relaxed);
+        self.bytes.store(fold.meta.bytes, Ordering::Relaxed);
+        self.applied.send_replace(fold.reader.seq);
     }
 
     pub(crate) fn remember(&self, commit: Arc<Commit>) {
@@ -200,6 +218,11 @@ impl<S: Service> PartitionHandle<S> {
     /// Its condition, to watch.
     pub fn watch_health(&self) -> watch::Receiver<Health> {
         self.0.health.subscribe()
+    }
+
+    /// How far it is saved, to watch.
+    pub fn watch_snapshots(&self) -> watch::Receiver<SnapshotStatus> {
+        self.0.saved.subscribe()
     }
 
     /// Whether something is due and has waited for 30 s because the inputs' heads can't be had.

@@ -16,6 +16,9 @@ use bytes::Bytes;
 pub use memory::{MemorySnapshots, NoSnapshots};
 pub use sled_store::SledSnapshots;
 
+/// How many generations of a snapshot are kept.
+const GENERATIONS: usize = 2;
+
 /// Whose snapshot.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SnapshotKey {
@@ -86,6 +89,11 @@ pub trait SnapshotStore: Send + Sync + Debug {
     /// The newest snapshot whose checksums hold, if there is one. Doubtful ones are set aside with a warning.
     async fn load(&self, key: &SnapshotKey) -> Option<Snapshot>;
 
-    /// Forgets all snapshots of the key.
-    async fn discard(&self, key: &SnapshotKey) -> Result<(), StoreError>;
+    /// Forgets the key's snapshots of record `seq`, which the log did not confirm, so that `load` finds the one before.
+    async fn discard(&self, key: &SnapshotKey, seq: u64) -> Result<(), StoreError>;
+
+    /// Whether anything saved is ever loaded again: false spares the work.
+    fn keeps(&self) -> bool {
+        true
+    }
 }

@@ -5,11 +5,11 @@ use std::sync::{Mutex, PoisonError};
 
 use async_trait::async_trait;
 
-use crate::{Snapshot, SnapshotKey, SnapshotStore, StoreError};
+use crate::{GENERATIONS, Snapshot, SnapshotKey, SnapshotStore, StoreError};
 
-/// Keeps each key's newest snapshot until the process ends.
+/// Keeps each key's two newest snapshots until the process ends.
 #[derive(Debug, Default)]
-pub struct MemorySnapshots(Mutex<BTreeMap<SnapshotKey, Snapshot>>);
+pub struct MemorySnapshots(Mutex<BTreeMap<SnapshotKey, Vec<Snapshot>>>);
 
 impl MemorySnapshots {
     /// An empty store.
@@ -17,24 +17,30 @@ impl MemorySnapshots {
         Self::default()
     }
 
-    fn with<R>(&self, change: impl FnOnce(&mut BTreeMap<SnapshotKey, Snapshot>) -> R) -> R {
-        change(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    fn with<R>(&self, key: &SnapshotKey, change: impl FnOnce(&mut Vec<Snapshot>) -> R) -> R {
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        change(all.entry(key.clone()).or_default())
     }
 }
 
 #[async_trait]
 impl SnapshotStore for MemorySnapshots {
     async fn save(&self, key: &SnapshotKey, snapshot: Snapshot) -> Result<(), StoreError> {
-        self.with(|held| held.insert(key.clone(), snapshot));
+        self.with(key, |held| {
+            held.push(snapshot);
+            if held.len() > GENERATIONS {
+                held.remove(0);
+            }
+        });
         Ok(())
     }
 
     async fn load(&self, key: &SnapshotKey) -> Option<Snapshot> {
-        self.with(|held| held.get(key).cloned())
+        self.with(key, |held| held.last().cloned())
     }
 
-    async fn discard(&self, key: &SnapshotKey) -> Result<(), StoreError> {
-        self.with(|held| held.remove(key));
+    async fn discard(&self, key: &SnapshotKey, seq: u64) -> Result<(), StoreError> {
+        self.with(key, |held| held.retain(|snapshot| snapshot.seq != seq));
         Ok(())
     }
 }
@@ -53,7 +59,11 @@ impl SnapshotStore for NoSnapshots {
         None
     }
 
-    async fn discard(&self, _key: &SnapshotKey) -> Result<(), StoreError> {
+    async fn discard(&self, _key: &SnapshotKey, _seq: u64) -> Result<(), StoreError> {
         Ok(())
+    }
+
+    fn keeps(&self) -> bool {
+        false
     }
 }

@@ -85,9 +85,9 @@ impl SnapshotStore for SledSnapshots {
         })
     }
 
-    async fn discard(&self, key: &SnapshotKey) -> Result<(), StoreError> {
+    async fn discard(&self, key: &SnapshotKey, seq: u64) -> Result<(), StoreError> {
         let key = key.clone();
-        self.ask(|reply| Job::Discard { key, reply }).await?
+        self.ask(|reply| Job::Discard { key, seq, reply }).await?
     }
 }
 

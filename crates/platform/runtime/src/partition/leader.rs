@@ -29,10 +29,10 @@ use crate::health::Health;
 use crate::meta::Handled;
 use crate::service::Service;
 
-/// A leader writes its state's hash every so many commits, and when it stops.
+/// A leader writes its state's hash every so many commits as soon as it has nothing else to write, and when it stops.
 pub const HASH_EVERY: Seq = 10_000;
-/// A leader saves a snapshot every so many commits, and when it stops.
-pub const SNAPSHOT_EVERY: Seq = 20_000;
+/// A leader that always has something else writes it after so many.
+const HASH_AT_LAST: Seq = 10 * HASH_EVERY;
 /// Positions of inputs are written alone only after so many inputs ...
 const POSITIONS_EVERY: u64 = 1000;
 /// ... or so long.
@@ -98,7 +98,6 @@ struct Leader<'a, S: Service> {
     /// The last decision's time.
     decided_at: Timestamp,
     hashed_at: Seq,
-    saved_at: Seq,
     /// The input followers; they end with the leader.
     _followers: JoinSet<()>,
 }
@@ -120,8 +119,7 @@ impl<'a, S: Service> Leader<'a, S> {
                 core.inbox.clone(),
             ));
         }
-        let (decided_at, hashed_at, saved_at) =
-            (fold.meta.time(), fold.meta.hashed_at, fold.reader.seq);
+        let (decided_at, hashed_at) = (fold.meta.time(), fold.meta.hashed_at);
         Self {
             core,
             setting,
@@ -135,7 +133,6 @@ impl<'a, S: Service> Leader<'a, S> {
             timers: Timers::default(),
             decided_at,
             hashed_at,
-            saved_at,
             _followers: followers,
         }
     }
@@ -161,14 +158,13 @@ impl<'a, S: Service> Leader<'a, S> {
             if stopping {
                 return self.end().await;
             }
-            self.save_if_due();
         }
     }
 
     /// The first deeds of a leader: what must be there, and what was broken off.
     async fn begin(&mut self) -> Result<(), Stop> {
         self.core.epoch.store(self.fold.meta.epoch, Ordering::Relaxed);
-        self.core.applied.send_replace(self.fold.reader.seq);
+        self.core.reached(&self.fold);
         self.publish_inputs();
         let mut batch = Batch::default();
         let wanted = self.core.service.bootstrap(
@@ -237,6 +233,10 @@ impl<'a, S: Service> Leader<'a, S> {
         work: &mut mpsc::Receiver<Work<S>>,
     ) -> Result<Batch<S>, Stop> {
         let mut batch = Batch::default();
+        let reached = self.fold.reader.seq;
+        if reached >= self.hashed_at + HASH_AT_LAST {
+            batch.notes.push(self.state_hash());
+        }
         match wake {
             Wake::Work(work) => self.take(work, &mut batch)?,
             Wake::Input(input) => self.receive(input),
@@ -257,7 +257,6 @@ impl<'a, S: Service> Leader<'a, S> {
                 break;
             }
         }
-        let reached = self.fold.reader.seq;
         if reached >= self.hashed_at + HASH_EVERY && !batch.is_record() {
             batch.notes.push(self.state_hash());
         }

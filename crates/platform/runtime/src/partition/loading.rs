@@ -2,6 +2,7 @@
 
 use event_log::{AppendError, EventLog, LogError, Record, Seq};
 use snapshots::{Snapshot, SnapshotKey, SnapshotStore};
+use tokio::task::spawn_blocking;
 use wire::events::v1::{Commit, LeaderClaimed, Note, note::Kind};
 
 use super::stop::Stop;
@@ -10,6 +11,7 @@ use crate::commit::{ChainReader, FORMAT, READER, seal};
 use crate::fold::Fold;
 use crate::replay::replay;
 use crate::service::Service;
+use crate::snapshotting::SnapshotStatus;
 
 /// How often a claim is tried before it is left to whoever else claims.
 const CLAIMS_MAX: usize = 10;
@@ -47,7 +49,7 @@ async fn catch_up<S: Service>(core: &Core<S>, fold: &mut Fold<S>) -> Result<(), 
 }
 
 /// Reads on; waits while the log can't be reached.
-async fn read(log: &dyn EventLog, from: Seq) -> Result<Vec<Record>, Stop> {
+pub(crate) async fn read(log: &dyn EventLog, from: Seq) -> Result<Vec<Record>, Stop> {
     loop {
         match log.read(from, READ_BYTES).await {
             Ok(records) => return Ok(records),
@@ -60,25 +62,31 @@ async fn read(log: &dyn EventLog, from: Seq) -> Result<Vec<Record>, Stop> {
     }
 }
 
-async fn restore<S: Service>(
+/// The newest snapshot that the log confirms. Those that it doesn't are set aside on the way, newest first.
+pub(crate) async fn restore<S: Service>(
     core: &Core<S>,
     snapshots: &dyn SnapshotStore,
 ) -> Result<Option<Fold<S>>, Stop> {
     let key = snapshot_key(core);
-    let Some(snapshot) = snapshots.load(&key).await else { return Ok(None) };
-    let restored = check(core, &snapshot).await?;
-    if restored.is_none() {
-        tracing::warn!(service = %S::ID, partition = core.partition, "a snapshot is set aside");
-        if let Err(error) = snapshots.discard(&key).await {
+    while let Some(snapshot) = snapshots.load(&key).await {
+        let seq = snapshot.seq;
+        if let Some(fold) = check(core, snapshot).await? {
+            core.saved.send_replace(SnapshotStatus::of(&fold));
+            return Ok(Some(fold));
+        }
+        tracing::warn!(service = %S::ID, partition = core.partition, seq, "a snapshot is set aside");
+        if let Err(error) = snapshots.discard(&key, seq).await {
             tracing::warn!(%error, "it could not be discarded");
+            break;
         }
     }
-    Ok(restored)
+    core.saved.send_replace(SnapshotStatus::default());
+    Ok(None)
 }
 
 /// A snapshot counts only if the log confirms it: same identity, same record, same chain.
-async fn check<S: Service>(core: &Core<S>, snapshot: &Snapshot) -> Result<Option<Fold<S>>, Stop> {
-    if snapshot.version != S::STATE_VERSION || snapshot.log_id != core.log_id {
+async fn check<S: Service>(core: &Core<S>, snapshot: Snapshot) -> Result<Option<Fold<S>>, Stop> {
+    if snapshot.version != Fold::<S>::LAYOUT || snapshot.log_id != core.log_id {
         return Ok(None);
     }
     let record = match core.log.read(snapshot.seq, 1).await {
@@ -88,9 +96,12 @@ async fn check<S: Service>(core: &Core<S>, snapshot: &Snapshot) -> Result<Option
         Err(_) => None,
     };
     let reader = record.and_then(|record| ChainReader::after(core.log_id, &record).ok());
-    Ok(reader
-        .filter(|reader| reader.chain == snapshot.chain)
-        .and_then(|reader| Fold::from_snapshot(reader, &snapshot.bytes)))
+    let Some(reader) = reader.filter(|reader| reader.chain == snapshot.chain) else {
+        return Ok(None);
+    };
+    // Decoding a large state takes a while: not on the threads that serve.
+    let decoded = spawn_blocking(move || Fold::from_snapshot(reader, &snapshot.bytes)).await;
+    Ok(decoded.unwrap_or(None))
 }
 
 /// Claims the log by appending to it: from here on every other writer's fence is stale.

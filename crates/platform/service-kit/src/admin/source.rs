@@ -61,7 +61,10 @@ async fn partition_status<S: Refuse>(
     with_state_hash: bool,
 ) -> PartitionStatus {
     let health = partition.health();
+    let saved = partition.watch_snapshots().borrow().clone();
     let mut status = PartitionStatus {
+        snapshot_seq: saved.seq,
+        snapshot_problem: saved.problem,
         position: Some(partition.head().to_wire()),
         epoch: partition.epoch(),
         leader: health.is_ready(),

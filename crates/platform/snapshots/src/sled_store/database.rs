@@ -9,13 +9,10 @@ use std::path::Path;
 
 use bytes::{Bytes, BytesMut};
 
-use crate::{Snapshot, SnapshotKey};
+use crate::{GENERATIONS, Snapshot, SnapshotKey};
 
 /// The longest chunk, in bytes.
 const CHUNK_BYTES: usize = 1 << 20;
-
-/// How many generations of a snapshot are kept.
-const GENERATIONS: usize = 2;
 
 /// How much memory sled may use as its cache.
 const CACHE_BYTES: u64 = 32 << 20;
@@ -67,9 +64,13 @@ impl Database {
         Ok(None)
     }
 
-    pub(super) fn discard(&self, key: &SnapshotKey) -> Result<(), String> {
+    pub(super) fn discard(&self, key: &SnapshotKey, seq: u64) -> Result<(), String> {
         for generation in self.generations(key)? {
-            self.forget(key, generation)?;
+            let manifest = self.get(&manifest_key(key, generation))?;
+            let manifest = manifest.as_deref().and_then(Manifest::decode);
+            if manifest.is_none_or(|manifest| manifest.seq == seq) {
+                self.forget(key, generation)?;
+            }
         }
         self.flush()
     }

@@ -28,6 +28,7 @@ pub(super) enum Job {
     },
     Discard {
         key: SnapshotKey,
+        seq: u64,
         reply: oneshot::Sender<Result<(), StoreError>>,
     },
     /// Closes the files; the thread ends.
@@ -76,8 +77,8 @@ impl Owner {
                 Job::Load { key, reply } => {
                     drop(reply.send(self.attempt(|database| database.load(&key)).unwrap_or(None)));
                 }
-                Job::Discard { key, reply } => {
-                    drop(reply.send(self.attempt(|database| database.discard(&key))));
+                Job::Discard { key, seq, reply } => {
+                    drop(reply.send(self.attempt(|database| database.discard(&key, seq))));
                 }
                 Job::Close { reply } => {
                     closing = Some(reply);

@@ -42,7 +42,9 @@ async fn a_snapshot_survives_a_restart_and_keeps_to_its_key() {
     assert_eq!(store.load(&key()).await, Some(snapshot(5)));
     assert_eq!(store.load(&SnapshotKey::new("intake", 4)).await, None);
     assert_eq!(store.load(&SnapshotKey::new("sla", 3)).await, None);
-    store.discard(&key()).await.unwrap();
+    store.discard(&key(), 4).await.unwrap();
+    assert_eq!(store.load(&key()).await, Some(snapshot(5)), "only what was named is forgotten");
+    store.discard(&key(), 5).await.unwrap();
     assert_eq!(store.load(&key()).await, None);
     store.close().await.unwrap();
 }

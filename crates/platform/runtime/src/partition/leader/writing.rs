@@ -49,7 +49,7 @@ impl<S: Service> Leader<'_, S> {
                 self.tell_service(&batch);
                 self.publish_rest();
                 self.core.remember(Arc::new(commit));
-                self.core.applied.send_replace(self.fold.reader.seq);
+                self.core.reached(&self.fold);
                 return Ok(batch);
             }
             Appended::Full => (Failure::LogFull, Stop::Rebuild),

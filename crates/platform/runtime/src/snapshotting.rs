@@ -1,0 +1,230 @@
+//! Snapshots, off the leader's path: one task per service folds the log once more, from the last snapshot on, and saves what it
+//! comes to. It takes nothing from a leader but the number of the last record, one partition at a time, on threads that serve nobody.
+//!
+//! On its way it compares the state hashes that leaders wrote. A snapshot of a state that differs is never saved; if the log from its
+//! first record on differs too, the leader decides on a state that its log doesn't give, and halts.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use event_log::{Record, Seq};
+use snapshots::{Snapshot, SnapshotStore, StoreError};
+use tokio::sync::watch;
+use tokio::task::{JoinError, spawn_blocking};
+use tokio::time::Instant;
+
+use crate::commit::Doubt;
+use crate::fold::Fold;
+use crate::partition::{Core, Stop, Work, read, restore, snapshot_key};
+use crate::service::Service;
+
+/// A partition is saved once it has so many events more than its last snapshot, ...
+pub const SNAPSHOT_EVENTS: u64 = 50_000;
+/// ... or so many bytes of log, ...
+pub const SNAPSHOT_BYTES: u64 = 64 * 1024 * 1024;
+/// ... or any at all for so long; and so long after a failure it is tried again.
+pub const SNAPSHOT_AFTER: Duration = Duration::from_secs(10 * 60);
+
+/// How often the partitions are looked at.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+
+/// How far a partition is saved.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct SnapshotStatus {
+    /// The record that the newest snapshot stands for; 0: there is none.
+    pub seq: Seq,
+    /// Why no newer one could be saved; empty: it could. Nothing is lost by it, but it wants looking into.
+    pub problem: String,
+    pub(crate) events: u64,
+    pub(crate) bytes: u64,
+}
+
+impl SnapshotStatus {
+    pub(crate) fn of<S: Service>(fold: &Fold<S>) -> Self {
+        let (events, bytes) = (fold.meta.events, fold.meta.bytes);
+        Self { seq: fold.reader.seq, problem: String::new(), events, bytes }
+    }
+}
+
+/// Why no snapshot was saved.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Unsaved {
+    /// The store didn't take it.
+    #[error("{0}")]
+    Store(#[from] StoreError),
+    /// The state can't be encoded.
+    #[error("the state can't be encoded: {0}")]
+    Encoding(#[from] postcard::Error),
+    /// The log can't be read, or can't be trusted.
+    #[error("{0}")]
+    Log(String),
+    /// The log gives another state than its leader had.
+    #[error("after record {seq} the leader had another state than its log gives")]
+    Differs { seq: Seq, epoch: u64 },
+    /// The fold itself broke.
+    #[error("folding broke off: {0}")]
+    Broken(#[from] JoinError),
+}
+
+impl From<Stop> for Unsaved {
+    fn from(stop: Stop) -> Self {
+        match stop {
+            Stop::Halted(reason) => Self::Log(reason),
+            Stop::Shutdown | Stop::Rebuild | Stop::SteppedDown => Self::Log("it stops".into()),
+        }
+    }
+}
+
+impl From<Doubt> for Unsaved {
+    fn from(doubt: Doubt) -> Self {
+        Self::Log(doubt.to_string())
+    }
+}
+
+/// Keeps the partitions of one service saved until told to stop.
+pub(crate) async fn keep<S: Service>(
+    cores: Vec<Arc<Core<S>>>,
+    store: Arc<dyn SnapshotStore>,
+    mut stop: watch::Receiver<bool>,
+) {
+    let mut partitions = cores.iter().map(|core| (core, Due::default())).collect::<Vec<_>>();
+    let work = async {
+        loop {
+            tokio::time::sleep(LOOK_EVERY).await;
+            for (core, due) in &mut partitions {
+                if due.look(core) {
+                    renew(core, &*store).await;
+                    *due = Due { not_before: Some(Instant::now() + retry(core)), since: None };
+                }
+            }
+        }
+    };
+    tokio::select! {
+        _ = stop.wait_for(|stop| *stop) => {}
+        () = work => {}
+    }
+}
+
+/// Saves what a partition's snapshots lack, once its leader has stopped: it spares the next start the fold.
+pub(crate) async fn finish<S: Service>(core: &Arc<Core<S>>, store: &dyn SnapshotStore) {
+    if core.saved.borrow().events != core.events.load(Ordering::Relaxed) {
+        renew(core, store).await;
+    }
+}
+
+fn retry<S: Service>(core: &Core<S>) -> Duration {
+    if core.saved.borrow().problem.is_empty() { Duration::ZERO } else { SNAPSHOT_AFTER }
+}
+
+/// When a partition is to be saved next.
+#[derive(Debug, Default)]
+struct Due {
+    /// Since when it has been seen to differ from its last snapshot.
+    since: Option<Instant>,
+    not_before: Option<Instant>,
+}
+
+impl Due {
+    fn look<S: Service>(&mut self, core: &Core<S>) -> bool {
+        let saved = core.saved.borrow();
+        let events = core.events.load(Ordering::Relaxed).saturating_sub(saved.events);
+        let bytes = core.bytes.load(Ordering::Relaxed).saturating_sub(saved.bytes);
+        if events == 0 && bytes < SNAPSHOT_BYTES {
+            self.since = None;
+            return false;
+        }
+        let now = Instant::now();
+        let since = *self.since.get_or_insert(now);
+        let wanted = events >= SNAPSHOT_EVENTS
+            || bytes >= SNAPSHOT_BYTES
+            || now.duration_since(since) >= SNAPSHOT_AFTER;
+        wanted && self.not_before.is_none_or(|instant| now >= instant)
+    }
+}
+
+/// Saves a partition as its log has it now, or notes why it can't be.
+async fn renew<S: Service>(core: &Arc<Core<S>>, store: &dyn SnapshotStore) {
+    let Err(error) = fold_and_save(core, store).await else { return };
+    let reason = error.to_string();
+    let partition = core.partition;
+    match error {
+        Unsaved::Differs { epoch, .. } => {
+            tracing::error!(service = %S::ID, partition, %reason, "no snapshot is saved");
+            if epoch == core.epoch.load(Ordering::Relaxed) {
+                // If no leader is there to hear it, none decides on a wrong state.
+                drop(core.inbox.send(Work::Doubt(reason.clone())).await);
+            }
+        }
+        Unsaved::Store(_) | Unsaved::Encoding(_) | Unsaved::Log(_) | Unsaved::Broken(_) => {
+            tracing::warn!(service = %S::ID, partition, %reason, "no snapshot could be saved");
+        }
+    }
+    core.saved.send_modify(|saved| saved.problem = reason);
+}
+
+async fn fold_and_save<S: Service>(
+    core: &Arc<Core<S>>,
+    store: &dyn SnapshotStore,
+) -> Result<(), Unsaved> {
+    let upto = *core.applied.borrow();
+    while let Some(fold) = restore(core, store).await? {
+        let from = fold.seq();
+        match advance(core, fold, upto).await {
+            // What differs may be the snapshot: the one before it is asked, at last the log alone.
+            Err(Unsaved::Differs { .. }) => store.discard(&snapshot_key(core), from).await?,
+            Err(error) => return Err(error),
+            Ok(fold) => return save(core, store, fold).await,
+        }
+    }
+    let fold = advance(core, Fold::at_start(core.log_id), upto).await?;
+    save(core, store, fold).await
+}
+
+/// Folds the log up to `upto` at least.
+async fn advance<S: Service>(
+    core: &Arc<Core<S>>,
+    mut fold: Fold<S>,
+    upto: Seq,
+) -> Result<Fold<S>, Unsaved> {
+    while fold.seq() < upto {
+        let records = read(&*core.log, fold.seq() + 1).await?;
+        if records.is_empty() {
+            return Err(Unsaved::Log(format!("the log ends before record {upto}")));
+        }
+        let service = Arc::clone(&core.service);
+        fold = spawn_blocking(move || take(&*service, fold, &records)).await??;
+    }
+    Ok(fold)
+}
+
+fn take<S: Service>(
+    service: &S,
+    mut fold: Fold<S>,
+    records: &[Record],
+) -> Result<Fold<S>, Unsaved> {
+    for record in records {
+        let check = fold.take_and_check(service, record)?;
+        if let Some(check) = check.filter(|check| check.written != check.folded) {
+            return Err(Unsaved::Differs { seq: check.seq, epoch: fold.reader.epoch });
+        }
+    }
+    Ok(fold)
+}
+
+/// Saves a fold.
+async fn save<S: Service>(
+    core: &Core<S>,
+    store: &dyn SnapshotStore,
+    fold: Fold<S>,
+) -> Result<(), Unsaved> {
+    let status = SnapshotStatus::of(&fold);
+    let snapshot = spawn_blocking(move || {
+        let bytes = fold.snapshot()?.into();
+        let crate::ChainReader { log_id, seq, chain, .. } = fold.reader;
+        Ok::<_, postcard::Error>(Snapshot { version: Fold::<S>::LAYOUT, log_id, seq, chain, bytes })
+    });
+    store.save(&snapshot_key(core), snapshot.await??).await?;
+    core.saved.send_replace(status);
+    Ok(())
+}
