@@ -93,6 +93,42 @@ impl Nats {
         Ok(member.directory.join("jetstream/$G/streams").join(name))
     }
 
+    /// The member that leads a stream, once one does.
+    pub async fn leader_of(&self, stream: &str) -> anyhow::Result<usize> {
+        let jetstream = self.jetstream().await?;
+        let deadline = Instant::now() + READY_TIMEOUT;
+        loop {
+            if let Ok(stream) = jetstream.get_stream(stream).await {
+                let cluster = stream.cached_info().cluster.clone();
+                let leader = cluster.and_then(|cluster| cluster.leader);
+                let is_it = |member: &Member| Some(&member.name) == leader.as_ref();
+                if let Some(found) = self.members.iter().position(is_it) {
+                    return Ok(found);
+                }
+            }
+            anyhow::ensure!(Instant::now() < deadline, "{stream} has no leader");
+            sleep(LOOK_AGAIN_EVERY).await;
+        }
+    }
+
+    /// Stops a member as `kill -STOP` does: it is there, and does nothing.
+    pub fn freeze(&self, member: usize) -> anyhow::Result<()> {
+        self.signal(member, "-STOP")
+    }
+
+    /// Lets a frozen member go on.
+    pub fn thaw(&self, member: usize) -> anyhow::Result<()> {
+        self.signal(member, "-CONT")
+    }
+
+    fn signal(&self, member: usize, signal: &str) -> anyhow::Result<()> {
+        let member = self.members.get(member).context("no such member")?;
+        let process = member.process.as_ref().context("not running")?;
+        let sent = Command::new("kill").arg(signal).arg(process.id().to_string()).status()?;
+        anyhow::ensure!(sent.success(), "{} could not be sent {signal}", member.name);
+        Ok(())
+    }
+
     /// Ends a member as `kill -9` does.
     pub fn kill(&mut self, member: usize) -> anyhow::Result<()> {
         let member = self.members.get_mut(member).context("no such member")?;

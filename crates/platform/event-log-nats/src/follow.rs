@@ -7,9 +7,8 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use async_nats::jetstream::consumer::{AckPolicy, Consumer, DeliverPolicy, pull};
-use async_nats::jetstream::stream::ConsumerErrorKind;
-use async_nats::jetstream::{self, Context};
+use async_nats::jetstream;
+use async_nats::jetstream::consumer::{DeliverPolicy, pull};
 use event_log::{EventLog, LogError, Record, Seq};
 use futures::StreamExt;
 use futures::stream::{self, BoxStream};
@@ -17,14 +16,8 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep, sleep_until};
 
 use crate::log::NatsLog;
+use crate::pipe::Pipe;
 
-/// Records that may be on their way to one follower.
-const BATCH_MAX_RECORDS: usize = 200;
-const PULL_EXPIRES: Duration = Duration::from_secs(30);
-/// Two of these without a sign of life, and the consumer is made anew.
-const HEARTBEAT_EVERY: Duration = Duration::from_secs(2);
-/// The server forgets a consumer that nobody pulls from after this long.
-const INACTIVE_THRESHOLD: Duration = Duration::from_secs(30);
 /// How often an idle follower compares itself with the leader.
 const WATCHDOG_EVERY: Duration = Duration::from_secs(30);
 const RETRY_FIRST: Duration = Duration::from_millis(20);
@@ -43,6 +36,7 @@ pub(crate) fn follow(log: NatsLog, from: Seq) -> BoxStream<'static, Result<Recor
         next: from,
         ready: VecDeque::new(),
         pipe: None,
+        watchdog: Instant::now(),
         failures: 0,
         ended: false,
     };
@@ -58,37 +52,11 @@ struct Follower {
     /// Records that were delivered at once, or found while filling a hole.
     ready: VecDeque<Record>,
     pipe: Option<Pipe>,
+    /// When an idle follower compares itself with the leader.
+    watchdog: Instant,
     /// Failures in a row since something was delivered.
     failures: u32,
     ended: bool,
-}
-
-/// A consumer and the messages it delivers. Field order matters: the messages end first.
-struct Pipe {
-    messages: pull::Stream,
-    watchdog: Instant,
-    _consumer: Ephemeral,
-}
-
-/// Deletes a consumer when it is of no more use; the server would do it later by itself.
-struct Ephemeral {
-    context: Context,
-    stream: String,
-    name: String,
-}
-
-impl Drop for Ephemeral {
-    fn drop(&mut self) {
-        let (context, stream) = (self.context.clone(), std::mem::take(&mut self.stream));
-        let name = std::mem::take(&mut self.name);
-        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
-            runtime.spawn(async move {
-                if let Err(error) = context.delete_consumer_from_stream(&name, &stream).await {
-                    tracing::trace!(%error, stream, "a consumer was not deleted");
-                }
-            });
-        }
-    }
 }
 
 /// What woke a follower up.
@@ -139,13 +107,14 @@ impl Follower {
     async fn refill(&mut self) -> Result<(), LogError> {
         let Some(pipe) = &mut self.pipe else {
             self.pipe = Some(self.connect().await?);
+            self.watchdog = Instant::now() + WATCHDOG_EVERY;
             return Ok(());
         };
         let woken = tokio::select! {
             biased;
             message = pipe.messages.next() => Woken::Message(message),
             _ = self.made.changed() => Woken::Reconnected,
-            () = sleep_until(pipe.watchdog) => Woken::Watchdog,
+            () = sleep_until(self.watchdog) => Woken::Watchdog,
         };
         match woken {
             Woken::Message(Some(Ok(message))) => self.accept(message).await,
@@ -182,9 +151,7 @@ impl Follower {
         if seq >= self.next {
             self.ready.push_back(Record { seq, bytes: message.message.payload });
         }
-        if let Some(pipe) = &mut self.pipe {
-            pipe.watchdog = Instant::now() + WATCHDOG_EVERY;
-        }
+        self.watchdog = Instant::now() + WATCHDOG_EVERY;
         Ok(())
     }
 
@@ -192,9 +159,7 @@ impl Follower {
     async fn look_around(&mut self) -> Result<(), LogError> {
         let tail = self.log.tail().await?;
         if tail.last.saturating_add(1) == self.next {
-            if let Some(pipe) = &mut self.pipe {
-                pipe.watchdog = Instant::now() + WATCHDOG_EVERY;
-            }
+            self.watchdog = Instant::now() + WATCHDOG_EVERY;
             return Ok(());
         }
         // Stalled, or backwards: connecting finds out which.
@@ -207,30 +172,12 @@ impl Follower {
             return Err(LogError::Unavailable("not connected".into()));
         }
         self.verify().await?;
-        let config = pull::Config {
-            deliver_policy: DeliverPolicy::ByStartSequence { start_sequence: self.next },
-            ack_policy: AckPolicy::None,
-            memory_storage: true,
-            num_replicas: 1,
-            inactive_threshold: INACTIVE_THRESHOLD,
-            ..pull::Config::default()
-        };
-        let context = self.log.connection.jetstream.clone();
-        let stream = self.log.stream_name.clone();
-        let consumer: Consumer<pull::Config> =
-            context.create_consumer_on_stream(config, &stream).await.map_err(not_created)?;
-        let name = consumer.cached_info().name.clone();
-        let ephemeral = Ephemeral { context, stream, name };
-        let messages = consumer
-            .stream()
-            .max_messages_per_batch(BATCH_MAX_RECORDS)
-            .expires(PULL_EXPIRES)
-            .heartbeat(HEARTBEAT_EVERY)
-            .messages()
+        let context = &self.log.connection.jetstream;
+        let policy = DeliverPolicy::ByStartSequence { start_sequence: self.next };
+        // A stream that isn't there is for [`Self::verify`] to establish, at the next attempt.
+        Pipe::open(context, &self.log.stream_name, policy, "")
             .await
-            .map_err(|error| LogError::Unavailable(error.into()))?;
-        let watchdog = Instant::now() + WATCHDOG_EVERY;
-        Ok(Pipe { messages, watchdog, _consumer: ephemeral })
+            .map_err(|error| LogError::Unavailable(error.into()))
     }
 
     /// Makes sure that the log still goes as far as this follower has come.
@@ -256,9 +203,4 @@ impl Follower {
             sleep(CONFIRM_EVERY).await;
         }
     }
-}
-
-/// A stream that isn't there is for [`Follower::verify`] to establish, at the next attempt.
-fn not_created(error: async_nats::error::Error<ConsumerErrorKind>) -> LogError {
-    LogError::Unavailable(error.into())
 }

@@ -8,13 +8,17 @@
 //! Readers never trust a single replica. What is delivered must be contiguous; a hole is looked for
 //! on the stream's leader and then on any replica, and reported if nobody has the record.
 //!
+//! Beside the logs there is a board on which instances tell each other who leads: [`NatsBoard`].
+//!
 //! **Invariant:** this is the only crate that names `async_nats`, apart from tests.
 
 mod append;
+mod board;
 mod config;
 mod connection;
 mod follow;
 mod log;
+mod pipe;
 mod stream;
 
 use std::sync::Arc;
@@ -31,6 +35,7 @@ use event_log::{
 use futures::TryStreamExt;
 use tokio::time::{Instant, sleep};
 
+pub use board::NatsBoard;
 pub use config::NatsConfig;
 use connection::Connection;
 use log::NatsLog;
@@ -58,10 +63,21 @@ impl NatsProvider {
         self.connection.is_up()
     }
 
+    /// Makes the board of notices with the configured replicas, or leaves the one that is there.
+    pub async fn create_board(&self) -> Result<(), OpenError> {
+        NatsBoard::create(&self.connection).await.map_err(OpenError::Unavailable)
+    }
+
+    /// Opens the board of notices, and watches it on this provider's connection.
+    pub fn board(&self) -> NatsBoard {
+        NatsBoard::open(Arc::clone(&self.connection))
+    }
+
     /// Deletes every log under this provider's prefix, with all records, and says how many there
     /// were. For prefixes made for one run, as the demo's is.
     pub async fn remove_all(&self) -> Result<usize, OpenError> {
         let names = self.list().await?;
+        NatsBoard::delete(&self.connection).await.map_err(OpenError::Unavailable)?;
         for name in &names {
             let stream = self.stream_of(name);
             if let Err(error) = self.connection.jetstream.delete_stream(stream).await {
