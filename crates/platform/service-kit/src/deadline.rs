@@ -24,6 +24,14 @@ pub fn deadline(headers: &HeaderMap) -> Result<Duration, Refusal> {
     })
 }
 
+/// Says how long a call that is passed on may still take, in microseconds; at most [`DEADLINE_MAX`].
+pub(crate) fn set_deadline(headers: &mut HeaderMap, left: Duration) {
+    let micros = left.min(DEADLINE_MAX).as_micros();
+    if let Ok(value) = format!("{micros}u").parse() {
+        headers.insert(HEADER, value);
+    }
+}
+
 fn parse(text: &str) -> Option<Duration> {
     let unit = text.chars().last()?;
     let digits = text.strip_suffix(unit)?;
@@ -48,6 +56,20 @@ fn parse(text: &str) -> Option<Duration> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_deadline_that_is_set_is_read_again() {
+        let mut headers = HeaderMap::new();
+        for (left, read) in [
+            (Duration::ZERO, Duration::ZERO),
+            (Duration::from_nanos(1_999), Duration::from_micros(1)),
+            (DEADLINE_MAX, DEADLINE_MAX),
+            (Duration::MAX, DEADLINE_MAX),
+        ] {
+            set_deadline(&mut headers, left);
+            assert_eq!(deadline(&headers).ok(), Some(read), "{left:?}");
+        }
+    }
 
     #[test]
     fn timeouts_are_read_strictly_and_capped() {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::HeaderMap;
-use runtime::{Node, Positions, Service, WaitError};
+use runtime::{Health, Node, Positions, Service, WaitError};
 use tonic::async_trait;
 use wire::common::v1::ErrorReason;
 
@@ -27,8 +27,22 @@ pub trait PositionGate: Debug + Send + Sync {
 
 #[async_trait]
 impl<S: Service> PositionGate for Node<S> {
+    /// What another instance leads is waited for there, where the call ends up: a standby learns late how far its leader has read.
     async fn seen(&self, positions: &Positions) -> Result<(), WaitError> {
-        self.wait_for(positions).await
+        for position in positions.iter() {
+            let partition = self.partitions().get(usize::from(position.partition));
+            let partition = partition.ok_or(WaitError::NoPartition(position))?;
+            let mut one = Positions::default();
+            one.merge(position);
+            let mut health = partition.watch_health();
+            let elsewhere = health.wait_for(|health| matches!(health, Health::Standby { .. }));
+            tokio::select! {
+                biased;
+                _ = elsewhere => {}
+                seen = partition.wait_for(&one) => seen?,
+            }
+        }
+        Ok(())
     }
 
     fn have(&self) -> Positions {

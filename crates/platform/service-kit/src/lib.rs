@@ -7,6 +7,7 @@ pub mod convert;
 pub mod deadline;
 pub mod drain;
 pub mod error;
+pub mod forward;
 pub mod gate;
 pub mod hygiene;
 pub mod mutate;
@@ -23,6 +24,7 @@ pub use drain::Drain;
 pub use error::{
     DOMAIN, Refusal, Refuse, code_of, internal, reason_text, refuse_failure, status_of,
 };
+pub use forward::{FORWARDED_HEADER, Peers};
 pub use gate::{Gates, POSITION_HEADER, PositionGate};
 pub use mutate::{Mutation, hash_of, mutate, reply_of};
 pub use paging::Page;

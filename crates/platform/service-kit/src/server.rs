@@ -20,6 +20,7 @@ use tonic_health::ServingStatus;
 use tonic_health::server::{HealthReporter, HealthService};
 
 use crate::drain::Drain;
+use crate::forward::{ForwardLayer, Peers};
 use crate::gate::{Gates, PositionGate};
 use crate::hygiene::HygieneLayer;
 use crate::trace::TraceLayer;
@@ -73,12 +74,19 @@ pub struct Services {
     names: Vec<String>,
     ready: Vec<(String, watch::Receiver<bool>)>,
     gates: Vec<(String, Arc<dyn PositionGate>)>,
+    peers: Option<Peers>,
 }
 
 impl Services {
     /// None yet.
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// Passes calls that this instance doesn't lead on to whoever does; unset: they are refused.
+    pub fn beside(mut self, peers: Peers) -> Self {
+        self.peers = Some(peers);
+        self
     }
 
     /// Adds a service that is healthy while `ready` says so, and whose calls wait at `gate` for the positions they name.
@@ -151,7 +159,7 @@ impl Server {
         drain_within: Duration,
         shutdown: impl Future<Output = ()>,
     ) -> Result<(), ServerError> {
-        let Services { mut routes, mut names, ready, gates } = services;
+        let Services { mut routes, mut names, ready, gates, peers } = services;
         let reporter = HealthReporter::new();
         reporter.set_service_status("", ServingStatus::NotServing).await;
         let health = HealthService::from_health_reporter(reporter.clone());
@@ -167,6 +175,7 @@ impl Server {
             .max_concurrent_streams(STREAMS_MAX)
             .layer(TraceLayer)
             .layer(HygieneLayer::new(Gates::new(gates)))
+            .layer(ForwardLayer::new(peers, drain.clone()))
             .add_routes(routes.routes());
         let mut serving = tokio::spawn(router.serve_with_incoming_shutdown(incoming, async {
             // A sender that is gone means stop, too.

@@ -5,8 +5,8 @@ use std::task::{Context, Poll};
 
 use futures::FutureExt;
 use futures::future::BoxFuture;
-use http::{HeaderMap, Request, Response};
-use opentelemetry::propagation::{Extractor, TextMapPropagator};
+use http::{HeaderMap, HeaderName, Request, Response};
+use opentelemetry::propagation::{Extractor, Injector, TextMapPropagator};
 use opentelemetry::trace::Status as SpanStatus;
 use opentelemetry_sdk::propagation::TraceContextPropagator;
 use tonic::body::Body;
@@ -69,6 +69,14 @@ where
         }
         .instrument(span)
         .boxed()
+    }
+}
+
+/// Makes what another instance does for a call part of the span that it has here.
+pub(crate) fn pass_on(headers: &mut HeaderMap) {
+    if runtime::trace::enabled() {
+        let context = tracing::Span::current().context();
+        TraceContextPropagator::new().inject_context(&context, &mut HeadersMut(headers));
     }
 }
 
@@ -143,5 +151,15 @@ impl Extractor for Headers<'_> {
 
     fn keys(&self) -> Vec<&str> {
         self.0.keys().map(http::HeaderName::as_str).collect()
+    }
+}
+
+struct HeadersMut<'a>(&'a mut HeaderMap);
+
+impl Injector for HeadersMut<'_> {
+    fn set(&mut self, key: &str, value: String) {
+        if let (Ok(name), Ok(value)) = (HeaderName::try_from(key), value.parse()) {
+            self.0.insert(name, value);
+        }
     }
 }
