@@ -14,7 +14,7 @@ use crate::exit::EXIT_CODES;
 use crate::out::Output;
 use crate::{agent, queue, sla, ticket};
 
-pub(crate) use settings::{ClockKind, LogSource, Nats, Role, Server, Target};
+pub(crate) use settings::{Advertised, ClockKind, LogSource, Nats, Role, Server, Target};
 
 /// A self-hosted router for customer-support tickets, over an event log.
 ///
@@ -40,7 +40,8 @@ pub(crate) enum Command {
     Up(Up),
     /// Runs one service; its log is on NATS
     ///
-    /// Prints {"listening": "ADDRESS"} when ready. The streams must be there: `switchyard init` makes them.
+    /// Prints {"listening": "ADDRESS"} when ready. The streams must be there: `switchyard init` makes them. Run it several times, on
+    /// as many hosts: the instances share the partitions, any of them answers, and when one goes the others take over.
     ///
     /// Example: `switchyard serve intake --log nats://127.0.0.1:4222`
     Serve(Serve),
@@ -98,6 +99,8 @@ pub(crate) struct Up {
     #[arg(long, env = "SWITCHYARD_LOG", value_name = "URL")]
     pub(crate) log: Option<String>,
     #[command(flatten)]
+    pub(crate) advertised: Advertised,
+    #[command(flatten)]
     pub(crate) nats: Nats,
     #[command(flatten)]
     pub(crate) server: Server,
@@ -113,6 +116,8 @@ pub(crate) struct Serve {
     /// The NATS server of the log: `nats://HOST:PORT`
     #[arg(long, env = "SWITCHYARD_LOG", value_name = "URL")]
     pub(crate) log: String,
+    #[command(flatten)]
+    pub(crate) advertised: Advertised,
     #[command(flatten)]
     pub(crate) nats: Nats,
     #[command(flatten)]

@@ -16,6 +16,7 @@ pub(crate) async fn run(settings: Init) -> Result<()> {
     runtime::initialise(&provider, &ServiceId::ALL, settings.partitions)
         .await
         .map_err(logs::explain_start)?;
+    provider.create_board().await.map_err(logs::explain_open)?;
     out::note(&format!(
         "{} services x {} partitions are ready under the prefix {}",
         ServiceId::ALL.len(),

@@ -15,7 +15,8 @@ pub(crate) async fn run(settings: Serve) -> Result<()> {
     let listen =
         settings.listen.unwrap_or_else(|| SocketAddr::from((Ipv4Addr::LOCALHOST, role.port())));
     let place = Place::Nats(logs::nats(&settings.log, &settings.nats, 1).await?);
-    let running = server::start(&[role], place, &settings.server, listen).await?;
+    let running =
+        server::start(&[role], place, &settings.server, listen, &settings.advertised).await?;
     let stopped = running.until_stopped(&settings.server).await;
     telemetry.shutdown().await;
     stopped

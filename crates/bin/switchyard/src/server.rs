@@ -12,14 +12,15 @@ use event_log::EventLogProvider;
 use event_log_embedded::EmbeddedProvider;
 use event_log_nats::NatsProvider;
 use kernel::Timestamp;
-use runtime::{Clock, NodeConfig, ServiceId};
+use runtime::{Clock, Membership, NodeConfig, ServiceId};
 use serde_json::json;
 use service_kit::{Drain, ServerError};
 use snapshots::SledSnapshots;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
+use uuid::Uuid;
 
-use crate::cli::{ClockKind, Role, Server};
+use crate::cli::{Advertised, ClockKind, Role, Server};
 use crate::exit::bad_configuration;
 use crate::{logs, out, signals};
 
@@ -42,6 +43,18 @@ impl Place {
             .await
             .map_err(logs::explain_start)?;
         Ok(Self::Directory(provider))
+    }
+
+    /// Who this process is among the instances that share the log; a directory is shared with nobody.
+    fn membership(&self, address: String) -> Option<Membership> {
+        match self {
+            Self::Directory(_) => None,
+            Self::Nats(provider) => Some(Membership {
+                instance: Uuid::new_v4().simple().to_string(),
+                address,
+                board: Arc::new(provider.board()),
+            }),
+        }
     }
 
     fn provider(&self) -> Arc<dyn EventLogProvider> {
@@ -69,18 +82,20 @@ pub(crate) async fn start(
     place: Place,
     settings: &Server,
     listen: SocketAddr,
+    advertised: &Advertised,
 ) -> Result<Running> {
     let clock = clock(settings)?;
     let server = service_kit::Server::bind(listen)
         .await
         .map_err(|error| bad_configuration(format!("{:#}", anyhow::Error::new(error))))?;
     let address = server.address();
+    let cluster = place.membership(advertised.address(address)?);
     let snapshots = snapshots(&settings.data_dir).await?;
     let config = NodeConfig {
         provider: place.provider(),
         snapshots: Arc::new(snapshots.clone()),
         clock,
-        cluster: None,
+        cluster,
     };
     let drain = Drain::new();
     let allow_private = settings.dev || settings.allow_private_endpoints;

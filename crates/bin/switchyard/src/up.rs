@@ -13,7 +13,8 @@ pub(crate) async fn run(settings: Up) -> Result<()> {
         Some(urls) => Place::Nats(logs::nats(urls, &settings.nats, 1).await?),
         None => Place::directory(&settings.server.data_dir).await?,
     };
-    let running = server::start(&Role::ALL, place, &settings.server, settings.listen).await?;
+    let Up { server, listen, advertised, .. } = &settings;
+    let running = server::start(&Role::ALL, place, server, *listen, advertised).await?;
     let stopped = running.until_stopped(&settings.server).await;
     telemetry.shutdown().await;
     stopped

@@ -1,11 +1,14 @@
 //! Settings that several commands share.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::builder::FalseyValueParser;
 use clap::{Args, ValueEnum};
+use tonic::codegen::http::uri::Authority;
 
+use crate::exit::bad_configuration;
 use crate::out::Output;
 
 /// Which service.
@@ -65,6 +68,39 @@ pub(crate) struct Nats {
     /// Its key, in PEM
     #[arg(long, env = "SWITCHYARD_NATS_KEY", value_name = "FILE", requires = "nats_cert")]
     pub(crate) nats_key: Option<PathBuf>,
+}
+
+/// Where other instances reach this one.
+#[derive(Debug, Clone, Default, Args)]
+pub(crate) struct Advertised {
+    /// Where other instances reach this one; unset: where it listens, or this host's name if that is every address
+    #[arg(long, env = "SWITCHYARD_ADVERTISE", value_name = "HOST:PORT")]
+    pub(crate) advertise: Option<Authority>,
+}
+
+impl Advertised {
+    /// The address to tell the others, given the one that is listened on.
+    pub(crate) fn address(&self, listening: SocketAddr) -> anyhow::Result<String> {
+        if let Some(address) = &self.advertise {
+            if address.port_u16().is_none_or(|port| port == 0) || address.as_str().contains('@') {
+                let why = format!("--advertise: {address} is not HOST:PORT");
+                return Err(bad_configuration(why));
+            }
+            return Ok(address.to_string());
+        }
+        if !listening.ip().is_unspecified() {
+            return Ok(listening.to_string());
+        }
+        // In a container, its name in the network.
+        match std::fs::read_to_string("/proc/sys/kernel/hostname") {
+            Ok(name) if name.trim().parse::<Authority>().is_ok() => {
+                Ok(format!("{}:{}", name.trim(), listening.port()))
+            }
+            Ok(_) | Err(_) => Err(bad_configuration(
+                "this host has no name to reach it by: --advertise is needed",
+            )),
+        }
+    }
 }
 
 /// How time passes.
@@ -154,5 +190,30 @@ impl Target {
     /// Connects.
     pub(crate) async fn connect(&self) -> anyhow::Result<crate::client::Client> {
         crate::client::Client::connect(&self.address, Duration::from_secs(self.timeout)).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn told(advertise: Option<&str>, listening: &str) -> Option<String> {
+        let advertise = advertise.map(|text| text.parse().unwrap());
+        Advertised { advertise }.address(listening.parse().unwrap()).ok()
+    }
+
+    #[test]
+    fn others_are_told_an_address_that_they_can_use() {
+        let told_is = |advertise, listening, address: &str| {
+            assert_eq!(told(advertise, listening).as_deref(), Some(address));
+        };
+        told_is(None, "10.0.0.7:7401", "10.0.0.7:7401");
+        told_is(None, "[::1]:7401", "[::1]:7401");
+        told_is(Some("intake-1:7401"), "0.0.0.0:7401", "intake-1:7401");
+        let by_name = told(None, "0.0.0.0:7401").unwrap();
+        assert!(by_name.ends_with(":7401") && !by_name.starts_with("0.0.0.0"), "{by_name}");
+        for bad in ["intake-1", "intake-1:0", "user@intake-1:7401"] {
+            assert_eq!(told(Some(bad), "10.0.0.7:7401"), None, "{bad}");
+        }
     }
 }

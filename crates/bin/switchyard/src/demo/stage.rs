@@ -10,7 +10,7 @@ use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::{Child, ChildStdin, Command};
 
-use crate::cli::{ClockKind, Demo, Init, Nats, Role, Server};
+use crate::cli::{Advertised, ClockKind, Demo, Init, Nats, Role, Server};
 use crate::client::Client;
 use crate::exit::bad_configuration;
 use crate::server::{self, Place, Running};
@@ -101,7 +101,8 @@ impl Stage {
         let settings = server_settings(data_dir, now);
         let place = Place::directory(&settings.data_dir).await?;
         let listen = "127.0.0.1:0".parse()?;
-        let running = server::start(&Role::ALL, place, &settings, listen).await?;
+        let running =
+            server::start(&Role::ALL, place, &settings, listen, &Advertised::default()).await?;
         let client = Client::connect(&running.address().to_string(), DEADLINE).await?;
         let seats = vec![Seat { client, roles: Role::ALL.to_vec() }];
         let fleet = Fleet::new(seats, partition(logs::EMBEDDED_PARTITIONS));

@@ -10,7 +10,7 @@ use intake_service::IntakeService;
 use notify_service::NotifyService;
 use routing_service::RoutingService;
 use runtime::{Node, NodeConfig, Service};
-use service_kit::{Admin, AdminSource, Drain, Services, tuned};
+use service_kit::{Admin, AdminSource, Drain, Peers, Services, tuned};
 use sla_service::SlaService;
 use tokio::sync::watch;
 use tokio_stream::wrappers::WatchStream;
@@ -68,6 +68,9 @@ pub(super) async fn start(
     let mut nodes: Vec<Box<dyn AnyNode>> = Vec::new();
     let mut sources: Vec<Arc<dyn AdminSource>> = Vec::new();
     let mut services = Services::new();
+    if let Some(cluster) = &config.cluster {
+        services = services.beside(Peers::new(&cluster.address));
+    }
     for role in roles {
         match role {
             Role::Intake => {
