@@ -1,7 +1,5 @@
 //! The board of notices on real servers: what is renewed stands, what is silent goes, and while the board is away nothing goes.
 
-#![expect(clippy::unwrap_used, reason = "a test fails by it")]
-
 use std::sync::Arc;
 use std::time::Duration;
 

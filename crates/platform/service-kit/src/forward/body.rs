@@ -139,17 +139,18 @@ impl HttpBody for Relayed {
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
         let Some(body) = &mut self.body else { return Poll::Ready(None) };
-        match Pin::new(body).poll_frame(context) {
-            Poll::Ready(Some(Err(error))) => {
-                tracing::debug!(%error, "a relayed answer broke off");
-                self.end(outcome_unknown())
-            }
-            Poll::Pending if self.drained.poll_unpin(context).is_ready() => self.end(Refusal::of(
+        let polled = Pin::new(body).poll_frame(context);
+        if let Poll::Ready(Some(Err(error))) = &polled {
+            tracing::debug!(%error, "a relayed answer broke off");
+            return self.end(outcome_unknown());
+        }
+        if polled.is_pending() && self.drained.poll_unpin(context).is_ready() {
+            return self.end(Refusal::of(
                 ErrorReason::ServerDraining,
                 "the service is shutting down; resume with the last token",
-            )),
-            polled => polled,
+            ));
         }
+        polled
     }
 
     fn is_end_stream(&self) -> bool {

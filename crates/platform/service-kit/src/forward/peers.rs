@@ -72,7 +72,7 @@ impl Peers {
             Err(_) => return Err(Unanswered::NotSent),
         };
         sent.map_err(|error| {
-            tracing::debug!(address, error = &error as &dyn Error, "a call was not passed on");
+            tracing::debug!(address, ?error, "a call was not passed on");
             if never_left(&error) { Unanswered::NotSent } else { Unanswered::Unknown }
         })
     }
