@@ -19,7 +19,7 @@ use tonic_health::pb::health_client::HealthClient;
 use tonic_reflection::pb::{v1, v1alpha};
 
 /// One call of each service, as JSON in and out.
-const CALLS: [(&str, &str, &str, &str); 7] = [
+const CALLS: [(&str, &str, &str, &str); 8] = [
     (
         "switchyard.intake.v1.IntakeService",
         "GetWorkspace",
@@ -36,6 +36,7 @@ const CALLS: [(&str, &str, &str, &str); 7] = [
     ("switchyard.notify.v1.NotifyService", "ListDeliveries", r#"{"workspaceId": "default"}"#, "{"),
     ("switchyard.admin.v1.ClockService", "GetTime", "{}", r#""now":"20"#),
     ("switchyard.admin.v1.StatusService", "GetStatus", "{}", r#""partitions":[{"#),
+    ("switchyard.admin.v1.ParkedService", "ListParked", "{}", "{"),
     (
         "switchyard.admin.v1.LogService",
         "Read",

@@ -12,7 +12,7 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::exit::EXIT_CODES;
 use crate::out::Output;
-use crate::{agent, queue, sla, ticket};
+use crate::{agent, parked, queue, sla, ticket};
 
 pub(crate) use settings::{Advertised, ClockKind, LogSource, Nats, Role, Server, Target};
 
@@ -174,6 +174,9 @@ pub(crate) enum LogCommand {
     ///
     /// Example: `switchyard log follow routing --log nats://127.0.0.1:4222 --partition 3`
     Follow(LogFollow),
+    /// Shows, retries or drops the inputs that could not be applied and were set aside
+    #[command(subcommand)]
+    Parked(parked::ParkedCommand),
 }
 
 /// Which log.

@@ -10,6 +10,7 @@ use tonic::transport::{Channel, Endpoint};
 use tonic::{Request, Status};
 use wire::admin::v1::clock_service_client::ClockServiceClient;
 use wire::admin::v1::log_service_client::LogServiceClient;
+use wire::admin::v1::parked_service_client::ParkedServiceClient;
 use wire::admin::v1::status_service_client::StatusServiceClient;
 use wire::intake::v1::intake_service_client::IntakeServiceClient;
 use wire::notify::v1::notify_service_client::NotifyServiceClient;
@@ -88,6 +89,7 @@ impl Client {
     service!(notify, NotifyServiceClient);
     service!(clock, ClockServiceClient);
     service!(status, StatusServiceClient);
+    service!(parked, ParkedServiceClient);
     service!(log, LogServiceClient);
 }
 

@@ -11,8 +11,8 @@ use wire::events::v1::Commit;
 
 use crate::cli::{LogChoice, LogCommand, LogFollow, LogShow, Role};
 use crate::out::{self, Output};
-use crate::signals;
 use crate::source::Source;
+use crate::{parked, signals};
 
 impl Role {
     /// The contract's word.
@@ -36,6 +36,7 @@ pub(crate) async fn run(command: LogCommand) -> Result<()> {
     match command {
         LogCommand::Show(show) => self::show(show).await,
         LogCommand::Follow(follow) => self::follow(follow).await,
+        LogCommand::Parked(command) => parked::run(command).await,
     }
 }
 

@@ -6,6 +6,7 @@ mod cli;
 mod config;
 mod exit;
 mod out;
+mod parked;
 mod signals;
 mod client;
 mod telemetry;

@@ -18,7 +18,10 @@ pub(crate) type Chain = [u8; 16];
 pub const FORMAT: u32 = 1;
 
 /// What this build can read: a record whose `min_reader` is higher stops it.
-pub const READER: u32 = 1;
+pub const READER: u32 = 2;
+
+/// What every reader so far can read.
+const READER_FIRST: u32 = 1;
 
 /// Field 15, wire type fixed32.
 const CRC_TAG: u8 = 15 << 3 | 5;
@@ -95,6 +98,15 @@ pub enum Doubt {
         /// Why.
         error: String,
     },
+}
+
+/// The oldest reader that understands all of a record's notes: one that doesn't must stop, since it would pass over them.
+pub(crate) fn reader_of(notes: &[Note]) -> u32 {
+    let needed = notes.iter().map(|note| match &note.kind {
+        Some(Kind::InputsRetried(_) | Kind::InputsDropped(_)) => READER,
+        Some(Kind::Genesis(_) | Kind::LeaderClaimed(_) | Kind::StateHash(_)) | None => READER_FIRST,
+    });
+    needed.max().unwrap_or(READER_FIRST)
 }
 
 /// Encodes a commit and puts its checksum behind.
@@ -199,7 +211,7 @@ pub fn genesis(service: ServiceId, partition: u16, partitions: u16, log_id: LogI
     };
     seal(&Commit {
         format: FORMAT,
-        min_reader: READER,
+        min_reader: READER_FIRST,
         log_id: log_id.to_vec(),
         seq: 1,
         prev: Chain::default().to_vec(),

@@ -115,7 +115,14 @@ impl<S: Service> Fold<S> {
             {
                 Some(hash.hash.clone())
             }
-            Some(Kind::StateHash(_) | Kind::Genesis(_) | Kind::LeaderClaimed(_)) | None => None,
+            Some(
+                Kind::StateHash(_)
+                | Kind::Genesis(_)
+                | Kind::LeaderClaimed(_)
+                | Kind::InputsRetried(_)
+                | Kind::InputsDropped(_),
+            )
+            | None => None,
         });
         let check = written.map(|written| HashCheck {
             seq: self.reader.seq,

@@ -21,6 +21,7 @@ mod health;
 mod membership;
 mod meta;
 mod node;
+mod parking;
 mod partition;
 mod position;
 mod replay;
@@ -36,6 +37,7 @@ pub use fold::{Fold, HashCheck};
 pub use health::Health;
 pub use membership::Membership;
 pub use node::{Node, NodeConfig, Resting, StartError, first_record, initialise};
+pub use parking::{ParkedEntity, Release, ReleaseHow, Released};
 pub use partition::{
     BYTES_MAX, CommittedRecord, EVENTS_MAX, HASH_EVERY, PartitionHandle, View, WAITING_MAX,
     WaitError,

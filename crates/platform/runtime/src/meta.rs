@@ -5,13 +5,13 @@ use std::collections::BTreeMap;
 use event_log::Seq;
 use kernel::Timestamp;
 use serde::{Deserialize, Serialize};
-use wire::events::v1::{Commit, note::Kind};
+use wire::events::v1::{Commit, InputsReleased, Note, note::Kind};
 
 use crate::requests::{Answer, Key, Requests};
 use crate::{LogId, ServiceId};
 
 /// The version of [`Meta`]'s layout and of [`Meta::apply`]. Raise it when either changes; see [`crate::Fold::LAYOUT`].
-pub(crate) const META_VERSION: u32 = 1;
+pub(crate) const META_VERSION: u32 = 2;
 
 /// How far an input is handled.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -22,6 +22,20 @@ pub(crate) struct Handled {
     pub(crate) seq: Seq,
     /// How many events of the record after it are handled too.
     pub(crate) events_of_next: u32,
+}
+
+/// (service, workspace, entity)
+pub(crate) type ParkedKey = (u32, String, String);
+
+/// An entity's inputs that are set aside.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct ParkedInputs {
+    /// Why the first one can't be applied.
+    pub(crate) error: String,
+    /// When the first one was set aside.
+    pub(crate) since: Timestamp,
+    /// Their records and places, in their order.
+    pub(crate) places: Vec<(Seq, u32)>,
 }
 
 /// The runtime's own state. Deterministic: it is part of the state hash.
@@ -35,8 +49,8 @@ pub(crate) struct Meta {
     pub(crate) consumed: BTreeMap<u32, Handled>,
     /// The answered requests.
     pub(crate) requests: Requests,
-    /// The inputs set aside: (service, workspace, entity) to their records and places.
-    pub(crate) parked: BTreeMap<(u32, String, String), Vec<(Seq, u32)>>,
+    /// The inputs set aside, by service, workspace and entity.
+    pub(crate) parked: BTreeMap<ParkedKey, ParkedInputs>,
     /// How many inputs are set aside.
     pub(crate) parked_count: u64,
     /// Events in all.
@@ -68,18 +82,46 @@ impl Meta {
             let answer = Answer { seq: commit.seq, hash: answered.request_hash, reply };
             self.requests.insert(self.time(), key, answer);
         }
+        // Before what is set aside now: that stands behind what is left.
+        for note in &commit.notes {
+            self.note(note);
+        }
         for parked in &commit.parked {
             let Some(input) = &parked.input else { continue };
             let entity = (input.service, parked.workspace.clone(), parked.entity.clone());
-            self.parked.entry(entity).or_default().push((input.seq, input.index));
+            let since = self.time();
+            let of_entity = self.parked.entry(entity).or_insert_with(|| ParkedInputs {
+                error: parked.error.clone(),
+                since,
+                places: Vec::new(),
+            });
+            of_entity.places.push((input.seq, input.index));
             self.parked_count += 1;
         }
-        for note in &commit.notes {
-            match &note.kind {
-                Some(Kind::LeaderClaimed(claim)) => self.epoch = self.epoch.max(claim.epoch),
-                Some(Kind::StateHash(hash)) => self.hashed_at = hash.seq,
-                Some(Kind::Genesis(_)) | None => {}
+    }
+
+    fn note(&mut self, note: &Note) {
+        match &note.kind {
+            Some(Kind::LeaderClaimed(claim)) => self.epoch = self.epoch.max(claim.epoch),
+            Some(Kind::StateHash(hash)) => self.hashed_at = hash.seq,
+            Some(Kind::InputsRetried(released) | Kind::InputsDropped(released)) => {
+                self.release(released);
             }
+            Some(Kind::Genesis(_)) | None => {}
+        }
+    }
+
+    /// Inputs that were set aside are so no more.
+    fn release(&mut self, released: &InputsReleased) {
+        let key = (released.service, released.workspace.clone(), released.entity.clone());
+        let Some(parked) = self.parked.get_mut(&key) else { return };
+        let wanted = usize::try_from(released.count).unwrap_or(usize::MAX);
+        let count = parked.places.drain(..wanted.min(parked.places.len())).count();
+        self.parked_count = self.parked_count.saturating_sub(u64::try_from(count).unwrap_or(0));
+        if parked.places.is_empty() {
+            self.parked.remove(&key);
+        } else if !released.error.is_empty() {
+            parked.error.clone_from(&released.error);
         }
     }
 

@@ -265,7 +265,7 @@ impl<S: Service> PartitionHandle<S> {
         Ok(self.0.rest.borrow().clone())
     }
 
-    async fn submit<R>(
+    pub(crate) async fn submit<R>(
         &self,
         work: Work<S>,
         answer: oneshot::Receiver<R>,

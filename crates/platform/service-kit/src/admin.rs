@@ -3,6 +3,7 @@
 mod clock;
 mod json;
 mod logs;
+mod parked;
 mod source;
 mod status;
 
@@ -11,6 +12,7 @@ use std::sync::Arc;
 use runtime::{Clock, ServiceId};
 use wire::admin::v1::clock_service_server::ClockServiceServer;
 use wire::admin::v1::log_service_server::LogServiceServer;
+use wire::admin::v1::parked_service_server::ParkedServiceServer;
 use wire::admin::v1::status_service_server::StatusServiceServer;
 
 use crate::{Drain, Services, tuned};
@@ -36,11 +38,12 @@ impl Admin {
         Self { sources: sources.into_iter().collect(), clock, drain }
     }
 
-    /// Adds `ClockService`, `StatusService` and `LogService` to a server.
+    /// Adds `ClockService`, `StatusService`, `ParkedService` and `LogService` to a server.
     pub fn add_to(self, services: Services) -> Services {
         services
             .with_plain(tuned!(ClockServiceServer::new(self.clone())))
             .with_plain(tuned!(StatusServiceServer::new(self.clone())))
+            .with_plain(tuned!(ParkedServiceServer::new(self.clone())))
             .with_plain(tuned!(LogServiceServer::new(self)))
     }
 

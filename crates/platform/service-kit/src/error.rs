@@ -40,7 +40,8 @@ pub const fn code_of(reason: ErrorReason) -> Code {
         | ErrorReason::OfferNotFound
         | ErrorReason::PolicyNotFound
         | ErrorReason::EndpointNotFound
-        | ErrorReason::PartitionNotFound => Code::NotFound,
+        | ErrorReason::PartitionNotFound
+        | ErrorReason::NothingParked => Code::NotFound,
         ErrorReason::RequestIdReused
         | ErrorReason::TicketExists
         | ErrorReason::ExternalIdExists => Code::AlreadyExists,
@@ -56,7 +57,8 @@ pub const fn code_of(reason: ErrorReason) -> Code {
         | ErrorReason::PositionAhead
         | ErrorReason::LogGenerationChanged
         | ErrorReason::ClockNotManual
-        | ErrorReason::ClockState => Code::FailedPrecondition,
+        | ErrorReason::ClockState
+        | ErrorReason::InputNotApplicable => Code::FailedPrecondition,
         ErrorReason::OfferOfAnotherAgent => Code::PermissionDenied,
         ErrorReason::ResumeTokenExpired => Code::OutOfRange,
         ErrorReason::RevisionMismatch => Code::Aborted,

@@ -3,10 +3,12 @@
 use bytes::Bytes;
 use kernel::Fact;
 use tokio::sync::oneshot;
+use wire::events::v1::note::Kind;
 use wire::events::v1::{Answered, Cause, Event as StoredEvent, Note, Parked};
 
 use super::work::Look;
 use crate::call::{Done, Failure, FailureOf};
+use crate::meta::ParkedKey;
 use crate::partition::View;
 use crate::requests::Key;
 use crate::service::{Committed, Event, Rejection, Service};
@@ -43,6 +45,8 @@ pub(crate) struct Batch<S: Service> {
     pub(crate) committed: Vec<Committed<Event<S>>>,
     pub(crate) answered: Vec<Answered>,
     pub(crate) parked: Vec<Parked>,
+    /// The entities of which nothing is set aside any more, once this is written.
+    pub(crate) freed: Vec<ParkedKey>,
     pub(crate) notes: Vec<Note>,
     /// The positions of the inputs are to be written even if nothing else is.
     pub(crate) positions_due: bool,
@@ -59,6 +63,7 @@ impl<S: Service> Default for Batch<S> {
             committed: Vec::new(),
             answered: Vec::new(),
             parked: Vec::new(),
+            freed: Vec::new(),
             notes: Vec::new(),
             positions_due: false,
             bytes: 0,
@@ -92,6 +97,16 @@ impl<S: Service> Batch<S> {
         self.bytes += events.iter().map(|event| event.data.len() + ENVELOPE_BYTES).sum::<usize>();
         self.events.extend(events);
         self.committed.extend(facts.into_iter().map(|fact| Committed { fact, trace }));
+    }
+
+    /// Whether inputs of this entity are released already: what is known of them is then out of date.
+    pub(crate) fn releases(&self, key: &ParkedKey) -> bool {
+        self.notes.iter().any(|note| match &note.kind {
+            Some(Kind::InputsRetried(released) | Kind::InputsDropped(released)) => {
+                (released.service, &released.workspace, &released.entity) == (key.0, &key.1, &key.2)
+            }
+            Some(Kind::Genesis(_) | Kind::LeaderClaimed(_) | Kind::StateHash(_)) | None => false,
+        })
     }
 
     pub(crate) fn park(&mut self, parked: Parked) {

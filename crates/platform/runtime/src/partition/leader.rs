@@ -1,6 +1,7 @@
 //! The leader: the one task that decides for a partition.
 
 mod deciding;
+mod parking;
 mod reacting;
 mod saving;
 mod writing;
@@ -269,6 +270,8 @@ impl<'a, S: Service> Leader<'a, S> {
             Work::Look(look) => batch.look(look),
             Work::Heads { seen_at, heads } => self.timers.heads(self.core, seen_at, heads),
             Work::Doubt(reason) => return Err(Stop::Halted(reason)),
+            Work::Release(pending) => self.unpark(pending, batch),
+            Work::Reread(pending, inputs) => self.retry(pending, inputs, batch),
         }
         Ok(())
     }

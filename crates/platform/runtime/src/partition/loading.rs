@@ -7,7 +7,7 @@ use wire::events::v1::{Commit, LeaderClaimed, Note, note::Kind};
 
 use super::stop::Stop;
 use super::{Core, READ_BYTES};
-use crate::commit::{ChainReader, FORMAT, READER, seal};
+use crate::commit::{ChainReader, FORMAT, reader_of, seal};
 use crate::fold::Fold;
 use crate::replay::replay;
 use crate::service::Service;
@@ -112,16 +112,17 @@ pub(crate) async fn claim<S: Service>(
 ) -> Result<(), Stop> {
     for _ in 0..CLAIMS_MAX {
         let epoch = fold.meta.epoch + 1;
+        let notes = vec![Note { kind: Some(Kind::LeaderClaimed(LeaderClaimed { epoch })) }];
         let commit = Commit {
             format: FORMAT,
-            min_reader: READER,
+            min_reader: reader_of(&notes),
             log_id: core.log_id.to_vec(),
             seq: fold.reader.seq + 1,
             epoch,
             writer: writer.to_vec(),
             prev: fold.reader.chain.to_vec(),
             time_ns: fold.time_ns(core.clock.now()),
-            notes: vec![Note { kind: Some(Kind::LeaderClaimed(LeaderClaimed { epoch })) }],
+            notes,
             ..Commit::default()
         };
         match core.log.append(fold.reader.seq, seal(&commit)).await {

@@ -5,7 +5,8 @@ use kernel::Timestamp;
 use tokio::sync::oneshot;
 
 use crate::call::{Call, Done, FailureOf};
-use crate::meta::Meta;
+use crate::meta::{Meta, ParkedInputs, ParkedKey};
+use crate::parking::{ParkedEntity, PendingRelease, Reread};
 use crate::service::{Service, State};
 use crate::{ServiceId, TraceContext};
 
@@ -55,6 +56,22 @@ impl<S: Service> View<'_, S> {
         self.meta.parked_count
     }
 
+    /// The entities with inputs set aside, at most `max`, by service, workspace and id.
+    pub fn parked_entities(&self, max: usize) -> Vec<ParkedEntity> {
+        let shown = |((service, workspace, entity), parked): (&ParkedKey, &ParkedInputs)| {
+            Some(ParkedEntity {
+                input: ServiceId::from_number(*service)?,
+                workspace: workspace.clone(),
+                entity: entity.clone(),
+                error: parked.error.clone(),
+                since: parked.since,
+                first: *parked.places.first()?,
+                count: parked.places.len(),
+            })
+        };
+        self.meta.parked.iter().filter_map(shown).take(max).collect()
+    }
+
     /// Whether inputs of this entity of another service are set aside.
     pub fn is_parked(&self, service: ServiceId, workspace: &str, entity: &str) -> bool {
         self.meta.is_parked(service, workspace, entity)
@@ -99,4 +116,8 @@ pub(crate) enum Work<S: Service> {
     Heads { seen_at: Timestamp, heads: Option<Vec<(ServiceId, Seq)>> },
     /// An input's log is in doubt: why.
     Doubt(String),
+    /// An operator's word about inputs set aside.
+    Release(PendingRelease<S>),
+    /// The inputs to be tried again, read from their log.
+    Reread(PendingRelease<S>, Result<Vec<Reread>, String>),
 }

@@ -6,6 +6,7 @@
     reason = "what surrounds a test fails like the test itself"
 )]
 
+mod parking;
 mod saving;
 mod toy;
 

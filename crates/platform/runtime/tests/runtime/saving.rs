@@ -95,8 +95,7 @@ async fn a_snapshot_that_the_log_does_not_confirm_gives_way_to_the_one_before() 
         ("not a state", Snapshot { bytes: Bytes::from_static(&[0xff; 40]), ..good.clone() }),
         ("cut off", Snapshot { bytes: good.bytes.slice(..good.bytes.len() / 2), ..good.clone() }),
     ];
-    let mut expected = 5;
-    for (what, mut snapshot) in bad {
+    for (expected, (what, mut snapshot)) in (5..).zip(bad) {
         if snapshot.seq == good.seq && what != "not a state" && what != "cut off" {
             // A discard goes by the record's number: here the one before has to stay.
             snapshot.seq += 1;
@@ -115,7 +114,6 @@ async fn a_snapshot_that_the_log_does_not_confirm_gives_way_to_the_one_before() 
             assert_eq!(from, good.seq, "{what}");
         }
         node.execute(add("w", 1)).await.unwrap();
-        expected += 1;
     }
 }
 

@@ -129,6 +129,37 @@ impl Service for Source {
     }
 }
 
+/// While true, the [`Copier`] of a test that mends itself can stand 13.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Mended(pub(crate) std::sync::Arc<std::sync::atomic::AtomicBool>);
+
+/// A [`Copier`] that can be mended.
+#[derive(Debug)]
+pub(crate) struct Mendable(pub(crate) Mended);
+
+impl Service for Mendable {
+    type Decider = Toy;
+    const ID: ServiceId = ServiceId::Sla;
+    const INPUTS: &'static [ServiceId] = &[ServiceId::Intake];
+
+    fn encode(&self, event: &Event) -> Payload {
+        encode(event)
+    }
+
+    fn decode(&self, event_type: &str, _: u32, data: &[u8]) -> Result<Event, DecodeError> {
+        decode(event_type, data)
+    }
+
+    fn react(&self, state: &State, input: &InputEvent<'_>) -> Result<Vec<Command>, InputError> {
+        match decode(&input.event.r#type, &input.event.data) {
+            Ok(Event::Added { by }) if self.0.0.load(std::sync::atomic::Ordering::SeqCst) => {
+                Ok(vec![Command::Add { by }])
+            }
+            Ok(_) | Err(_) => Copier.react(state, input),
+        }
+    }
+}
+
 /// Copies what the source counts, can't stand 13, and rings only once it has heard all.
 #[derive(Debug)]
 pub(crate) struct Copier;

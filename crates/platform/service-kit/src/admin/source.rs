@@ -4,13 +4,18 @@ use std::fmt::Debug;
 use std::sync::Arc;
 
 use event_log::EventLog;
-use runtime::{Health, LogId, Node, PartitionHandle, Resting, ServiceId};
+use runtime::{
+    Failure, Health, LogId, Node, PartitionHandle, Release, Released, Resting, ServiceId,
+};
 use tokio::sync::watch;
 use tonic::{Status, async_trait};
-use wire::admin::v1::PartitionStatus;
+use wire::admin::v1::{ParkedEntity, PartitionStatus};
 
 use crate::convert::timestamp_to_wire;
 use crate::error::{Refuse, status_of};
+
+/// How many entities with inputs set aside are shown of a partition.
+const PARKED_MAX: usize = 1_000;
 
 /// A service of this process, as the operator sees it.
 #[async_trait]
@@ -26,6 +31,12 @@ pub trait AdminSource: Debug + Send + Sync {
 
     /// Every partition's status; one that doesn't answer says why. The lag is left 0.
     async fn status(&self, with_state_hash: bool) -> Vec<PartitionStatus>;
+
+    /// The entities with inputs set aside, of the partitions led here.
+    async fn parked(&self) -> Result<Vec<ParkedEntity>, Status>;
+
+    /// Retries or drops inputs set aside.
+    async fn release(&self, release: Release) -> Result<Released, Status>;
 
     /// A partition's log and its identity.
     fn partition_log(&self, partition: u16) -> Option<(Arc<dyn EventLog>, LogId)>;
@@ -50,9 +61,50 @@ impl<S: Refuse> AdminSource for Node<S> {
         futures::future::join_all(each).await
     }
 
+    async fn parked(&self) -> Result<Vec<ParkedEntity>, Status> {
+        let mut all = Vec::new();
+        for partition in self.partitions() {
+            match partition.view(|view| view.parked_entities(PARKED_MAX)).await {
+                Ok(some) => {
+                    all.extend(
+                        some.into_iter().map(|one| parked_entity(S::ID, partition.id(), one)),
+                    );
+                }
+                Err(Failure::NotLeader { .. }) => {}
+                Err(failure) => return Err(status_of::<S>(&failure)),
+            }
+        }
+        Ok(all)
+    }
+
+    async fn release(&self, release: Release) -> Result<Released, Status> {
+        let partition = self.partition_of(&release.workspace);
+        partition.release(release).await.map_err(|failure| status_of::<S>(&failure))
+    }
+
     fn partition_log(&self, partition: u16) -> Option<(Arc<dyn EventLog>, LogId)> {
         let partition = self.partitions().get(usize::from(partition))?;
         Some((Arc::clone(partition.log()), partition.head().log_id))
+    }
+}
+
+fn parked_entity(
+    service: ServiceId,
+    partition: u16,
+    parked: runtime::ParkedEntity,
+) -> ParkedEntity {
+    let (first_seq, first_index) = parked.first;
+    ParkedEntity {
+        service: service.to_wire().into(),
+        partition: partition.into(),
+        input: parked.input.to_wire().into(),
+        workspace: parked.workspace,
+        entity: parked.entity,
+        error: parked.error,
+        since: Some(timestamp_to_wire(parked.since)),
+        first_seq,
+        first_index,
+        count: u64::try_from(parked.count).unwrap_or(u64::MAX),
     }
 }
 

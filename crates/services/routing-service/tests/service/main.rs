@@ -1,8 +1,13 @@
 //! Routing over in-memory logs, called as a backend would.
 
-#![expect(clippy::unwrap_used, reason = "what surrounds a test fails like the test itself")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "what surrounds a test fails like the test itself"
+)]
 
 mod intake;
+mod poison;
 
 use std::sync::Arc;
 

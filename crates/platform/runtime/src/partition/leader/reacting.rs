@@ -6,14 +6,14 @@ use std::time::Duration;
 
 use kernel::{Actor, Timestamp, WorkspaceId};
 use tokio::time::Instant;
-use wire::events::v1::{Cause, Event as StoredEvent, Parked};
+use wire::events::v1::{Cause, Commit, Event as StoredEvent, Parked};
 
 use super::{Leader, POSITIONS_EVERY};
 use crate::meta::Handled;
 use crate::partition::batch::{Batch, Origin};
 use crate::partition::inputs::Input;
-use crate::service::{InputEvent, Service};
-use crate::{Position, TraceContext};
+use crate::service::{InputError, InputEvent, Service};
+use crate::{Position, ServiceId, TraceContext};
 
 /// How many inputs are held at most until what they were made from comes.
 const HELD_MAX: usize = 1024;
@@ -110,33 +110,47 @@ impl<S: Service> Leader<'_, S> {
             entity: event.entity.clone(),
             error,
         };
-        let behind = self.fold.meta.is_parked(input.service, &event.workspace, &event.entity)
-            || batch
-                .parked
-                .iter()
-                .any(|parked| parked.workspace == event.workspace && parked.entity == event.entity);
-        if behind {
+        if self.is_behind(input.service, event, batch) {
             return batch.park(park("an earlier input of this entity is set aside".into()));
         }
-        let committed_at = i64::try_from(input.commit.time_ns / 1_000_000).unwrap_or(i64::MAX);
+        if let Err(error) = self.apply(&input.commit, event, cause, input.service, batch) {
+            let partition = self.core.partition;
+            let (seq, of) = (cause.seq, input.service);
+            tracing::error!(service = %S::ID, partition, input = %of, seq, index, %error, "an input is set aside");
+            batch.park(park(error.to_string()));
+        }
+    }
+
+    /// Whether an earlier input of its entity is set aside: then it must not overtake that one.
+    fn is_behind(&self, service: ServiceId, event: &StoredEvent, batch: &Batch<S>) -> bool {
+        let number = service.number();
+        let same = |of: u32, workspace: &str, entity: &str| {
+            of == number && workspace == event.workspace && entity == event.entity
+        };
+        let parked = batch.parked.iter().any(|parked| {
+            same(parked.input.map_or(0, |at| at.service), &parked.workspace, &parked.entity)
+        });
+        let freed = batch.freed.iter().any(|(of, workspace, entity)| same(*of, workspace, entity));
+        parked || (!freed && self.fold.meta.is_parked(service, &event.workspace, &event.entity))
+    }
+
+    /// Decides what one input asks for.
+    pub(super) fn apply(
+        &mut self,
+        commit: &Commit,
+        event: &StoredEvent,
+        cause: Cause,
+        service: ServiceId,
+        batch: &mut Batch<S>,
+    ) -> Result<(), InputError> {
+        let committed_at = i64::try_from(commit.time_ns / 1_000_000).unwrap_or(i64::MAX);
         let committed_at = Timestamp::from_millis(committed_at);
-        let foreign = InputEvent {
-            service: input.service,
-            partition: self.core.partition,
-            seq: input.commit.seq,
-            index,
-            committed_at,
-            event,
-        };
-        let commands = match self.core.service.react(&self.fold.state, &foreign) {
-            Ok(commands) => commands,
-            Err(error) => {
-                tracing::error!(service = %S::ID, %error, "an input is set aside");
-                return batch.park(park(error.to_string()));
-            }
-        };
+        let Cause { seq, index, .. } = cause;
+        let partition = self.core.partition;
+        let foreign = InputEvent { service, partition, seq, index, committed_at, event };
+        let commands = self.core.service.react(&self.fold.state, &foreign)?;
         if commands.is_empty() {
-            return;
+            return Ok(());
         }
         let workspace = WorkspaceId::trusted(&event.workspace);
         let actor = Actor::from_text(&event.actor);
@@ -147,6 +161,7 @@ impl<S: Service> Leader<'_, S> {
         for command in commands {
             self.decide(&context, command, Origin { trace, cause: Some(cause) }, batch);
         }
+        Ok(())
     }
 
     pub(super) fn publish_inputs(&self) {

@@ -7,7 +7,7 @@ use wire::events::v1::{Commit, Consumed};
 
 use super::Leader;
 use crate::call::Failure;
-use crate::commit::{FORMAT, READER, chain_after, seal};
+use crate::commit::{FORMAT, chain_after, reader_of, seal};
 use crate::health::Health;
 use crate::partition::appending::{Appended, append};
 use crate::partition::batch::Batch;
@@ -85,7 +85,7 @@ impl<S: Service> Leader<'_, S> {
         };
         Commit {
             format: FORMAT,
-            min_reader: READER,
+            min_reader: reader_of(&batch.notes),
             log_id: self.core.log_id.to_vec(),
             seq: self.fold.reader.seq + 1,
             epoch: self.fold.meta.epoch,
