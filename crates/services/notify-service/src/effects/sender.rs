@@ -12,7 +12,7 @@ use notify::{Address, AttemptResult, Secret};
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER};
 use reqwest::redirect::Policy;
-use reqwest::{Client, Url};
+use reqwest::{Client, ClientBuilder, Url};
 use standardwebhooks::{HEADER_WEBHOOK_ID, HEADER_WEBHOOK_SIGNATURE, HEADER_WEBHOOK_TIMESTAMP};
 use tokio::sync::Semaphore;
 
@@ -48,8 +48,9 @@ pub(crate) struct Message {
 #[derive(Debug)]
 pub(crate) struct Sender {
     config: Config,
-    /// For https: public addresses, and private ones where they are allowed.
-    https: Client,
+    /// For https: public addresses, and private ones where they are allowed. None on a host without certificate authorities, where
+    /// no certificate could be checked.
+    https: Option<Client>,
     /// For http: private addresses alone.
     http: Client,
     slots: Semaphore,
@@ -60,12 +61,17 @@ impl Sender {
         // A second installation is refused, and the first one is as good.
         drop(rustls::crypto::ring::default_provider().install_default());
         let private = config.allow_private_endpoints;
-        Ok(Self {
-            config,
-            https: client(Looked { public: true, private })?,
-            http: client(Looked { public: false, private })?,
-            slots: Semaphore::new(AT_ONCE_MAX),
-        })
+        // This one never checks a certificate, so it needs no authorities.
+        let http = client(Looked { public: false, private }).tls_certs_only([]).build()?;
+        let https = match client(Looked { public: true, private }).build() {
+            Ok(client) => Some(client),
+            Err(error) => {
+                let error = error.source().map_or_else(|| error.to_string(), ToString::to_string);
+                tracing::warn!(%error, "webhooks over https will fail: put certificate authorities on this host and restart");
+                None
+            }
+        };
+        Ok(Self { config, https, http, slots: Semaphore::new(AT_ONCE_MAX) })
     }
 
     /// What an operator allowed.
@@ -83,7 +89,8 @@ impl Sender {
         let Some(headers) = headers(message, SystemTime::now()) else {
             return not_sent("secret");
         };
-        let client = if url.scheme() == "http" { &self.http } else { &self.https };
+        let client = if url.scheme() == "http" { Some(&self.http) } else { self.https.as_ref() };
+        let Some(client) = client else { return not_sent("no_certificate_authorities") };
         post(client, url, headers, message.body.clone()).await
     }
 }
@@ -159,7 +166,7 @@ fn unix(now: SystemTime) -> Duration {
     now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default()
 }
 
-fn client(looked: Looked) -> Result<Client, reqwest::Error> {
+fn client(looked: Looked) -> ClientBuilder {
     Client::builder()
         .user_agent(concat!("switchyard/", env!("CARGO_PKG_VERSION")))
         .redirect(Policy::none())
@@ -170,7 +177,6 @@ fn client(looked: Looked) -> Result<Client, reqwest::Error> {
         .pool_max_idle_per_host(IDLE_MAX.0)
         .pool_idle_timeout(IDLE_MAX.1)
         .dns_resolver(Arc::new(looked))
-        .build()
 }
 
 /// Resolves names, and looks at every address before one is called.

@@ -110,6 +110,16 @@ async fn nothing_goes_to_private_addresses_unless_the_operator_says_so() {
     assert_eq!(sender(true).send(&message(by_name)).await, answered(200));
 }
 
+#[tokio::test]
+async fn without_certificate_authorities_https_says_so_and_http_works() {
+    let ok = async || StatusCode::OK;
+    let url = receiver(Router::new().route("/hook", post(ok))).await;
+    let sender = Sender { https: None, ..sender(true) };
+    assert_eq!(sender.send(&message(url.clone())).await, answered(200));
+    let over_tls = message(url.replace("http://", "https://"));
+    assert_eq!(sender.send(&over_tls).await, not_sent("no_certificate_authorities"));
+}
+
 #[test]
 fn one_bad_address_among_good_ones_is_refused() {
     let looked = Looked { public: true, private: false };
