@@ -22,6 +22,10 @@ pub(super) async fn run(shared: Arc<Shared>, service: ServiceId) {
                 next = follow(&shared, service, &log, next).await;
             }
             Err(OpenError::Missing { .. }) => {}
+            // The partitions say so already, and at a stop it is only what a log does that was closed.
+            Err(OpenError::Unavailable(error)) => {
+                tracing::debug!(%service, partition, %error, "the timeline waits for a log");
+            }
             Err(error) => {
                 tracing::warn!(%service, partition, %error, "the timeline can't open a log");
             }
@@ -42,6 +46,10 @@ async fn follow(
         let opened = match record {
             Ok(record) => open_record(&record),
             Err(LogError::Trimmed { first }) => return first.max(next),
+            Err(LogError::Unavailable(error)) => {
+                tracing::debug!(%service, partition = shared.number, next, %error, "the timeline waits for a log");
+                return next;
+            }
             Err(error) => {
                 tracing::warn!(%service, partition = shared.number, next, %error, "the timeline can't read a log");
                 return next;
