@@ -171,9 +171,23 @@ fn stream(name: &LogName) -> String {
     format!("SY_{}_{:02}", name.service.to_ascii_uppercase(), name.partition)
 }
 
-/// Changes one bit of the record where it is stored.
-fn flip(directory: &Path, seq: u64) -> anyhow::Result<()> {
-    let wanted = format!("record {seq}");
+/// What the conformance suite stores as record `seq`.
+fn numbered(seq: u64) -> Vec<u8> {
+    format!("record {seq}").into_bytes()
+}
+
+/// Makes a member the stream's leader, if it can be.
+pub async fn prefer(admin: &jetstream::Context, stream: &str, member: &str) {
+    let wish = serde_json::json!({ "placement": { "preferred": member } });
+    let asked: Result<serde_json::Value, _> =
+        admin.request(format!("STREAM.LEADER.STEPDOWN.{stream}"), &wish).await;
+    // It may lead already, or be about to: whoever asks looks for what comes of it.
+    drop(asked);
+}
+
+/// Changes one bit of a record where it is stored.
+pub fn flip(directory: &Path, record: &[u8]) -> anyhow::Result<()> {
+    let wanted = record;
     let mut flipped = 0;
     for file in std::fs::read_dir(directory.join("msgs"))? {
         let path = file?.path();
@@ -181,7 +195,7 @@ fn flip(directory: &Path, seq: u64) -> anyhow::Result<()> {
             continue;
         }
         let mut bytes = std::fs::read(&path)?;
-        let found = bytes.windows(wanted.len()).position(|window| window == wanted.as_bytes());
+        let found = bytes.windows(wanted.len()).position(|window| window == wanted);
         if let Some(byte) = found.and_then(|at| bytes.get_mut(at)) {
             *byte ^= 1;
             std::fs::write(&path, bytes)?;
@@ -251,11 +265,11 @@ impl Harness for NatsLogs {
                 Ok(Done::NotApplicable("there is one copy"))
             }
             Act::PunchHoleInOneCopy(seq) => {
-                self.ended(name, 1, true, |directory| flip(directory, seq)).await
+                self.ended(name, 1, true, |directory| flip(directory, &numbered(seq))).await
             }
             // The server takes a record whose checksum is wrong for one that isn't there.
             Act::PunchHole(seq) | Act::FlipBit(seq) => {
-                self.ended(name, members, true, |directory| flip(directory, seq)).await
+                self.ended(name, members, true, |directory| flip(directory, &numbered(seq))).await
             }
             Act::DropAfter(last) => self.drop_after(name, last).await,
         };

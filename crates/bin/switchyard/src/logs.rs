@@ -9,7 +9,7 @@ use event_log_nats::{NatsConfig, NatsProvider};
 use runtime::{Doubt, StartError};
 
 use crate::cli::Nats;
-use crate::exit::{BadConfiguration, Unavailable};
+use crate::exit::{BadConfiguration, Unavailable, bad_configuration};
 
 /// How many partitions each service has in a directory.
 pub(crate) const EMBEDDED_PARTITIONS: u16 = 4;
@@ -44,7 +44,19 @@ pub(crate) async fn nats(urls: &str, settings: &Nats, replicas: usize) -> Result
     config.tls_key_file.clone_from(&settings.nats_key);
     config.tls_required = settings.nats_ca.is_some() || settings.nats_cert.is_some();
     config.replicas = replicas;
+    config.monitor_urls = monitors(settings.nats_monitor.as_deref().unwrap_or_default())?;
     NatsProvider::connect(config).await.map_err(explain_open)
+}
+
+/// The monitoring ports in a setting.
+fn monitors(setting: &str) -> Result<Vec<String>> {
+    let urls = setting.split(',').map(str::trim).filter(|url| !url.is_empty());
+    urls.map(|url| {
+        let fits = url.starts_with("http://") || url.starts_with("https://");
+        fits.then(|| url.to_owned())
+            .ok_or_else(|| bad_configuration("--nats-monitor takes http://HOST:PORT"))
+    })
+    .collect()
 }
 
 /// Whether an operator must act, or waiting may help.

@@ -33,6 +33,8 @@ pub struct NatsConfig {
     pub replicas: usize,
     /// The size in bytes that a stream made by `create` may grow to; unlimited if unset.
     pub stream_max_bytes: Option<u64>,
+    /// The servers' monitoring ports, as `http://host:port`: each is asked whether it syncs every append. None: nobody is asked.
+    pub monitor_urls: Vec<String>,
     /// What replies are addressed to; the server's permissions may ask for one. `_INBOX` if unset.
     pub inbox_prefix: Option<String>,
     /// How long an append waits for its answer before its outcome counts as unknown.
@@ -57,6 +59,7 @@ impl NatsConfig {
             stream_prefix: "SY".to_owned(),
             replicas: 1,
             stream_max_bytes: None,
+            monitor_urls: Vec::new(),
             inbox_prefix: None,
             append_timeout: Duration::from_secs(5),
             request_timeout: Duration::from_secs(5),

@@ -9,6 +9,7 @@ use event_log::OpenError;
 use tokio::sync::watch;
 
 use crate::NatsConfig;
+use crate::monitor::Monitor;
 
 /// How long a dead peer may go unnoticed.
 const PING_EVERY: Duration = Duration::from_secs(10);
@@ -23,6 +24,8 @@ pub(crate) struct Connection {
     pub(crate) jetstream: jetstream::Context,
     /// Counts how often the connection was made.
     pub(crate) made: watch::Receiver<u64>,
+    /// Asks the servers whether they sync, if their ports were named.
+    pub(crate) monitor: Option<Monitor>,
 }
 
 impl Connection {
@@ -37,7 +40,8 @@ impl Connection {
         });
         let client = options.connect(config.urls.as_slice()).await.map_err(refused)?;
         let jetstream = ContextBuilder::new().timeout(config.request_timeout).build(client.clone());
-        Ok(Self { config, client, jetstream, made })
+        let monitor = Monitor::start(&config).await?;
+        Ok(Self { config, client, jetstream, made, monitor })
     }
 
     pub(crate) fn is_up(&self) -> bool {

@@ -18,8 +18,8 @@ use tokio::time::{Instant, sleep, sleep_until};
 use crate::log::NatsLog;
 use crate::pipe::Pipe;
 
-/// How often an idle follower compares itself with the leader.
-const WATCHDOG_EVERY: Duration = Duration::from_secs(30);
+/// How often a follower that is given nothing compares itself with the leader.
+const WATCHDOG_EVERY: Duration = Duration::from_secs(5);
 const RETRY_FIRST: Duration = Duration::from_millis(20);
 const RETRY_MAX: Duration = Duration::from_secs(1);
 /// How often bad news is asked for again before it is believed: right after an election a leader may
@@ -36,6 +36,7 @@ pub(crate) fn follow(log: NatsLog, from: Seq) -> BoxStream<'static, Result<Recor
         next: from,
         ready: VecDeque::new(),
         pipe: None,
+        delivered: 0,
         watchdog: Instant::now(),
         failures: 0,
         ended: false,
@@ -52,6 +53,8 @@ struct Follower {
     /// Records that were delivered at once, or found while filling a hole.
     ready: VecDeque<Record>,
     pipe: Option<Pipe>,
+    /// How many messages the pipe has delivered, by the server's count.
+    delivered: u64,
     /// When an idle follower compares itself with the leader.
     watchdog: Instant,
     /// Failures in a row since something was delivered.
@@ -107,6 +110,7 @@ impl Follower {
     async fn refill(&mut self) -> Result<(), LogError> {
         let Some(pipe) = &mut self.pipe else {
             self.pipe = Some(self.connect().await?);
+            self.delivered = 0;
             self.watchdog = Instant::now() + WATCHDOG_EVERY;
             return Ok(());
         };
@@ -131,11 +135,18 @@ impl Follower {
     /// Takes a message if it is the next record, and fills the hole if it is a later one.
     async fn accept(&mut self, message: jetstream::Message) -> Result<(), LogError> {
         let info = message.info().map_err(LogError::Unavailable)?;
-        let seq = info.stream_sequence;
+        let (seq, delivery) = (info.stream_sequence, info.consumer_sequence);
+        // Nothing was lost on the way, so it is the serving copy that lacks what is missing.
+        let copy_lacks = delivery == self.delivered.saturating_add(1);
         for missing in self.next..seq {
             let record = self.log.recover(missing).await;
             match record {
-                Ok(record) => self.ready.push_back(record),
+                Ok(record) => {
+                    if copy_lacks {
+                        self.log.repaired(missing);
+                    }
+                    self.ready.push_back(record);
+                }
                 Err(LogError::Gap { expected, .. }) if self.ready.is_empty() => {
                     return Err(LogError::Gap { expected, found: seq });
                 }
@@ -151,6 +162,7 @@ impl Follower {
         if seq >= self.next {
             self.ready.push_back(Record { seq, bytes: message.message.payload });
         }
+        self.delivered = delivery;
         self.watchdog = Instant::now() + WATCHDOG_EVERY;
         Ok(())
     }

@@ -18,6 +18,7 @@ mod config;
 mod connection;
 mod follow;
 mod log;
+mod monitor;
 mod pipe;
 mod stream;
 
@@ -111,7 +112,8 @@ impl NatsProvider {
         };
         let info = stream.cached_info().clone();
         let subject = stream::subject(&self.connection.config.stream_prefix, name);
-        let faults = stream::faults(&info.config, &subject);
+        let mut faults = stream::faults(&info.config, &subject);
+        faults.extend(self.connection.monitor.iter().flat_map(|monitor| monitor.syncing().faults));
         if faults.is_empty() {
             return Ok(info);
         }

@@ -1,15 +1,18 @@
 //! One log: a stream, read through its leader where it matters.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use async_nats::Subject;
 use async_nats::jetstream;
 use async_nats::jetstream::ErrorCode;
 use async_nats::jetstream::context::GetStreamErrorKind;
-use async_nats::jetstream::stream::{DirectGetErrorKind, LastRawMessageErrorKind, PurgeErrorKind};
+use async_nats::jetstream::stream::{
+    DirectGetErrorKind, Info, LastRawMessageErrorKind, PurgeErrorKind,
+};
 use async_trait::async_trait;
 use bytes::Bytes;
-use event_log::{AppendError, EventLog, LogError, LogName, Record, Seq, Tail};
+use event_log::{AppendError, EventLog, Inspection, LogError, LogName, Record, Seq, Tail};
 use futures::StreamExt;
 use futures::stream::BoxStream;
 
@@ -28,6 +31,8 @@ pub(crate) struct NatsLog {
     pub(crate) stream_name: String,
     pub(crate) subject: Subject,
     pub(crate) replicas: usize,
+    /// Records that were missing in one copy and whole in another.
+    repaired: Arc<AtomicU64>,
 }
 
 impl NatsLog {
@@ -35,7 +40,32 @@ impl NatsLog {
         let prefix = &connection.config.stream_prefix;
         let stream_name = stream::name(prefix, name);
         let subject = Subject::from(stream::subject(prefix, name));
-        Self { connection, stream_name, subject, replicas }
+        Self { connection, stream_name, subject, replicas, repaired: Arc::default() }
+    }
+
+    /// A hole in one copy was filled from another: an alarm, for that copy's disk forgets.
+    pub(crate) fn repaired(&self, seq: Seq) {
+        self.repaired.fetch_add(1, Ordering::Relaxed);
+        let stream = &self.stream_name;
+        tracing::error!(stream, seq, "a copy of the stream lacks a record that another one has");
+    }
+
+    /// Asks the leader about the stream.
+    async fn info(&self) -> Result<Info, LogError> {
+        match self.connection.jetstream.get_stream(&self.stream_name).await {
+            Ok(stream) => Ok(stream.cached_info().clone()),
+            Err(error) => match error.kind() {
+                GetStreamErrorKind::JetStream(reason)
+                    if reason.error_code() == ErrorCode::STREAM_NOT_FOUND =>
+                {
+                    Err(LogError::Missing)
+                }
+                GetStreamErrorKind::JetStream(_)
+                | GetStreamErrorKind::Request
+                | GetStreamErrorKind::EmptyName
+                | GetStreamErrorKind::InvalidStreamName => Err(LogError::Unavailable(error.into())),
+            },
+        }
     }
 
     async fn stream(&self) -> Result<jetstream::stream::Stream<()>, LogError> {
@@ -103,8 +133,7 @@ impl NatsLog {
                 return Err(LogError::WentBackwards { had: seq, last: tail.last });
             }
             if let Some(record) = self.ask_replicas(seq).await? {
-                let stream = &self.stream_name;
-                tracing::error!(stream, seq, "a record is missing on the stream's leader");
+                self.repaired(seq);
                 return Ok(record);
             }
             // Asked for again, lest it was trimmed while it was looked for.
@@ -186,23 +215,20 @@ impl EventLog for NatsLog {
     }
 
     async fn tail(&self) -> Result<Tail, LogError> {
-        match self.connection.jetstream.get_stream(&self.stream_name).await {
-            Ok(stream) => {
-                let state = &stream.cached_info().state;
-                Ok(Tail { first: state.first_sequence.max(1), last: state.last_sequence })
-            }
-            Err(error) => match error.kind() {
-                GetStreamErrorKind::JetStream(reason)
-                    if reason.error_code() == ErrorCode::STREAM_NOT_FOUND =>
-                {
-                    Err(LogError::Missing)
-                }
-                GetStreamErrorKind::JetStream(_)
-                | GetStreamErrorKind::Request
-                | GetStreamErrorKind::EmptyName
-                | GetStreamErrorKind::InvalidStreamName => Err(LogError::Unavailable(error.into())),
-            },
+        Ok(tail_of(&self.info().await?))
+    }
+
+    async fn inspect(&self) -> Result<Inspection, LogError> {
+        let info = self.info().await?;
+        let mut faults = stream::faults(&info.config, &self.subject);
+        let mut warnings = stream::warnings(&info);
+        if let Some(monitor) = &self.connection.monitor {
+            let syncing = monitor.syncing();
+            faults.extend(syncing.faults);
+            warnings.extend(syncing.warnings);
         }
+        let repaired = self.repaired.load(Ordering::Relaxed);
+        Ok(Inspection { tail: tail_of(&info), faults, warnings, repaired })
     }
 
     fn follow(&self, from: Seq) -> BoxStream<'static, Result<Record, LogError>> {
@@ -232,4 +258,8 @@ impl EventLog for NatsLog {
             },
         }
     }
+}
+
+fn tail_of(info: &Info) -> Tail {
+    Tail { first: info.state.first_sequence.max(1), last: info.state.last_sequence }
 }

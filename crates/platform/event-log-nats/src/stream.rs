@@ -4,13 +4,15 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use async_nats::jetstream::stream::{
-    Config, DiscardPolicy, PersistenceMode, RetentionPolicy, StorageType,
+    Config, DiscardPolicy, Info, PersistenceMode, RetentionPolicy, StorageType,
 };
-use event_log::{LogName, OpenError};
+use event_log::{LogName, OpenError, RECORD_MAX_BYTES};
 
 use crate::NatsConfig;
 
 const PREFIX_MAX_BYTES: usize = 64;
+/// Where a stream remembers how many replicas it was made with.
+const REPLICAS: &str = "switchyard.replicas";
 /// Message ids are not used, so nothing needs to be remembered for long.
 const DUPLICATE_WINDOW: Duration = Duration::from_secs(1);
 
@@ -62,13 +64,16 @@ pub(crate) fn config(config: &NatsConfig, log: &LogName) -> Config {
         allow_direct: true,
         deny_delete: true,
         deny_purge: false,
-        metadata: HashMap::from([("switchyard.format".to_owned(), "1".to_owned())]),
+        metadata: HashMap::from([
+            ("switchyard.format".to_owned(), "1".to_owned()),
+            (REPLICAS.to_owned(), config.replicas.to_string()),
+        ]),
         ..Config::default()
     }
 }
 
 /// Says what about a stream would let it lose, reorder or invent records.
-pub(crate) fn faults(config: &Config, subject: &str) -> Vec<&'static str> {
+pub(crate) fn faults(config: &Config, subject: &str) -> Vec<String> {
     let rules = [
         (config.subjects == [subject], "it has other subjects"),
         (config.storage == StorageType::File, "it is not on disk"),
@@ -77,6 +82,7 @@ pub(crate) fn faults(config: &Config, subject: &str) -> Vec<&'static str> {
         (config.max_age.is_zero(), "it forgets records by age"),
         (config.max_messages <= 0, "it is limited by count"),
         (config.max_messages_per_subject <= 0, "it is limited by count per subject"),
+        (takes_any_record(config), "it refuses records of a size that is allowed"),
         (config.deny_delete, "single records can be deleted"),
         (!config.allow_rollup, "it can be rolled up"),
         (!config.sealed, "it is sealed"),
@@ -85,11 +91,42 @@ pub(crate) fn faults(config: &Config, subject: &str) -> Vec<&'static str> {
         (config.mirror.is_none() && config.sources.is_none(), "it is fed from other streams"),
         (config.subject_transform.is_none(), "it changes subjects"),
         (!config.allow_message_ttl, "records can expire"),
+        (config.subject_delete_marker_ttl.is_none(), "the server can write markers to it"),
         (!config.allow_message_schedules, "the server can write to it by itself"),
         (!config.allow_message_counter, "it is a counter"),
+        (!config.allow_atomic_publish, "it takes atomic batches, which confuse its fence"),
+        (!config.allow_batch_publish, "it takes fast batches, which confuse its fence"),
         (config.persist_mode != Some(PersistenceMode::Async), "it acknowledges before it writes"),
     ];
-    rules.into_iter().filter(|(holds, _)| !holds).map(|(_, fault)| fault).collect()
+    let mut faults: Vec<String> =
+        rules.into_iter().filter(|(holds, _)| !holds).map(|(_, fault)| fault.to_owned()).collect();
+    let made_with = config.metadata.get(REPLICAS).and_then(|made| made.parse::<usize>().ok());
+    if let Some(made) = made_with.filter(|made| config.num_replicas < *made) {
+        faults.push(format!("it was made with {made} replicas and has {}", config.num_replicas));
+    }
+    faults
+}
+
+fn takes_any_record(config: &Config) -> bool {
+    usize::try_from(config.max_message_size).is_ok_and(|max| max == 0 || max > RECORD_MAX_BYTES)
+        || config.max_message_size < 0
+}
+
+/// Says what about a stream's copies asks for an operator.
+pub(crate) fn warnings(info: &Info) -> Vec<String> {
+    let mut warnings = Vec::new();
+    if info.state.deleted_count.is_some_and(|count| count > 0) {
+        warnings.push("its leader's copy lacks records in the middle".to_owned());
+    }
+    let Some(cluster) = &info.cluster else { return warnings };
+    for copy in &cluster.replicas {
+        if copy.offline {
+            warnings.push(format!("its copy on {} is offline", copy.name));
+        } else if !copy.current {
+            warnings.push(format!("its copy on {} lags behind", copy.name));
+        }
+    }
+    warnings
 }
 
 #[cfg(test)]
@@ -121,12 +158,45 @@ mod tests {
         let log = LogName::new("sla", 0);
         let good = config(&NatsConfig::new("nats://localhost"), &log);
         let subject = subject("SY", &log);
-        assert_eq!(faults(&good, &subject), Vec::<&str>::new());
-        let old = Config { discard: DiscardPolicy::Old, ..good.clone() };
-        let aging = Config { max_age: Duration::from_secs(1), ..good.clone() };
-        let hasty = Config { persist_mode: Some(PersistenceMode::Async), ..good };
-        for bad in [old, aging, hasty] {
-            assert_eq!(faults(&bad, &subject).len(), 1);
+        assert_eq!(faults(&good, &subject), Vec::<String>::new());
+        let changes: [fn(&mut Config); 19] = [
+            |bad| bad.subjects.push("other".to_owned()),
+            |bad| bad.storage = StorageType::Memory,
+            |bad| bad.discard = DiscardPolicy::Old,
+            |bad| bad.retention = RetentionPolicy::WorkQueue,
+            |bad| bad.max_age = Duration::from_secs(1),
+            |bad| bad.max_messages = 5,
+            |bad| bad.max_messages_per_subject = 5,
+            |bad| bad.max_message_size = 1000,
+            |bad| bad.deny_delete = false,
+            |bad| bad.allow_rollup = true,
+            |bad| bad.no_ack = true,
+            |bad| bad.allow_direct = false,
+            |bad| bad.allow_message_ttl = true,
+            |bad| bad.subject_delete_marker_ttl = Some(Duration::from_secs(1)),
+            |bad| bad.allow_message_schedules = true,
+            |bad| bad.allow_message_counter = true,
+            |bad| bad.allow_atomic_publish = true,
+            |bad| bad.allow_batch_publish = true,
+            |bad| bad.persist_mode = Some(PersistenceMode::Async),
+        ];
+        for (number, change) in changes.into_iter().enumerate() {
+            let mut bad = good.clone();
+            change(&mut bad);
+            assert_eq!(faults(&bad, &subject).len(), 1, "change {number}");
         }
+    }
+
+    #[test]
+    fn replicas_that_were_asked_for_must_stay() {
+        let log = LogName::new("sla", 0);
+        let asked = NatsConfig { replicas: 3, ..NatsConfig::new("nats://localhost") };
+        let subject = subject("SY", &log);
+        let mut bad = config(&asked, &log);
+        assert_eq!(faults(&bad, &subject), Vec::<String>::new());
+        bad.num_replicas = 5;
+        assert_eq!(faults(&bad, &subject), Vec::<String>::new());
+        bad.num_replicas = 1;
+        assert_eq!(faults(&bad, &subject), ["it was made with 3 replicas and has 1"]);
     }
 }

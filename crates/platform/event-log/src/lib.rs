@@ -71,6 +71,19 @@ impl Tail {
     }
 }
 
+/// What a log's keeper says of it, beside its records.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Inspection {
+    /// What it holds.
+    pub tail: Tail,
+    /// What about the way it is kept could lose, reorder or invent records; none if all is well. Who finds any must stop writing.
+    pub faults: Vec<String>,
+    /// What could not be established, or asks for an operator without being a danger yet.
+    pub warnings: Vec<String>,
+    /// How many records this handle's readers found missing in one copy of the log and whole in another, since it was opened.
+    pub repaired: u64,
+}
+
 /// Opens and creates logs of one place: a directory, a server, a test's memory.
 #[async_trait]
 pub trait EventLogProvider: Send + Sync + Debug {
@@ -105,6 +118,13 @@ pub trait EventLog: Send + Sync + Debug {
 
     /// Says what the log holds, including every append that was answered before the call.
     async fn tail(&self) -> Result<Tail, LogError>;
+
+    /// Says what the log holds and whether it is kept as it must be. For a watchdog: it may cost as
+    /// much as a few reads.
+    async fn inspect(&self) -> Result<Inspection, LogError> {
+        let tail = self.tail().await?;
+        Ok(Inspection { tail, faults: Vec::new(), warnings: Vec::new(), repaired: 0 })
+    }
 
     /// Delivers every record from `from` on, each once and in order, and waits at the end for new
     /// ones. It rides out a log that can't be reached; it ends after any error it yields, and an

@@ -68,6 +68,10 @@ pub(crate) struct Nats {
     /// Its key, in PEM
     #[arg(long, env = "SWITCHYARD_NATS_KEY", value_name = "FILE", requires = "nats_cert")]
     pub(crate) nats_key: Option<PathBuf>,
+    /// The NATS servers' monitoring ports, `http://HOST:8222`, separated by commas: a server that does not sync every append is
+    /// then refused
+    #[arg(long, env = "SWITCHYARD_NATS_MONITOR", value_name = "URLS")]
+    pub(crate) nats_monitor: Option<String>,
 }
 
 /// Where other instances reach this one.
