@@ -20,6 +20,7 @@ mod hash;
 mod health;
 mod membership;
 mod meta;
+pub mod metrics;
 mod node;
 mod parking;
 mod partition;
@@ -36,6 +37,7 @@ pub use commit::{ChainReader, Doubt, FORMAT, READER, genesis, open_record, read_
 pub use fold::{Fold, HashCheck};
 pub use health::Health;
 pub use membership::Membership;
+pub use metrics::Metrics;
 pub use node::{Node, NodeConfig, Resting, StartError, first_record, initialise};
 pub use parking::{ParkedEntity, Release, ReleaseHow, Released};
 pub use partition::{

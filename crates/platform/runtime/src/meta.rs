@@ -7,6 +7,7 @@ use kernel::Timestamp;
 use serde::{Deserialize, Serialize};
 use wire::events::v1::{Commit, InputsReleased, Note, note::Kind};
 
+use crate::commit::Chain;
 use crate::requests::{Answer, Key, Requests};
 use crate::{LogId, ServiceId};
 
@@ -22,6 +23,8 @@ pub(crate) struct Handled {
     pub(crate) seq: Seq,
     /// How many events of the record after it are handled too.
     pub(crate) events_of_next: u32,
+    /// The chain value after record `seq`; zeros before the first record.
+    pub(crate) chain: Chain,
 }
 
 /// (service, workspace, entity)
@@ -73,6 +76,7 @@ impl Meta {
                 log_id: LogId::try_from(consumed.log_id.as_slice()).unwrap_or_default(),
                 seq: consumed.seq,
                 events_of_next: consumed.events_of_next,
+                chain: Chain::try_from(consumed.chain.as_slice()).unwrap_or_default(),
             };
             self.consumed.insert(consumed.service, handled);
         }

@@ -11,6 +11,7 @@ mod leader;
 mod loading;
 mod stop;
 mod timers;
+pub(crate) mod watchdog;
 mod work;
 
 use std::collections::{BTreeMap, VecDeque};
@@ -25,9 +26,10 @@ use tokio::sync::{mpsc, oneshot, watch};
 use wire::events::v1::Commit;
 
 use crate::call::{Call, Done, Failure, FailureOf};
-use crate::commit::open_record;
+use crate::commit::{ChainReader, open_record};
 use crate::fold::Fold;
 use crate::health::Health;
+use crate::metrics::Metrics;
 use crate::service::{Service, State};
 use crate::snapshotting::SnapshotStatus;
 use crate::{Clock, LogId, Position, Positions, ServiceId, TraceContext};
@@ -80,7 +82,10 @@ pub(crate) struct Core<S: Service> {
     pub(crate) rest: watch::Sender<Rest>,
     /// Counts the leaders' turns of all partitions of the node: changes after anything was done.
     pub(crate) turns: watch::Sender<u64>,
+    pub(crate) metrics: Metrics,
     recent: Mutex<VecDeque<(Seq, Arc<Commit>)>>,
+    /// The leader's place in its log; none before it leads.
+    place: Mutex<Option<ChainReader>>,
 }
 
 impl<S: Service> Core<S> {
@@ -110,7 +115,9 @@ impl<S: Service> Core<S> {
             unconfirmed: AtomicBool::new(false),
             rest: watch::Sender::new(Rest::default()),
             turns,
+            metrics: Metrics::default(),
             recent: Mutex::new(VecDeque::new()),
+            place: Mutex::new(None),
         };
         (Arc::new(core), work)
     }
@@ -123,7 +130,18 @@ impl<S: Service> Core<S> {
     pub(crate) fn reached(&self, fold: &Fold<S>) {
         self.events.store(fold.meta.events, Ordering::Relaxed);
         self.bytes.store(fold.meta.bytes, Ordering::Relaxed);
+        self.metrics.remembers(&fold.meta);
+        self.set_place(&fold.reader);
         self.applied.send_replace(fold.reader.seq);
+    }
+
+    /// The leader's place in its log: what its watchdog compares the log with.
+    pub(crate) fn place(&self) -> Option<ChainReader> {
+        self.place.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(crate) fn set_place(&self, reader: &ChainReader) {
+        *self.place.lock().unwrap_or_else(PoisonError::into_inner) = Some(reader.clone());
     }
 
     pub(crate) fn remember(&self, commit: Arc<Commit>) {
@@ -198,6 +216,11 @@ impl<S: Service> PartitionHandle<S> {
     /// The last record applied.
     pub fn head(&self) -> Position {
         self.0.position(*self.0.applied.borrow())
+    }
+
+    /// What it counts.
+    pub fn metrics(&self) -> &Metrics {
+        &self.0.metrics
     }
 
     /// The leader's epoch, as this process knows it.

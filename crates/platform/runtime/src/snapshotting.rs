@@ -148,6 +148,7 @@ async fn renew<S: Service>(core: &Arc<Core<S>>, store: &dyn SnapshotStore) {
     let Err(error) = fold_and_save(core, store).await else { return };
     let reason = error.to_string();
     let partition = core.partition;
+    core.metrics.snapshot_failures.inc();
     match error {
         Unsaved::Differs { epoch, .. } => {
             tracing::error!(service = %S::ID, partition, %reason, "no snapshot is saved");

@@ -8,8 +8,10 @@ use std::time::Duration;
 use bytes::Bytes;
 use event_log::{AppendError, EventLog, LogError, Seq};
 use tokio::sync::watch;
+use tokio::time::Instant;
 
 use crate::health::Health;
+use crate::metrics::{Metrics, Outcome};
 
 /// How an append ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,8 +26,22 @@ pub(crate) enum Appended {
     Doubt(String),
 }
 
+/// What is known after an attempt.
+#[derive(Debug)]
+enum Known {
+    /// How it ended.
+    End(Appended),
+    /// Nothing yet: try again.
+    Nothing,
+    /// The log ends before the fence.
+    Backwards { last: Seq },
+}
+
 const PAUSE_FIRST: Duration = Duration::from_millis(20);
 const PAUSE_MAX: Duration = Duration::from_millis(500);
+
+/// How often a log must end before the fence before that is believed: right after an election its leader may not have applied all.
+const BACKWARDS_TIMES: u32 = 5;
 
 /// Appends `bytes` behind `fence`. While the log can't be reached it tries on, and `health` says so.
 pub(crate) async fn append(
@@ -33,14 +49,20 @@ pub(crate) async fn append(
     fence: Seq,
     bytes: &Bytes,
     health: &watch::Sender<Health>,
+    metrics: &Metrics,
 ) -> Appended {
     let mut pause = PAUSE_FIRST;
+    let mut backwards = 0;
     loop {
-        let attempt = log.append(fence, bytes.clone());
-        let settled = match attempt.await {
-            Ok(_) => Some(Appended::Written),
-            Err(AppendError::Full) => Some(Appended::Full),
-            Err(error @ AppendError::TooLarge { .. }) => Some(Appended::Doubt(error.to_string())),
+        let begun = Instant::now();
+        let attempt = log.append(fence, bytes.clone()).await;
+        metrics.appended(outcome(&attempt), begun.elapsed());
+        let known = match attempt {
+            Ok(_) => Known::End(Appended::Written),
+            Err(AppendError::Full) => Known::End(Appended::Full),
+            Err(error @ AppendError::TooLarge { .. }) => {
+                Known::End(Appended::Doubt(error.to_string()))
+            }
             Err(AppendError::Fenced { last }) => {
                 tracing::debug!(fence, last, "an append was refused");
                 resolve(log, fence, bytes).await
@@ -56,6 +78,19 @@ pub(crate) async fn append(
             }
             Err(AppendError::Unavailable(error)) => {
                 tracing::debug!(%error, fence, "the log is unavailable");
+                Known::Nothing
+            }
+        };
+        let settled = match known {
+            Known::End(appended) => Some(appended),
+            Known::Nothing => None,
+            Known::Backwards { last } if backwards == BACKWARDS_TIMES => {
+                let error = LogError::WentBackwards { had: fence, last };
+                metrics.log_error(&error);
+                Some(Appended::Doubt(error.to_string()))
+            }
+            Known::Backwards { .. } => {
+                backwards += 1;
                 None
             }
         };
@@ -69,6 +104,17 @@ pub(crate) async fn append(
     }
 }
 
+fn outcome(attempt: &Result<Seq, AppendError>) -> Outcome {
+    match attempt {
+        Ok(_) => Outcome::Written,
+        Err(AppendError::Fenced { .. }) => Outcome::Fenced,
+        Err(AppendError::Unknown(_)) => Outcome::Unknown,
+        Err(AppendError::Unavailable(_)) => Outcome::Unavailable,
+        Err(AppendError::Full) => Outcome::Full,
+        Err(AppendError::TooLarge { .. }) => Outcome::TooLarge,
+    }
+}
+
 fn leave(health: &mut Health, from: &Health, to: Health) -> bool {
     let leaves = health == from;
     if leaves {
@@ -77,19 +123,17 @@ fn leave(health: &mut Health, from: &Health, to: Health) -> bool {
     leaves
 }
 
-/// What stands behind the fence: ours, another's, or nothing yet (`None`: try again).
-async fn resolve(log: &dyn EventLog, fence: Seq, bytes: &Bytes) -> Option<Appended> {
+/// What stands behind the fence: ours, another's, or nothing yet.
+async fn resolve(log: &dyn EventLog, fence: Seq, bytes: &Bytes) -> Known {
     match log.read(fence + 1, 1).await {
         Ok(records) => match records.first() {
-            Some(record) if record.bytes == *bytes => Some(Appended::Written),
-            Some(_) => Some(Appended::Fenced),
+            Some(record) if record.bytes == *bytes => Known::End(Appended::Written),
+            Some(_) => Known::End(Appended::Fenced),
             // A refusal may come from our own attempt that is not visible yet: nothing is decided by an absence.
-            None => None,
+            None => Known::Nothing,
         },
-        Err(LogError::Unavailable(_)) => None,
-        Err(LogError::Beyond { last }) => Some(Appended::Doubt(format!(
-            "the log went backwards: it ended at {fence}, now at {last}"
-        ))),
-        Err(error) => Some(Appended::Doubt(error.to_string())),
+        Err(LogError::Unavailable(_)) => Known::Nothing,
+        Err(LogError::Beyond { last }) => Known::Backwards { last },
+        Err(error) => Known::End(Appended::Doubt(error.to_string())),
     }
 }

@@ -1,16 +1,18 @@
-//! Following another service's log: contiguous, chain-checked, from where we left off.
+//! Following another service's log: contiguous, chain-checked, watched, from where we left off.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use event_log::{EventLog, EventLogProvider, LogError, OpenError};
+use event_log::{EventLog, EventLogProvider, LogError, OpenError, Record};
 use futures::StreamExt;
 use tokio::sync::mpsc;
 use wire::events::v1::Commit;
 
-use crate::commit::{ChainReader, Doubt, read_genesis};
+use crate::commit::{Chain, ChainReader, Doubt, read_genesis};
 use crate::meta::Handled;
-use crate::partition::Work;
+use crate::metrics::{Invariant, Metrics};
+use crate::partition::watchdog::{Sight, Watchdog, rewritten};
+use crate::partition::{Core, Work};
 use crate::service::Service;
 use crate::{LogId, ServiceId};
 
@@ -18,6 +20,8 @@ use crate::{LogId, ServiceId};
 pub(crate) const WAITING_MAX: usize = 64;
 
 const PAUSE: Duration = Duration::from_millis(200);
+/// How often in a row a log that was read before must be missing before that is believed.
+const MISSING_TIMES: u32 = 10;
 
 /// A record of another service.
 #[derive(Debug, Clone)]
@@ -27,6 +31,19 @@ pub(crate) struct Input {
     pub(crate) commit: Arc<Commit>,
     /// How many of its events are handled already.
     pub(crate) handled: usize,
+    /// The chain value before it ...
+    pub(crate) before: Chain,
+    /// ... and after it.
+    pub(crate) chain: Chain,
+}
+
+/// What is followed.
+#[derive(Debug)]
+pub(crate) struct Source {
+    pub(crate) provider: Arc<dyn EventLogProvider>,
+    pub(crate) service: ServiceId,
+    /// How many partitions it must have: as many as the follower.
+    pub(crate) partitions: u16,
 }
 
 /// Why following ended.
@@ -35,109 +52,166 @@ enum End {
     Leader,
     /// Try again from where we are.
     Again,
+    /// The log isn't there.
+    Missing,
     /// The input can't be trusted.
     Doubt(String),
 }
 
-impl From<Doubt> for End {
-    fn from(doubt: Doubt) -> Self {
-        Self::Doubt(doubt.to_string())
-    }
+/// Follows `source`'s log of the partition from `handled` on until the leader is gone, or the log is in doubt.
+pub(crate) async fn follow<S: Service>(
+    core: Arc<Core<S>>,
+    source: Source,
+    handled: Option<Handled>,
+    inputs: mpsc::Sender<Input>,
+) {
+    let (service, partition) = (source.service, core.partition);
+    let mut follower = Follower { source, partition, metrics: &core.metrics, handled, inputs };
+    let mut missing = 0;
+    let reason = loop {
+        match follower.follow_once().await {
+            End::Leader => return,
+            End::Again => missing = 0,
+            // One that was never there may still come.
+            End::Missing if follower.handled.is_none() => {}
+            End::Missing if missing < MISSING_TIMES => missing += 1,
+            End::Missing => {
+                core.metrics.log_error(&LogError::Missing);
+                break LogError::Missing.to_string();
+            }
+            End::Doubt(reason) => break reason,
+        }
+        tokio::time::sleep(PAUSE).await;
+    };
+    let reason = format!("the log of {service}/{partition} is in doubt: {reason}");
+    // If the leader is gone, nobody needs to know.
+    drop(core.inbox.send(Work::Doubt(reason)).await);
 }
 
-impl From<LogError> for End {
-    fn from(error: LogError) -> Self {
+struct Follower<'a> {
+    source: Source,
+    partition: u16,
+    metrics: &'a Metrics,
+    handled: Option<Handled>,
+    inputs: mpsc::Sender<Input>,
+}
+
+impl Follower<'_> {
+    async fn follow_once(&mut self) -> End {
+        let name = self.source.service.log(self.partition);
+        let log = match self.source.provider.open(&name).await {
+            Ok(log) => log,
+            Err(OpenError::Missing { .. }) => return End::Missing,
+            Err(OpenError::Unavailable(_)) => return End::Again,
+            Err(error) => return End::Doubt(error.to_string()),
+        };
+        let mut reader = match self.begin(&*log).await {
+            Ok(reader) => reader,
+            Err(end) => return end,
+        };
+        let mut watchdog = Watchdog::new();
+        let mut records = log.follow(reader.seq + 1);
+        loop {
+            let record = tokio::select! {
+                biased;
+                record = records.next() => record,
+                () = watchdog.time() => match watchdog.look(&*log, &reader, self.metrics).await {
+                    Sight::Well => continue,
+                    Sight::Stalled => {
+                        tracing::warn!(log = %name, seq = reader.seq, "a reader has stalled and is made anew");
+                        self.metrics.reader_restarts.inc();
+                        return End::Again;
+                    }
+                    Sight::Doubt(reason) => return End::Doubt(reason),
+                },
+            };
+            let taken = match record {
+                Some(Ok(record)) => self.take(&mut reader, &record).await,
+                Some(Err(error)) => Err(self.log_error(error)),
+                None => Err(End::Again),
+            };
+            if let Err(end) = taken {
+                return end;
+            }
+        }
+    }
+
+    /// Hands the next record to the leader. One that was read already is dropped: a reader may be given what lies behind it.
+    async fn take(&mut self, reader: &mut ChainReader, record: &Record) -> Result<(), End> {
+        if record.seq <= reader.seq {
+            self.metrics.redelivered.inc();
+            return Ok(());
+        }
+        let before = reader.chain;
+        let commit = reader.take(record).map_err(|doubt| self.doubt(&doubt))?;
+        let done = self.handled.map_or(0, |handled| handled.events_of_next);
+        let (log_id, chain) = (reader.log_id, reader.chain);
+        self.handled = Some(Handled { log_id, seq: commit.seq, events_of_next: 0, chain });
+        let input = Input {
+            service: self.source.service,
+            log_id,
+            commit: Arc::new(commit),
+            handled: usize::try_from(done).unwrap_or(0),
+            before,
+            chain,
+        };
+        self.inputs.send(input).await.map_err(|_| End::Leader)
+    }
+
+    /// Checks that the log is the one we know, split as ours is, and that what we have read of it is still there.
+    async fn begin(&self, log: &dyn EventLog) -> Result<ChainReader, End> {
+        let genesis = self.one(log, 1).await?;
+        let (log_id, partitions) = read_genesis(&genesis, self.source.service, self.partition)
+            .map_err(|doubt| self.doubt(&doubt))?;
+        if partitions != self.source.partitions {
+            let ours = self.source.partitions;
+            return Err(End::Doubt(format!("it has {partitions} partitions and ours has {ours}")));
+        }
+        let Some(handled) = self.handled.filter(|handled| handled.seq > 0) else {
+            return Ok(ChainReader::at_start(log_id));
+        };
+        if handled.log_id != log_id {
+            self.metrics.violation(Invariant::Chain);
+            return Err(End::Doubt("it is another log than before".into()));
+        }
+        let there = ChainReader::after(log_id, &self.one(log, handled.seq).await?)
+            .map_err(|doubt| self.doubt(&doubt))?;
+        // A log of before places were kept with their chain has none.
+        if handled.chain != Chain::default() && there.chain != handled.chain {
+            self.metrics.violation(Invariant::Chain);
+            return Err(End::Doubt(rewritten(handled.seq)));
+        }
+        Ok(there)
+    }
+
+    async fn one(&self, log: &dyn EventLog, seq: u64) -> Result<Record, End> {
+        match log.read(seq, 1).await {
+            Ok(records) => match records.into_iter().next() {
+                Some(record) => Ok(record),
+                None => Err(self.log_error(LogError::WentBackwards { had: seq, last: seq - 1 })),
+            },
+            Err(LogError::Beyond { last }) => {
+                Err(self.log_error(LogError::WentBackwards { had: seq, last }))
+            }
+            Err(error) => Err(self.log_error(error)),
+        }
+    }
+
+    fn doubt(&self, doubt: &Doubt) -> End {
+        self.metrics.doubt(doubt);
+        End::Doubt(doubt.to_string())
+    }
+
+    fn log_error(&self, error: LogError) -> End {
+        self.metrics.log_error(&error);
         match error {
-            LogError::Unavailable(_) => Self::Again,
+            LogError::Unavailable(_) => End::Again,
+            LogError::Missing => End::Missing,
             doubt @ (LogError::Gap { .. }
             | LogError::WentBackwards { .. }
             | LogError::Trimmed { .. }
             | LogError::Beyond { .. }
-            | LogError::Missing
-            | LogError::Corrupt { .. }) => Self::Doubt(doubt.to_string()),
+            | LogError::Corrupt { .. }) => End::Doubt(doubt.to_string()),
         }
-    }
-}
-
-/// Follows `service`'s log of `partition` from `handled` on until the leader is gone, or the log is in doubt.
-pub(crate) async fn follow<S: Service>(
-    provider: Arc<dyn EventLogProvider>,
-    service: ServiceId,
-    partition: u16,
-    mut handled: Option<Handled>,
-    inputs: mpsc::Sender<Input>,
-    inbox: mpsc::Sender<Work<S>>,
-) {
-    loop {
-        match follow_once(&*provider, service, partition, &mut handled, &inputs).await {
-            End::Leader => return,
-            End::Again => tokio::time::sleep(PAUSE).await,
-            End::Doubt(reason) => {
-                let reason = format!("the log of {service}/{partition} is in doubt: {reason}");
-                // If the leader is gone, nobody needs to know.
-                drop(inbox.send(Work::Doubt(reason)).await);
-                return;
-            }
-        }
-    }
-}
-
-async fn follow_once(
-    provider: &dyn EventLogProvider,
-    service: ServiceId,
-    partition: u16,
-    handled: &mut Option<Handled>,
-    inputs: &mpsc::Sender<Input>,
-) -> End {
-    let log = match provider.open(&service.log(partition)).await {
-        Ok(log) => log,
-        Err(OpenError::Missing { .. } | OpenError::Unavailable(_)) => return End::Again,
-        Err(error) => return End::Doubt(error.to_string()),
-    };
-    let mut reader = match begin(&*log, service, partition, *handled).await {
-        Ok(reader) => reader,
-        Err(end) => return end,
-    };
-    let mut records = log.follow(reader.seq + 1);
-    while let Some(record) = records.next().await {
-        let commit = match record.map_err(End::from).and_then(|record| Ok(reader.take(&record)?)) {
-            Ok(commit) => Arc::new(commit),
-            Err(end) => return end,
-        };
-        let done = handled.map_or(0, |handled| handled.events_of_next);
-        let log_id = reader.log_id;
-        *handled = Some(Handled { log_id, seq: commit.seq, events_of_next: 0 });
-        let input = Input { service, log_id, commit, handled: usize::try_from(done).unwrap_or(0) };
-        if inputs.send(input).await.is_err() {
-            return End::Leader;
-        }
-    }
-    End::Again
-}
-
-/// Checks that the log is the one we know and that our place in it is still there.
-async fn begin(
-    log: &dyn EventLog,
-    service: ServiceId,
-    partition: u16,
-    handled: Option<Handled>,
-) -> Result<ChainReader, End> {
-    let genesis = one(log, 1).await?;
-    let (log_id, _) = read_genesis(&genesis, service, partition)?;
-    match handled {
-        Some(handled) if handled.log_id != log_id => {
-            Err(End::Doubt("it is another log than before".into()))
-        }
-        Some(handled) if handled.seq > 0 => {
-            Ok(ChainReader::after(log_id, &one(log, handled.seq).await?)?)
-        }
-        Some(_) | None => Ok(ChainReader::at_start(log_id)),
-    }
-}
-
-async fn one(log: &dyn EventLog, seq: u64) -> Result<event_log::Record, End> {
-    match log.read(seq, 1).await?.into_iter().next() {
-        Some(record) => Ok(record),
-        None => Err(End::Doubt(format!("record {seq} was read before and is gone"))),
     }
 }

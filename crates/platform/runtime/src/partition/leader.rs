@@ -23,7 +23,7 @@ use super::inputs::{self, Input};
 use super::loading::{claim, load};
 use super::stop::Stop;
 use super::timers::{Next, Timers};
-use super::{Core, PartitionHandle, Work};
+use super::{Core, PartitionHandle, Work, watchdog};
 use crate::ServiceId;
 use crate::fold::Fold;
 use crate::health::Health;
@@ -111,15 +111,14 @@ impl<'a, S: Service> Leader<'a, S> {
         for service in S::INPUTS {
             let handled = fold.meta.consumed(*service);
             applied.extend(handled.map(|handled| (*service, handled)));
-            followers.spawn(inputs::follow::<S>(
-                Arc::clone(&setting.provider),
-                *service,
-                core.partition,
-                handled,
-                sender.clone(),
-                core.inbox.clone(),
-            ));
+            let source = inputs::Source {
+                provider: Arc::clone(&setting.provider),
+                service: *service,
+                partitions: setting.partitions,
+            };
+            followers.spawn(inputs::follow(Arc::clone(core), source, handled, sender.clone()));
         }
+        followers.spawn(watchdog::own(Arc::clone(core)));
         let (decided_at, hashed_at) = (fold.meta.time(), fold.meta.hashed_at);
         Self {
             core,

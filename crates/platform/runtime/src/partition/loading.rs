@@ -9,7 +9,7 @@ use super::stop::Stop;
 use super::{Core, READ_BYTES};
 use crate::commit::{ChainReader, FORMAT, reader_of, seal};
 use crate::fold::Fold;
-use crate::replay::replay;
+use crate::replay::{ReplayError, replay};
 use crate::service::Service;
 use crate::snapshotting::SnapshotStatus;
 
@@ -31,7 +31,14 @@ pub(crate) async fn load<S: Service>(
         None => Fold::at_start(core.log_id),
     };
     let folded = replay(&core.service, &*core.log, fold).await;
-    folded.map_err(|error| Stop::Halted(format!("{}: {error}", S::ID)))
+    folded.map_err(|error| {
+        match &error {
+            ReplayError::Doubt(doubt) => core.metrics.doubt(doubt),
+            ReplayError::Log(error) => core.metrics.log_error(error),
+            ReplayError::Broken(_) => {}
+        }
+        Stop::Halted(format!("{}: {error}", S::ID))
+    })
 }
 
 /// Folds what the log has beyond `fold`.
@@ -42,8 +49,10 @@ async fn catch_up<S: Service>(core: &Core<S>, fold: &mut Fold<S>) -> Result<(), 
             return Ok(());
         }
         for record in &records {
-            fold.take(&core.service, record)
-                .map_err(|doubt| Stop::Halted(format!("{}: {doubt}", S::ID)))?;
+            fold.take(&core.service, record).map_err(|doubt| {
+                core.metrics.doubt(&doubt);
+                Stop::Halted(format!("{}: {doubt}", S::ID))
+            })?;
         }
     }
 }
@@ -75,6 +84,7 @@ pub(crate) async fn restore<S: Service>(
             return Ok(Some(fold));
         }
         tracing::warn!(service = %S::ID, partition = core.partition, seq, "a snapshot is set aside");
+        core.metrics.snapshots_set_aside.inc();
         if let Err(error) = snapshots.discard(&key, seq).await {
             tracing::warn!(%error, "it could not be discarded");
             break;

@@ -38,6 +38,7 @@ impl<S: Service> Leader<'_, S> {
                 log_id: input.log_id,
                 seq: if whole { seq } else { seq - 1 },
                 events_of_next: if whole { 0 } else { u32::try_from(input.handled).unwrap_or(0) },
+                chain: if whole { input.chain } else { input.before },
             };
             self.applied.retain(|(service, _)| *service != input.service);
             self.applied.push((input.service, handled));

@@ -12,6 +12,7 @@ use crate::health::Health;
 use crate::partition::appending::{Appended, append};
 use crate::partition::batch::Batch;
 use crate::partition::stop::Stop;
+use crate::partition::watchdog::intruder;
 use crate::partition::{PartitionHandle, Rest, View};
 use crate::service::{Parked, Service};
 
@@ -36,14 +37,21 @@ impl<S: Service> Leader<'_, S> {
         let commit = self.commit(&mut batch);
         let bytes = seal(&commit);
         let span = append_span::<S>(&batch, &commit);
-        let appended =
-            append(&*self.core.log, self.fold.reader.seq, &bytes, &self.core.health).await;
+        let appended = append(
+            &*self.core.log,
+            self.fold.reader.seq,
+            &bytes,
+            &self.core.health,
+            &self.core.metrics,
+        )
+        .await;
         drop(span);
         let (failure, stop) = match appended {
             Appended::Written => {
                 self.fold.reader.chain = chain_after(&commit.prev, &bytes);
                 self.fold.reader.seq = commit.seq;
                 self.fold.meta.apply(&commit, commit.events.len(), bytes.len());
+                self.core.metrics.committed(commit.events.len(), bytes.len());
                 self.unwritten = 0;
                 self.unwritten_since = None;
                 self.tell_service(&batch);
@@ -53,9 +61,10 @@ impl<S: Service> Leader<'_, S> {
                 return Ok(batch);
             }
             Appended::Full => (Failure::LogFull, Stop::Rebuild),
-            Appended::Fenced => {
-                (Failure::NotReady(Health::SteppedDown.reason()), Stop::SteppedDown)
-            }
+            Appended::Fenced => match intruder(self.core, &self.fold.reader).await {
+                Some(reason) => (Failure::Halted(reason.clone()), Stop::Halted(reason)),
+                None => (Failure::NotReady(Health::SteppedDown.reason()), Stop::SteppedDown),
+            },
             Appended::Doubt(reason) => (Failure::Halted(reason.clone()), Stop::Halted(reason)),
         };
         batch.fail(&failure);
@@ -77,6 +86,7 @@ impl<S: Service> Leader<'_, S> {
             log_id: handled.log_id.to_vec(),
             seq: handled.seq,
             events_of_next: handled.events_of_next,
+            chain: handled.chain.to_vec(),
         });
         let moved = |consumed: &Consumed| {
             self.fold.meta.consumed.get(&consumed.service).is_none_or(|known| {
