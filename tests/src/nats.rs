@@ -30,21 +30,27 @@ struct Member {
     directory: PathBuf,
     config: PathBuf,
     port: u16,
+    monitor: u16,
     process: Option<Child>,
 }
 
 impl Nats {
     /// Starts one server.
     pub async fn start() -> anyhow::Result<Self> {
-        Self::start_members(1).await
+        Self::start_members(1, true).await
+    }
+
+    /// Starts one server that acknowledges before it syncs, as servers do by default.
+    pub async fn start_unsynced() -> anyhow::Result<Self> {
+        Self::start_members(1, false).await
     }
 
     /// Starts three servers that keep every stream on all of them, if it is made with 3 replicas.
     pub async fn start_cluster() -> anyhow::Result<Self> {
-        Self::start_members(3).await
+        Self::start_members(3, true).await
     }
 
-    async fn start_members(count: usize) -> anyhow::Result<Self> {
+    async fn start_members(count: usize, synced: bool) -> anyhow::Result<Self> {
         let directory = tempfile::tempdir()?;
         let routes = free_ports(count)?;
         let mut members = Vec::new();
@@ -55,13 +61,14 @@ impl Nats {
             let config = home.join("nats.conf");
             let cluster = (count > 1).then(|| cluster(*route, &routes));
             // Port -1: the server picks one, and says which.
-            std::fs::write(&config, server(&name, &home, -1, cluster.as_deref()))?;
-            let mut member = Member { name, directory: home, config, port: 0, process: None };
+            std::fs::write(&config, server(&name, &home, [-1, -1], synced, cluster.as_deref()))?;
+            let mut member =
+                Member { name, directory: home, config, port: 0, monitor: 0, process: None };
             member.spawn()?;
-            member.port = member.read_port().await?;
+            (member.port, member.monitor) = member.read_ports().await?;
             // The same port when it is started again.
-            let port = i32::from(member.port);
-            let fixed = server(&member.name, &member.directory, port, cluster.as_deref());
+            let ports = [member.port, member.monitor].map(i32::from);
+            let fixed = server(&member.name, &member.directory, ports, synced, cluster.as_deref());
             std::fs::write(&member.config, fixed)?;
             members.push(member);
         }
@@ -85,6 +92,11 @@ impl Nats {
         let urls: Vec<String> =
             self.addresses().iter().map(|address| format!("nats://{address}")).collect();
         urls.join(",")
+    }
+
+    /// Where each server tells of itself.
+    pub fn monitors(&self) -> Vec<String> {
+        self.members.iter().map(|member| format!("http://127.0.0.1:{}", member.monitor)).collect()
     }
 
     /// Where a member keeps the stream `name`.
@@ -205,8 +217,8 @@ impl Member {
         Ok(())
     }
 
-    /// Reads the port that the server has picked from the file in which it says so.
-    async fn read_port(&mut self) -> anyhow::Result<u16> {
+    /// Reads the ports that the server has picked, for clients and for its monitoring, from the file in which it says so.
+    async fn read_ports(&mut self) -> anyhow::Result<(u16, u16)> {
         let deadline = Instant::now() + READY_TIMEOUT;
         let process = self.process.as_mut().context("not running")?;
         let file = self.directory.join(format!("nats-server_{}.ports", process.id()));
@@ -214,9 +226,12 @@ impl Member {
             let ports = std::fs::read(&file).ok();
             let ports =
                 ports.and_then(|text| serde_json::from_slice::<serde_json::Value>(&text).ok());
-            let url = ports.as_ref().and_then(|ports| ports.pointer("/nats/0")?.as_str());
-            if let Some(port) = url.and_then(|url| url.rsplit(':').next()) {
-                return Ok(port.parse()?);
+            let port = |of: &str| {
+                let url = ports.as_ref().and_then(|ports| ports.pointer(of)?.as_str());
+                url.and_then(|url| url.rsplit(':').next()?.parse().ok())
+            };
+            if let (Some(clients), Some(monitor)) = (port("/nats/0"), port("/monitoring/0")) {
+                return Ok((clients, monitor));
             }
             if process.try_wait()?.is_some() || Instant::now() > deadline {
                 let said = std::fs::read_to_string(self.directory.join("output"))?;
@@ -247,14 +262,22 @@ async fn probe(address: SocketAddr, members: usize) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn server(name: &str, home: &Path, port: i32, cluster: Option<&str>) -> String {
+fn server(
+    name: &str,
+    home: &Path,
+    [port, monitor]: [i32; 2],
+    synced: bool,
+    cluster: Option<&str>,
+) -> String {
     let home = home.display();
+    let sync = if synced { "sync_interval: always, " } else { "" };
     let mut text = format!(
         "server_name: {name}\n\
          listen: \"127.0.0.1:{port}\"\n\
+         http: \"127.0.0.1:{monitor}\"\n\
          ports_file_dir: \"{home}\"\n\
          max_payload: 1MB\n\
-         jetstream {{ store_dir: \"{home}\", sync_interval: always, max_file_store: 4GB }}\n"
+         jetstream {{ store_dir: \"{home}\", {sync}max_file_store: 4GB }}\n"
     );
     text.push_str(cluster.unwrap_or_default());
     text

@@ -53,6 +53,13 @@ pub(crate) enum Command {
     ///
     /// Example: `switchyard healthcheck --address 127.0.0.1:7401`
     Healthcheck(Healthcheck),
+    /// Looks whether an installation is well, and says what to do where it isn't
+    ///
+    /// Names what is wrong with the log's servers, the streams and their histories, the services' partitions and snapshots. Exit
+    /// code 1 if anything is.
+    ///
+    /// Example: `switchyard doctor --log nats://127.0.0.1:4222 --target 127.0.0.1:7401,127.0.0.1:7402`
+    Doctor(Doctor),
     /// Folds logs from their first record on and compares the states' hashes with those in the log
     ///
     /// Reads a stopped node's directory, or asks running servers. Also checks that no record is missing, changed or out of its
@@ -151,6 +158,27 @@ pub(crate) struct Healthcheck {
     /// How many seconds it may take
     #[arg(long, env = "SWITCHYARD_TIMEOUT", default_value_t = 2)]
     pub(crate) timeout: u64,
+}
+
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Doctor {
+    /// The logs on a NATS server: `nats://HOST:PORT`
+    #[arg(long, value_name = "URL", conflicts_with = "data_dir")]
+    pub(crate) log: Option<String>,
+    /// The directory of a stopped node
+    #[arg(long, value_name = "DIR")]
+    pub(crate) data_dir: Option<PathBuf>,
+    /// A running server; several, separated by commas or given again
+    #[arg(long, value_name = "ADDRESS", value_delimiter = ',')]
+    pub(crate) target: Vec<String>,
+    #[command(flatten)]
+    pub(crate) nats: Nats,
+    /// Reads every record, not only the last 1,000 of each log
+    #[arg(long)]
+    pub(crate) deep: bool,
+    /// As a table, or as JSON
+    #[arg(short, long, env = "SWITCHYARD_OUTPUT", default_value = "table")]
+    pub(crate) output: Output,
 }
 
 #[derive(Debug, Clone, Args)]

@@ -11,6 +11,7 @@ mod signals;
 mod client;
 mod telemetry;
 mod logs;
+mod metrics;
 mod server;
 mod up;
 mod serve;
@@ -18,6 +19,7 @@ mod init;
 mod source;
 mod verify;
 mod healthcheck;
+mod doctor;
 mod log;
 mod ticket;
 mod agent;
@@ -58,6 +60,7 @@ async fn run(cli: Cli) -> Result<()> {
         Command::Init(settings) => init::run(settings).await,
         Command::Verify(settings) => verify::run(settings).await,
         Command::Healthcheck(settings) => healthcheck::run(settings).await,
+        Command::Doctor(settings) => doctor::run(settings).await,
         Command::Log(command) => log::run(command).await,
         Command::Ticket(command) => ticket::run(command).await,
         Command::Agent(command) => agent::run(command).await,

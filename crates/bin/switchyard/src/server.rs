@@ -22,7 +22,7 @@ use uuid::Uuid;
 
 use crate::cli::{Advertised, ClockKind, Role, Server};
 use crate::exit::bad_configuration;
-use crate::{logs, out, signals};
+use crate::{logs, metrics, out, signals};
 
 use nodes::Nodes;
 
@@ -74,6 +74,8 @@ pub(crate) struct Running {
     nodes: Nodes,
     stop: oneshot::Sender<()>,
     serving: JoinHandle<Result<(), ServerError>>,
+    /// Ends with this.
+    _metrics: Option<metrics::Metrics>,
 }
 
 /// Starts services and returns once all are ready. What an operator must change is bad configuration.
@@ -99,7 +101,11 @@ pub(crate) async fn start(
     };
     let drain = Drain::new();
     let allow_private = settings.dev || settings.allow_private_endpoints;
-    let (nodes, services) = nodes::start(roles, &config, allow_private, &drain).await?;
+    let (nodes, services, scrape) = nodes::start(roles, &config, allow_private, &drain).await?;
+    let metrics = match settings.metrics_listen {
+        Some(address) => Some(metrics::listen(address, scrape).await?),
+        None => None,
+    };
     let (stop, stopping) = oneshot::channel();
     let within = Duration::from_secs(settings.drain_seconds);
     let serving = tokio::spawn(server.serve(services, drain, within, async {
@@ -107,7 +113,7 @@ pub(crate) async fn start(
         stopping.await.unwrap_or(());
     }));
     nodes.ready().await?;
-    Ok(Running { address, place, snapshots, nodes, stop, serving })
+    Ok(Running { address, place, snapshots, nodes, stop, serving, _metrics: metrics })
 }
 
 impl Running {

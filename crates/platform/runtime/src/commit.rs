@@ -180,6 +180,11 @@ impl ChainReader {
         Ok(Self { log_id, seq: record.seq, chain, epoch: commit.epoch })
     }
 
+    /// The chain value after the last record read.
+    pub fn chain(&self) -> [u8; 16] {
+        self.chain
+    }
+
     /// Takes the next record, or says what is wrong with it.
     pub fn take(&mut self, record: &Record) -> Result<Commit, Doubt> {
         let commit = open_record(record)?;

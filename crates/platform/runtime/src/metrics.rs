@@ -11,6 +11,7 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 
+use crate::ServiceId;
 use crate::commit::Doubt;
 use crate::meta::Meta;
 
@@ -72,7 +73,8 @@ impl Outcome {
     pub const ALL: [Self; 6] =
         [Self::Written, Self::Fenced, Self::Unknown, Self::Unavailable, Self::Full, Self::TooLarge];
 
-    const fn word(self) -> &'static str {
+    /// Its word.
+    pub const fn word(self) -> &'static str {
         match self {
             Self::Written => "written",
             Self::Fenced => "fenced",
@@ -110,6 +112,28 @@ pub struct OfOutcome {
     pub outcome: Outcome,
 }
 
+/// Which input.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct OfInput {
+    /// The service whose log it is.
+    pub input: &'static str,
+}
+
+/// Something that a service counts of its own, such as its effects by their outcome.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Counted {
+    /// The figure's name, without the prefix that all have.
+    pub name: &'static str,
+    /// What it counts.
+    pub help: &'static str,
+    /// The label ...
+    pub label: &'static str,
+    /// ... and its value. Never a text of a customer's.
+    pub word: &'static str,
+    /// How many there were.
+    pub count: u64,
+}
+
 /// What one partition of one service counts from its process's start on. Clones count together.
 #[derive(Debug, Clone)]
 pub struct Metrics {
@@ -133,6 +157,8 @@ pub struct Metrics {
     pub redelivered: Counter,
     /// Readers that had stalled and were made anew.
     pub reader_restarts: Counter,
+    /// Records of an input that its reader had not been given when they were last looked for.
+    pub lag: Family<OfInput, Gauge>,
     /// Snapshots that could not be saved.
     pub snapshot_failures: Counter,
     /// Snapshots that were not trusted and set aside.
@@ -160,6 +186,7 @@ impl Default for Metrics {
             repaired: Counter::default(),
             redelivered: Counter::default(),
             reader_restarts: Counter::default(),
+            lag: Family::default(),
             snapshot_failures: Counter::default(),
             snapshots_set_aside: Counter::default(),
             violations: Family::default(),
@@ -199,6 +226,12 @@ impl Metrics {
         self.parked.set(i64::try_from(meta.parked_count).unwrap_or(i64::MAX));
         self.requests.set(i64::try_from(meta.requests.len()).unwrap_or(i64::MAX));
         self.request_horizon_ms.set(meta.requests.horizon().as_millis());
+    }
+
+    /// How far an input's reader was behind when it was last looked at.
+    pub(crate) fn behind(&self, input: ServiceId, records: u64) {
+        let lag = self.lag.get_or_create(&OfInput { input: input.name() });
+        lag.set(i64::try_from(records).unwrap_or(i64::MAX));
     }
 
     /// An invariant doesn't hold.

@@ -8,6 +8,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use wire::events::v1::Event as StoredEvent;
 
+use crate::metrics::Counted;
 use crate::{PartitionHandle, ServiceId, TraceContext};
 
 /// A service's command.
@@ -118,6 +119,11 @@ pub trait Service: Debug + Send + Sync + Sized + 'static {
 
     /// The version of the state's serde layout and of `evolve`. Raise it when either changes; older snapshots are then set aside.
     const STATE_VERSION: u32 = 1;
+
+    /// What it counts of its own, for its operator.
+    fn counted(&self) -> Vec<Counted> {
+        Vec::new()
+    }
 
     /// An event as it is stored.
     fn encode(&self, event: &Event<Self>) -> Payload;

@@ -10,6 +10,7 @@ pub mod error;
 pub mod forward;
 pub mod gate;
 pub mod hygiene;
+pub mod metrics;
 pub mod mutate;
 pub mod paging;
 pub mod server;

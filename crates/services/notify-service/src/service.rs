@@ -2,6 +2,7 @@
 
 use kernel::Timestamp;
 use notify::{Command, Event, Notify, State};
+use runtime::metrics::Counted;
 use runtime::{
     Committed, DecodeError, InputError, InputEvent, PartitionHandle, Payload, Service, ServiceId,
 };
@@ -32,6 +33,10 @@ impl Service for NotifyService {
 
     const ID: ServiceId = ServiceId::Notify;
     const INPUTS: &'static [ServiceId] = &[ServiceId::Intake, ServiceId::Routing, ServiceId::Sla];
+
+    fn counted(&self) -> Vec<Counted> {
+        self.sender.counted()
+    }
 
     fn encode(&self, event: &Event) -> Payload {
         codec::encode(event)

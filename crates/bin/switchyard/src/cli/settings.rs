@@ -148,6 +148,9 @@ pub(crate) struct Server {
     /// What is logged to stderr: error, warn, info, debug, trace, or a filter such as `info,runtime=debug`; unset: info
     #[arg(long, env = "SWITCHYARD_LOG_LEVEL", value_name = "LEVEL")]
     pub(crate) log_level: Option<String>,
+    /// Where figures are served for Prometheus, at /metrics over plain HTTP; unset: nowhere
+    #[arg(long, env = "SWITCHYARD_METRICS_LISTEN", value_name = "ADDRESS")]
+    pub(crate) metrics_listen: Option<SocketAddr>,
     /// Stops when stdin ends: for a parent that must not leave children behind
     #[arg(long, hide = true)]
     pub(crate) stop_with_stdin: bool,

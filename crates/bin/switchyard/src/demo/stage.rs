@@ -147,6 +147,7 @@ fn server_settings(data_dir: PathBuf, now: jiff::Timestamp) -> Server {
         now: Some(now),
         drain_seconds: 10,
         port_file: None,
+        metrics_listen: None,
         allow_private_endpoints: true,
         log_level: None,
         stop_with_stdin: false,

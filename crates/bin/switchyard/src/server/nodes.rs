@@ -10,6 +10,7 @@ use intake_service::IntakeService;
 use notify_service::NotifyService;
 use routing_service::RoutingService;
 use runtime::{Node, NodeConfig, Service};
+use service_kit::metrics::Scrape;
 use service_kit::{Admin, AdminSource, Drain, Peers, Services, tuned};
 use sla_service::SlaService;
 use tokio::sync::watch;
@@ -64,7 +65,7 @@ pub(super) async fn start(
     config: &NodeConfig,
     allow_private_endpoints: bool,
     drain: &Drain,
-) -> Result<(Nodes, Services)> {
+) -> Result<(Nodes, Services, Scrape)> {
     let mut nodes: Vec<Box<dyn AnyNode>> = Vec::new();
     let mut sources: Vec<Arc<dyn AdminSource>> = Vec::new();
     let mut services = Services::new();
@@ -105,8 +106,9 @@ pub(super) async fn start(
             }
         }
     }
+    let scrape = Scrape::new(sources.clone(), config.clock.clone());
     let admin = Admin::new(sources, config.clock.clone(), drain.clone());
-    Ok((Nodes(nodes), admin.add_to(services)))
+    Ok((Nodes(nodes), admin.add_to(services), scrape))
 }
 
 async fn node<S: Service>(service: S, config: &NodeConfig) -> Result<Node<S>> {

@@ -116,7 +116,10 @@ impl Follower<'_> {
                 biased;
                 record = records.next() => record,
                 () = watchdog.time() => match watchdog.look(&*log, &reader, self.metrics).await {
-                    Sight::Well => continue,
+                    Sight::Well => {
+                        self.metrics.behind(self.source.service, watchdog.lag);
+                        continue;
+                    }
                     Sight::Stalled => {
                         tracing::warn!(log = %name, seq = reader.seq, "a reader has stalled and is made anew");
                         self.metrics.reader_restarts.inc();

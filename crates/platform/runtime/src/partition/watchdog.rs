@@ -28,6 +28,8 @@ pub(crate) struct Watchdog {
     behind: Option<(Seq, Instant)>,
     repaired: u64,
     warned: Vec<String>,
+    /// How many records the reader had not been given at the last look.
+    pub(crate) lag: u64,
 }
 
 /// What a look showed.
@@ -45,7 +47,7 @@ impl Watchdog {
     pub(crate) fn new() -> Self {
         let mut ticks = tokio::time::interval_at(Instant::now() + LOOK_EVERY, LOOK_EVERY);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        Self { ticks, behind: None, repaired: 0, warned: Vec::new() }
+        Self { ticks, behind: None, repaired: 0, warned: Vec::new(), lag: 0 }
     }
 
     /// Returns when it is time to look.
@@ -89,6 +91,7 @@ impl Watchdog {
     }
 
     fn progress(&mut self, seq: Seq, last: Seq) -> Sight {
+        self.lag = last.saturating_sub(seq);
         if last <= seq {
             self.behind = None;
             return Sight::Well;

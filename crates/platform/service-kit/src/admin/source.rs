@@ -4,6 +4,7 @@ use std::fmt::Debug;
 use std::sync::Arc;
 
 use event_log::EventLog;
+use runtime::metrics::Counted;
 use runtime::{
     Failure, Health, LogId, Node, PartitionHandle, Release, Released, Resting, ServiceId,
 };
@@ -13,6 +14,7 @@ use wire::admin::v1::{ParkedEntity, PartitionStatus};
 
 use crate::convert::timestamp_to_wire;
 use crate::error::{Refuse, status_of};
+use crate::metrics::PartitionFigures;
 
 /// How many entities with inputs set aside are shown of a partition.
 const PARKED_MAX: usize = 1_000;
@@ -40,6 +42,12 @@ pub trait AdminSource: Debug + Send + Sync {
 
     /// A partition's log and its identity.
     fn partition_log(&self, partition: u16) -> Option<(Arc<dyn EventLog>, LogId)>;
+
+    /// Every partition's figures. Asks no leader.
+    fn figures(&self) -> Vec<PartitionFigures>;
+
+    /// What the service counts of its own.
+    fn counted(&self) -> Vec<Counted>;
 }
 
 #[async_trait]
@@ -85,6 +93,25 @@ impl<S: Refuse> AdminSource for Node<S> {
     fn partition_log(&self, partition: u16) -> Option<(Arc<dyn EventLog>, LogId)> {
         let partition = self.partitions().get(usize::from(partition))?;
         Some((Arc::clone(partition.log()), partition.head().log_id))
+    }
+
+    fn figures(&self) -> Vec<PartitionFigures> {
+        let each = self.partitions().iter().map(|one| PartitionFigures {
+            service: S::ID,
+            partition: one.id(),
+            health: one.health(),
+            head: one.head(),
+            epoch: one.epoch(),
+            inputs: one.inputs(),
+            unconfirmed: one.is_unconfirmed(),
+            snapshot: one.watch_snapshots().borrow().seq,
+            metrics: one.metrics().clone(),
+        });
+        each.collect()
+    }
+
+    fn counted(&self) -> Vec<Counted> {
+        self.partitions().first().map(|one| one.service().counted()).unwrap_or_default()
     }
 }
 

@@ -6,6 +6,7 @@
 use std::error::Error;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
 
 use notify::{Address, AttemptResult, Secret};
@@ -13,6 +14,7 @@ use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER};
 use reqwest::redirect::Policy;
 use reqwest::{Client, ClientBuilder, Url};
+use runtime::metrics::Counted;
 use standardwebhooks::{HEADER_WEBHOOK_ID, HEADER_WEBHOOK_SIGNATURE, HEADER_WEBHOOK_TIMESTAMP};
 use tokio::sync::Semaphore;
 
@@ -54,6 +56,27 @@ pub(crate) struct Sender {
     /// For http: private addresses alone.
     http: Client,
     slots: Semaphore,
+    made: Made,
+}
+
+/// Attempts by what came of them.
+#[derive(Debug, Default)]
+struct Made {
+    ok: AtomicU64,
+    refused: AtomicU64,
+    lost: AtomicU64,
+    not_sent: AtomicU64,
+}
+
+impl Made {
+    fn of(&self, result: &AttemptResult) -> &AtomicU64 {
+        match result {
+            AttemptResult::Answered { status: 200..=299, .. } => &self.ok,
+            AttemptResult::Answered { .. } => &self.refused,
+            AttemptResult::Lost { .. } => &self.lost,
+            AttemptResult::NotSent { .. } => &self.not_sent,
+        }
+    }
 }
 
 impl Sender {
@@ -71,7 +94,7 @@ impl Sender {
                 None
             }
         };
-        Ok(Self { config, https, http, slots: Semaphore::new(AT_ONCE_MAX) })
+        Ok(Self { config, https, http, slots: Semaphore::new(AT_ONCE_MAX), made: Made::default() })
     }
 
     /// What an operator allowed.
@@ -79,8 +102,28 @@ impl Sender {
         self.config
     }
 
+    /// The attempts made so far, by what came of them.
+    pub(crate) fn counted(&self) -> Vec<Counted> {
+        let Made { ok, refused, lost, not_sent } = &self.made;
+        let words = [("ok", ok), ("refused", refused), ("lost", lost), ("not_sent", not_sent)];
+        let one = |(word, count): (&'static str, &AtomicU64)| Counted {
+            name: "notify_attempts",
+            help: "Attempts to send a webhook, by what came of them",
+            label: "outcome",
+            word,
+            count: count.load(Ordering::Relaxed),
+        };
+        words.map(one).into()
+    }
+
     /// Makes one attempt.
     pub(crate) async fn send(&self, message: &Message) -> AttemptResult {
+        let result = self.attempt(message).await;
+        self.made.of(&result).fetch_add(1, Ordering::Relaxed);
+        result
+    }
+
+    async fn attempt(&self, message: &Message) -> AttemptResult {
         let Ok(_slot) = self.slots.acquire().await else { return not_sent("closed") };
         // Checked when it was put, but perhaps under another setting.
         let Ok(url) = check_url(message.url.expose(), self.config.allow_private_endpoints) else {

@@ -1,0 +1,199 @@
+//! What the logs themselves show.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use event_log::{EventLog, EventLogProvider, LogError, OpenError, Seq, Tail};
+use runtime::{ChainReader, ServiceId, first_record, open_record};
+use wire::events::v1::Consumed;
+
+use super::{Page, advice};
+
+/// Where each log ends.
+pub(super) type Tails = BTreeMap<(ServiceId, u16), Tail>;
+
+/// How many of the last records are looked at unless all are asked for.
+const RECENT: Seq = 1_000;
+const READ_BYTES: usize = 4 * 1024 * 1024;
+
+/// How far an input of a log was handled, by the last record that says so.
+type Places = BTreeMap<(ServiceId, u16, u32), Consumed>;
+
+/// Looks at every log of a place; returns where they end.
+pub(super) async fn look(provider: &dyn EventLogProvider, deep: bool, page: &mut Page) -> Tails {
+    let mut tails = Tails::new();
+    let names = match provider.list().await {
+        Ok(names) => names,
+        Err(error) => {
+            page.wrong("the logs", "listed", error, advice::UNREACHABLE);
+            return tails;
+        }
+    };
+    let mut places = Places::new();
+    for service in ServiceId::ALL {
+        let mut partitions = names.iter().filter(|name| name.service == service.name()).peekable();
+        if partitions.peek().is_none() {
+            let found = "it has no log here: `switchyard init` makes one";
+            page.wrong(service, "exists", found, advice::SET_UP);
+        }
+        for name in partitions {
+            let found = one(provider, service, name.partition, deep, &mut places, page).await;
+            tails.extend(found.map(|tail| ((service, name.partition), tail)));
+        }
+    }
+    compare(provider, &places, &tails, page).await;
+    tails
+}
+
+/// Looks at one log: its set-up, its birth, its chain.
+async fn one(
+    provider: &dyn EventLogProvider,
+    service: ServiceId,
+    partition: u16,
+    deep: bool,
+    places: &mut Places,
+    page: &mut Page,
+) -> Option<Tail> {
+    let subject = format!("{service}/{partition}");
+    let log = match provider.open(&service.log(partition)).await {
+        Ok(log) => log,
+        Err(error @ OpenError::Misconfigured { .. }) => {
+            page.wrong(subject, "set up", error, advice::SET_UP);
+            return None;
+        }
+        Err(error) => {
+            page.wrong(subject, "opened", error, advice::UNREACHABLE);
+            return None;
+        }
+    };
+    let inspection = match log.inspect().await {
+        Ok(inspection) => inspection,
+        Err(error) => {
+            page.wrong(subject, "reachable", error, advice::UNREACHABLE);
+            return None;
+        }
+    };
+    if !inspection.faults.is_empty() {
+        page.wrong(&subject, "set up", inspection.faults.join(", "), advice::SET_UP);
+    }
+    for warning in &inspection.warnings {
+        page.wrong(&subject, "copies", warning, advice::COPY);
+    }
+    let tail = inspection.tail;
+    match scrub(&*log, service, partition, tail, deep, places).await {
+        Ok(from) => {
+            let finding = format!("records {from} to {} hold together", tail.last);
+            page.ok(&subject, "chain", finding);
+        }
+        Err(why) => page.wrong(&subject, "chain", why, advice::HISTORY),
+    }
+    // Reading may have found holes in one copy.
+    if let Ok(after) = log.inspect().await
+        && after.repaired > 0
+    {
+        let finding = format!("{} records are missing in one copy", after.repaired);
+        page.wrong(&subject, "copies", finding, advice::COPY);
+    }
+    Some(tail)
+}
+
+/// Reads the end of a log, or all of it, and follows its chain; returns the first record looked at.
+async fn scrub(
+    log: &dyn EventLog,
+    service: ServiceId,
+    partition: u16,
+    tail: Tail,
+    deep: bool,
+    places: &mut Places,
+) -> Result<Seq, String> {
+    if tail.first == 1 {
+        first_record(log, service, partition).await.map_err(|error| error.to_string())?;
+    }
+    let recent = tail.last.saturating_sub(RECENT).max(1);
+    let from = if deep { tail.first } else { recent.max(tail.first) };
+    let mut reader: Option<ChainReader> = None;
+    let mut next = from;
+    while next <= tail.last {
+        let records = log.read(next, READ_BYTES).await.map_err(|error| error.to_string())?;
+        let Some(last) = records.last() else {
+            return Err(LogError::WentBackwards { had: tail.last, last: next - 1 }.to_string());
+        };
+        next = last.seq + 1;
+        for record in &records {
+            let commit = match &mut reader {
+                Some(reader) => reader.take(record).map_err(|doubt| doubt.to_string())?,
+                None => {
+                    let commit = open_record(record).map_err(|doubt| doubt.to_string())?;
+                    let log_id = (&*commit.log_id).try_into();
+                    let log_id = log_id.map_err(|_| "its identity is odd".to_owned())?;
+                    let here = ChainReader::after(log_id, record);
+                    reader = Some(here.map_err(|doubt| doubt.to_string())?);
+                    commit
+                }
+            };
+            for consumed in commit.consumed {
+                places.insert((service, partition, consumed.service), consumed);
+            }
+        }
+    }
+    Ok(from)
+}
+
+/// Whether what services have read of each other is still there.
+async fn compare(provider: &dyn EventLogProvider, places: &Places, tails: &Tails, page: &mut Page) {
+    for ((reader, partition, number), consumed) in places {
+        let Some(source) = ServiceId::from_number(*number) else { continue };
+        let Some(tail) = tails.get(&(source, *partition)) else { continue };
+        let subject = format!("{reader}/{partition}");
+        if consumed.seq > tail.last {
+            let finding = format!(
+                "it has read {source} up to record {}, which ends at {}: history was lost",
+                consumed.seq, tail.last
+            );
+            page.wrong(subject, "inputs", finding, advice::HISTORY);
+        } else if !is_there(provider, source, *partition, consumed, *tail).await {
+            let finding = format!("record {} of {source} is not the one it has read", consumed.seq);
+            page.wrong(subject, "inputs", finding, advice::HISTORY);
+        } else {
+            let finding = format!("{source} is read to {} of {}", consumed.seq, tail.last);
+            page.ok(subject, "inputs", finding);
+        }
+    }
+}
+
+/// Whether the record that was read last is the one at its place.
+async fn is_there(
+    provider: &dyn EventLogProvider,
+    source: ServiceId,
+    partition: u16,
+    consumed: &Consumed,
+    tail: Tail,
+) -> bool {
+    if consumed.chain.is_empty() || consumed.seq < tail.first {
+        return true;
+    }
+    let Ok(log) = provider.open(&source.log(partition)).await else { return true };
+    let Ok(records) = log.read(consumed.seq, 1).await else { return false };
+    let Ok(log_id) = (&*consumed.log_id).try_into() else { return false };
+    let place = records.first().and_then(|record| ChainReader::after(log_id, record).ok());
+    place.is_some_and(|place| place.chain().as_slice() == &*consumed.chain)
+}
+
+/// What lies in a data directory beside the log.
+pub(super) fn snapshots(data_dir: &Path, page: &mut Page) {
+    let place = data_dir.join("snapshots");
+    let Ok(entries) = std::fs::read_dir(&place) else {
+        page.ok(place.display(), "snapshots", "there are none; the log has everything");
+        return;
+    };
+    let aside = entries
+        .flatten()
+        .filter(|entry| entry.file_name().to_string_lossy().starts_with("quarantine-"));
+    match aside.count() {
+        0 => page.ok(place.display(), "snapshots", "nothing was set aside"),
+        count => {
+            let finding = format!("{count} times the store failed and was set aside");
+            page.wrong(place.display(), "snapshots", finding, advice::SNAPSHOTS);
+        }
+    }
+}
