@@ -144,6 +144,8 @@ impl Running {
     /// Drains the calls in flight, stops the services, and gives the directory back.
     pub(crate) async fn stop(self) -> Result<()> {
         let Self { place, snapshots, nodes, stop, serving, .. } = self;
+        // First, so that calls that still come in are sent on instead of refused.
+        nodes.retire().await;
         drop(stop);
         let served = serving.await.context("the server's task");
         stop_nodes(&nodes).await;

@@ -3,6 +3,7 @@
 //! Nothing survives the process. It is as strict as the durable ones, so what passes on it fails
 //! elsewhere only for reasons of that other log.
 
+mod board;
 mod faults;
 mod state;
 
@@ -19,6 +20,7 @@ use crate::{
     AppendError, EventLog, EventLogProvider, LogError, LogName, OpenError, RECORD_MAX_BYTES,
     Record, Seq, Tail,
 };
+pub use board::MemoryBoard;
 pub use faults::{Faults, Injected};
 use state::{Plan, State, Step};
 

@@ -93,13 +93,26 @@ impl<S: Service> Fold<S> {
         Ok(())
     }
 
+    /// [`take`](Self::take), and hands the commit on.
+    pub(crate) fn take_commit(&mut self, service: &S, record: &Record) -> Result<Commit, Doubt> {
+        let commit = self.reader.take(record)?;
+        let facts = commit.events.iter().map(|event| fact(service, commit.seq, event));
+        let facts = facts.collect::<Result<Vec<_>, _>>()?;
+        self.happened(&commit, &facts, record.bytes.len());
+        Ok(commit)
+    }
+
     /// Takes a record in whose place in the chain was checked.
     pub(crate) fn apply(&mut self, opened: &Opened<S>) {
-        for fact in &opened.facts {
+        self.happened(&opened.commit, &opened.facts, opened.bytes);
+    }
+
+    fn happened(&mut self, commit: &Commit, facts: &[Fact<Event<S>>], bytes: usize) {
+        for fact in facts {
             S::Decider::evolve(&mut self.state, fact);
         }
-        self.meta.apply(&opened.commit, opened.facts.len(), opened.bytes);
-        self.writer = opened.commit.writer.as_slice().try_into().unwrap_or_default();
+        self.meta.apply(commit, facts.len(), bytes);
+        self.writer = commit.writer.as_slice().try_into().unwrap_or_default();
     }
 
     /// [`take`](Self::take), and if the record carries a state hash of the one before and of this layout, compares it.

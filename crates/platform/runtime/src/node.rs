@@ -1,7 +1,9 @@
 //! A service in this process: all its partitions.
 
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use event_log::{EventLogProvider, OpenError};
 use kernel::Timestamp;
@@ -12,7 +14,8 @@ use tokio::task::JoinHandle;
 use crate::call::{Call, Done, FailureOf};
 use crate::commit::{Doubt, genesis, read_genesis};
 use crate::health::Health;
-use crate::partition::{Core, Setting, Stop, WaitError, Work, lead};
+use crate::membership::{Keeper, Role};
+use crate::partition::{Core, Setting, Stop, WaitError, Work, lead, send_on};
 use crate::service::{Service, State};
 use crate::snapshotting;
 use crate::{
@@ -96,6 +99,7 @@ struct Inner<S: Service> {
     turns: watch::Sender<u64>,
     tasks: Mutex<Vec<JoinHandle<()>>>,
     snapshots: Arc<dyn SnapshotStore>,
+    keeper: Mutex<Option<Keeper>>,
 }
 
 impl<S: Service> Clone for Node<S> {
@@ -130,6 +134,7 @@ impl<S: Service> Node<S> {
         let turns = watch::Sender::new(0);
         let mut partitions = Vec::new();
         let mut tasks = Vec::new();
+        let keeper = config.cluster.map(|membership| Keeper::start(S::ID, membership));
         let mut number: u16 = 1;
         let mut partition: u16 = 0;
         while partition < number {
@@ -155,6 +160,9 @@ impl<S: Service> Node<S> {
                 snapshots: Arc::clone(&config.snapshots),
                 partitions: found,
                 writer,
+                seat: keeper.as_ref().map(|keeper| {
+                    keeper.seat(partition, core.health.subscribe(), core.applied.subscribe())
+                }),
             };
             partitions.push(PartitionHandle(Arc::clone(&core)));
             tasks.push(tokio::spawn(supervise(core, work, setting, stopping.clone())));
@@ -169,8 +177,8 @@ impl<S: Service> Node<S> {
             )));
         }
         let NodeConfig { clock, snapshots, .. } = config;
-        let tasks = Mutex::new(tasks);
-        Ok(Self(Arc::new(Inner { partitions, clock, stop, turns, tasks, snapshots })))
+        let (tasks, keeper) = (Mutex::new(tasks), Mutex::new(keeper));
+        Ok(Self(Arc::new(Inner { partitions, clock, stop, turns, tasks, snapshots, keeper })))
     }
 
     /// The partition that holds a workspace.
@@ -224,11 +232,13 @@ impl<S: Service> Node<S> {
             let mut health = partition.watch_health();
             let settled = |health: &Health| match health {
                 Health::Ready
-                | Health::Standby { .. }
+                | Health::Standby { leader: Some(_) }
                 | Health::SteppedDown
                 | Health::Halted(_)
                 | Health::Draining => true,
-                Health::Starting | Health::LogUnavailable => false,
+                Health::Starting | Health::Standby { leader: None } | Health::LogUnavailable => {
+                    false
+                }
             };
             let health = match health.wait_for(settled).await {
                 Ok(health) => health.clone(),
@@ -260,8 +270,63 @@ impl<S: Service> Node<S> {
         Ok(all)
     }
 
-    /// Stops in order: what waits is answered, positions and state hashes are written, snapshots saved.
+    /// Gives the partitions that are led here to other instances, as far as any could lead them at once, and takes over no more.
+    /// Returns when all are led there, nobody else could, or `within` has passed. From then on this node sends calls on.
+    pub async fn retire(&self, within: Duration) {
+        let mut changes = {
+            let keeper = self.keeper();
+            let Some(keeper) = keeper.as_ref() else { return };
+            keeper.drain();
+            keeper.changes()
+        };
+        let given = async {
+            for partition in self.partitions() {
+                let mut health = partition.watch_health();
+                while self.could_be_led_elsewhere(partition) {
+                    tokio::select! {
+                        biased;
+                        changed = health.changed() => if changed.is_err() { return },
+                        changed = changes.changed() => if changed.is_err() { return },
+                    }
+                }
+            }
+        };
+        if tokio::time::timeout(within, given).await.is_err() {
+            tracing::warn!(service = %S::ID, "not everything could be handed over in time");
+        }
+    }
+
+    /// Whether another instance could lead the partition, and doesn't yet as far as is known here.
+    fn could_be_led_elsewhere(&self, partition: &PartitionHandle<S>) -> bool {
+        match partition.health() {
+            Health::Ready | Health::LogUnavailable | Health::Standby { leader: None } => {
+                self.keeper().as_ref().is_some_and(|keeper| keeper.has_heir(partition.id()))
+            }
+            Health::Standby { leader: Some(_) }
+            | Health::Starting
+            | Health::SteppedDown
+            | Health::Halted(_)
+            | Health::Draining => false,
+        }
+    }
+
+    fn keeper(&self) -> MutexGuard<'_, Option<Keeper>> {
+        self.0.keeper.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Ends at once, in whatever state everything is: what a crash of the process does. For tests.
+    pub fn crash(&self) {
+        if let Some(keeper) = self.keeper().take() {
+            keeper.abandon();
+        }
+        let tasks = self.0.tasks.lock().unwrap_or_else(PoisonError::into_inner);
+        tasks.iter().for_each(JoinHandle::abort);
+    }
+
+    /// Stops in order: what waits is answered, positions and state hashes are written, snapshots saved. What another instance could
+    /// lead is handed over instead.
     pub async fn shutdown(&self) {
+        self.keeper().iter().for_each(Keeper::drain);
         self.0.stop.send_replace(true);
         let tasks = {
             let mut tasks = self.0.tasks.lock().unwrap_or_else(PoisonError::into_inner);
@@ -271,6 +336,10 @@ impl<S: Service> Node<S> {
             if let Err(error) = task.await {
                 tracing::error!(%error, "a partition's task broke");
             }
+        }
+        let keeper = self.keeper().take();
+        if let Some(keeper) = keeper {
+            keeper.leave().await;
         }
         if self.0.snapshots.keeps() {
             for partition in self.partitions().iter().filter(|one| one.health() == Health::Draining)
@@ -288,24 +357,36 @@ async fn supervise<S: Service>(
     setting: Setting,
     mut shutdown: watch::Receiver<bool>,
 ) {
+    let mut before = None;
     loop {
-        let stop = lead(&core, &mut work, &setting, &mut shutdown).await;
-        let health = match stop {
+        let ended = lead(&core, &mut work, &setting, &mut shutdown, before).await;
+        let health = match &ended.stop {
             Stop::Rebuild => Health::Starting,
+            Stop::SteppedDown | Stop::HandedOver if setting.seat.is_some() => {
+                Health::Standby { leader: None }
+            }
+            Stop::SteppedDown | Stop::HandedOver => Health::SteppedDown,
             Stop::Shutdown => Health::Draining,
-            Stop::SteppedDown => Health::SteppedDown,
             Stop::Halted(reason) => {
                 tracing::error!(service = %S::ID, partition = core.partition, %reason, "halted");
-                Health::Halted(reason)
+                Health::Halted(reason.clone())
             }
         };
-        let again = health == Health::Starting;
+        let again = matches!(health, Health::Starting | Health::Standby { .. });
         core.health.send_replace(health);
-        // Whoever still waits hears it by the closing of the way back.
-        while work.try_recv().is_ok() {}
+        if let (Some(seat), false) = (&setting.seat, again) {
+            seat.stand(Role::Out, core.epoch.load(Ordering::Relaxed));
+        }
+        // Whoever still waits is told, or hears it by the closing of the way back.
+        while let Ok(waiting) = work.try_recv() {
+            if setting.seat.is_some() {
+                send_on(waiting);
+            }
+        }
         if !again {
             break;
         }
+        before = Some(ended);
     }
     tokio::select! {
         _ = shutdown.wait_for(|stop| *stop) => {}

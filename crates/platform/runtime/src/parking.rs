@@ -118,7 +118,8 @@ impl<S: Service> PartitionHandle<S> {
         loop {
             let (reply, answer) = oneshot::channel();
             let work = Work::Release(PendingRelease { release: release.clone(), reply });
-            let done = self.submit(work, answer).await??;
+            self.admit()?;
+            let done = self.submit(work, answer, Failure::OutcomeUnknown).await??;
             all = Released { count: all.count + done.count, ..done };
             let goes_on = release.how == ReleaseHow::Retry && all.left > 0 && all.error.is_empty();
             if !goes_on || done.count == 0 {

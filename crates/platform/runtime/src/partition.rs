@@ -9,6 +9,7 @@ mod appending;
 mod inputs;
 mod leader;
 mod loading;
+mod standby;
 mod stop;
 mod timers;
 pub(crate) mod watchdog;
@@ -29,6 +30,7 @@ use crate::call::{Call, Done, Failure, FailureOf};
 use crate::commit::{ChainReader, open_record};
 use crate::fold::Fold;
 use crate::health::Health;
+use crate::meta::{Handled, Meta};
 use crate::metrics::Metrics;
 use crate::service::{Service, State};
 use crate::snapshotting::SnapshotStatus;
@@ -38,9 +40,10 @@ pub use batch::{BYTES_MAX, EVENTS_MAX};
 pub use leader::HASH_EVERY;
 pub(crate) use leader::{Setting, lead};
 pub(crate) use loading::{read, restore, snapshot_key};
+pub(crate) use standby::send_on;
 pub(crate) use stop::Stop;
 pub use work::View;
-pub(crate) use work::{PendingCommand, Rest, Work};
+pub(crate) use work::{Look, PendingCommand, Rest, Work};
 
 /// How many calls may wait for a partition's leader.
 pub const WAITING_MAX: usize = 4096;
@@ -76,6 +79,8 @@ pub(crate) struct Core<S: Service> {
     pub(crate) bytes: AtomicU64,
     /// How far the partition is saved.
     pub(crate) saved: watch::Sender<SnapshotStatus>,
+    /// The head of another instance that leads, as it last said.
+    pub(crate) known_head: AtomicU64,
     /// True: something is due, and the inputs' heads couldn't be had for 30 s.
     pub(crate) unconfirmed: AtomicBool,
     /// What the leader still has to do.
@@ -112,6 +117,7 @@ impl<S: Service> Core<S> {
             events: AtomicU64::new(0),
             bytes: AtomicU64::new(0),
             saved: watch::Sender::new(SnapshotStatus::default()),
+            known_head: AtomicU64::new(0),
             unconfirmed: AtomicBool::new(false),
             rest: watch::Sender::new(Rest::default()),
             turns,
@@ -144,12 +150,36 @@ impl<S: Service> Core<S> {
         *self.place.lock().unwrap_or_else(PoisonError::into_inner) = Some(reader.clone());
     }
 
+    /// Keeps a commit for those who follow. What is kept is without a gap: a commit that doesn't follow the last one begins anew.
     pub(crate) fn remember(&self, commit: Arc<Commit>) {
         let mut recent = self.recent.lock().unwrap_or_else(PoisonError::into_inner);
+        if recent.back().is_some_and(|(last, _)| last + 1 != commit.seq) {
+            recent.clear();
+        }
         if recent.len() == RECENT_MAX {
             recent.pop_front();
         }
         recent.push_back((commit.seq, commit));
+    }
+
+    /// Says how far the inputs are handled, by what the log has.
+    pub(crate) fn publish_consumed(&self, meta: &Meta) {
+        self.inputs.send_if_modified(|inputs| {
+            let mut changed = false;
+            for service in S::INPUTS {
+                let Some(handled) = meta.consumed(*service) else { continue };
+                let Handled { log_id, seq, .. } = handled;
+                let position =
+                    Position { service: *service, partition: self.partition, log_id, seq };
+                let known = inputs.get(service);
+                // One who led has seen more in memory than it wrote; what was seen is not unseen.
+                if known.is_none_or(|known| known.log_id != log_id || known.seq < seq) {
+                    inputs.insert(*service, position);
+                    changed = true;
+                }
+            }
+            changed
+        });
     }
 
     /// Recent commits from `from` on; empty if the ring doesn't reach back so far.
@@ -228,6 +258,34 @@ impl<S: Service> PartitionHandle<S> {
         self.0.epoch.load(Ordering::Relaxed)
     }
 
+    /// The address of the instance that leads, if it is another and known.
+    pub fn leader(&self) -> Option<String> {
+        match &*self.0.health.borrow() {
+            Health::Standby { leader } => leader.clone(),
+            Health::Starting
+            | Health::Ready
+            | Health::LogUnavailable
+            | Health::SteppedDown
+            | Health::Halted(_)
+            | Health::Draining => None,
+        }
+    }
+
+    /// How many records a standby has yet to apply, by what the leader last said; a leader is never behind.
+    pub fn behind(&self) -> u64 {
+        match &*self.0.health.borrow() {
+            Health::Starting | Health::Standby { .. } => {
+                let known = self.0.known_head.load(Ordering::Relaxed);
+                known.saturating_sub(*self.0.applied.borrow())
+            }
+            Health::Ready
+            | Health::LogUnavailable
+            | Health::SteppedDown
+            | Health::Halted(_)
+            | Health::Draining => 0,
+        }
+    }
+
     /// The last record of each input that was applied in memory.
     pub fn inputs(&self) -> Vec<Position> {
         self.0.inputs.borrow().values().copied().collect()
@@ -258,7 +316,8 @@ impl<S: Service> PartitionHandle<S> {
         let trace = crate::trace::enabled().then(TraceContext::current).flatten();
         let (reply, answer) = oneshot::channel();
         let work = Work::Command(Box::new(PendingCommand { call, trace, reply }));
-        self.submit(work, answer).await?
+        self.admit()?;
+        self.submit(work, answer, Failure::OutcomeUnknown).await?
     }
 
     /// Looks at the state between commits: what it sees is in the log.
@@ -274,26 +333,41 @@ impl<S: Service> PartitionHandle<S> {
         &self,
         look: impl FnOnce(&View<'_, S>) -> R + Send + 'static,
     ) -> Result<R, FailureOf<S>> {
-        let (reply, answer) = oneshot::channel();
-        let look = Box::new(move |view: &View<'_, S>| {
-            // The caller may have gone; then nobody needs it.
-            drop(reply.send(look(view)));
-        });
-        self.submit(Work::Look(look), answer).await
-    }
-
-    /// Whether the partition rests, as its leader last said, and by what the clock says now.
-    pub(crate) fn rest(&self) -> Result<Rest, FailureOf<S>> {
         self.admit()?;
-        Ok(self.0.rest.borrow().clone())
+        let (look, answer) = way_back(look);
+        self.submit(Work::Look(look), answer, Failure::LogUnavailable).await
     }
 
+    /// Looks at the state as this process has it, whether it leads or stands by: it may be older than what the leader has
+    /// acknowledged. For operators.
+    pub async fn glance<R: Send + 'static>(
+        &self,
+        look: impl FnOnce(&View<'_, S>) -> R + Send + 'static,
+    ) -> Result<R, FailureOf<S>> {
+        match self.admit() {
+            Ok(()) | Err(Failure::NotLeader { .. }) => {}
+            Err(failure) => return Err(failure),
+        }
+        let (look, answer) = way_back(look);
+        self.submit(Work::Glance(look), answer, Failure::LogUnavailable).await
+    }
+
+    /// Whether the partition rests, as its leader last said, and by what the clock says now. A standby has nothing to do.
+    pub(crate) fn rest(&self) -> Result<Rest, FailureOf<S>> {
+        match self.admit() {
+            Ok(()) => Ok(self.0.rest.borrow().clone()),
+            Err(Failure::NotLeader { .. }) => Ok(Rest::default()),
+            Err(failure) => Err(failure),
+        }
+    }
+
+    /// `stalled`: what it is called when the log stalls meanwhile.
     pub(crate) async fn submit<R>(
         &self,
         work: Work<S>,
         answer: oneshot::Receiver<R>,
+        stalled: FailureOf<S>,
     ) -> Result<R, FailureOf<S>> {
-        self.admit()?;
         self.0.inbox.try_send(work).map_err(|error| match error {
             mpsc::error::TrySendError::Full(_) => Failure::Overloaded,
             mpsc::error::TrySendError::Closed(_) => Failure::Draining,
@@ -301,11 +375,11 @@ impl<S: Service> PartitionHandle<S> {
         tokio::select! {
             biased;
             answer = answer => answer.map_err(|_| self.lost()),
-            () = self.stalled() => Err(Failure::OutcomeUnknown),
+            () = self.stalled() => Err(stalled),
         }
     }
 
-    fn admit(&self) -> Result<(), FailureOf<S>> {
+    pub(crate) fn admit(&self) -> Result<(), FailureOf<S>> {
         match &*self.0.health.borrow() {
             Health::Ready => Ok(()),
             Health::LogUnavailable => Err(Failure::LogUnavailable),
@@ -323,6 +397,8 @@ impl<S: Service> PartitionHandle<S> {
         match self.admit() {
             Err(Failure::Halted(reason)) => Failure::Halted(reason),
             Err(Failure::Draining) => Failure::Draining,
+            // A call is told so itself; this was a look.
+            Err(Failure::NotLeader { leader }) => Failure::NotLeader { leader },
             Ok(()) | Err(_) => Failure::OutcomeUnknown,
         }
     }
@@ -342,8 +418,18 @@ impl<S: Service> PartitionHandle<S> {
     }
 
     /// Waits until what lies at these positions is seen here: one's own log applied, an input applied in memory. A log that this
-    /// service doesn't follow needs no waiting.
+    /// service doesn't follow needs no waiting; nor does anything where another instance leads, for the call goes on to it and waits
+    /// there.
     pub async fn wait_for(&self, positions: &Positions) -> Result<(), WaitError> {
+        let mut health = self.0.health.subscribe();
+        tokio::select! {
+            biased;
+            seen = self.seen(positions) => seen,
+            _ = health.wait_for(|health| matches!(health, Health::Standby { .. })) => Ok(()),
+        }
+    }
+
+    async fn seen(&self, positions: &Positions) -> Result<(), WaitError> {
         for position in positions.iter().filter(|position| position.partition == self.0.partition) {
             if position.service == S::ID {
                 self.own(position)?;
@@ -398,6 +484,18 @@ impl<S: Service> PartitionHandle<S> {
         })
         .boxed()
     }
+}
+
+/// A look, and the way back for what it saw.
+fn way_back<S: Service, R: Send + 'static>(
+    look: impl FnOnce(&View<'_, S>) -> R + Send + 'static,
+) -> (Look<S>, oneshot::Receiver<R>) {
+    let (reply, answer) = oneshot::channel();
+    let look = Box::new(move |view: &View<'_, S>| {
+        // The caller may have gone; then nobody needs it.
+        drop(reply.send(look(view)));
+    });
+    (look, answer)
 }
 
 async fn fetch<S: Service>(core: &Core<S>, from: Seq) -> Result<Vec<Arc<Commit>>, LogError> {

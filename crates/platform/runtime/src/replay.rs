@@ -39,20 +39,29 @@ pub enum ReplayError {
 pub async fn replay<S: Service>(
     service: &Arc<S>,
     log: &dyn EventLog,
-    fold: Fold<S>,
+    mut fold: Fold<S>,
 ) -> Result<Fold<S>, ReplayError> {
-    let (records, to_open) = mpsc::channel(WAITING_MAX);
-    let (opened, to_fold) = mpsc::channel(WAITING_MAX);
-    let (from, reader, service) = (fold.seq() + 1, fold.reader.clone(), Arc::clone(service));
-    let opening = spawn_blocking(move || open_all(&*service, reader, to_open, &opened));
-    let folding = spawn_blocking(move || fold_all(fold, to_fold));
-    let read = read_all(log, from, records).await;
-    // What a later stage found wrong lies before whatever the reading met.
-    let reader = opening.await??;
-    let mut fold = folding.await?;
-    read?;
-    fold.reader = reader;
-    Ok(fold)
+    loop {
+        let (records, to_open) = mpsc::channel(WAITING_MAX);
+        let (opened, to_fold) = mpsc::channel(WAITING_MAX);
+        let (from, reader, service) = (fold.seq() + 1, fold.reader.clone(), Arc::clone(service));
+        let opening = spawn_blocking(move || open_all(&*service, reader, to_open, &opened));
+        let folding = spawn_blocking(move || fold_all(fold, to_fold));
+        let read = read_all(log, from, records).await;
+        // What a later stage found wrong lies before whatever the reading met.
+        let reader = opening.await??;
+        fold = folding.await?;
+        fold.reader = reader;
+        match read {
+            Ok(()) => return Ok(fold),
+            Err(LogError::Unavailable(error)) => {
+                // No thread is kept waiting meanwhile.
+                tracing::warn!(%error, "the log can't be read yet");
+                tokio::time::sleep(PAUSE).await;
+            }
+            Err(error) => return Err(error.into()),
+        }
+    }
 }
 
 async fn read_all(
@@ -69,10 +78,6 @@ async fn read_all(
                     // Those who open them have met a doubt, and say so.
                     return Ok(());
                 }
-            }
-            Err(LogError::Unavailable(error)) => {
-                tracing::warn!(%error, "the log can't be read yet");
-                tokio::time::sleep(PAUSE).await;
             }
             Err(error) => return Err(error),
         }

@@ -153,6 +153,10 @@ pub trait Service: Debug + Send + Sync + Sized + 'static {
         Vec::new()
     }
 
+    /// This process begins to follow the partition without leading it, be it at the start or because another took over. What takes
+    /// long to build for a leader may be begun here; volatile memory of a leader means nothing from now on.
+    fn on_follow(&self, _partition: &PartitionHandle<Self>) {}
+
     /// Leadership begins, and the state is complete: volatile memory starts anew, broken-off effects are taken up.
     fn on_lead(&self, _state: &State<Self>, _now: Timestamp, _partition: &PartitionHandle<Self>) {}
 

@@ -71,7 +71,9 @@ impl From<Stop> for Unsaved {
     fn from(stop: Stop) -> Self {
         match stop {
             Stop::Halted(reason) => Self::Log(reason),
-            Stop::Shutdown | Stop::Rebuild | Stop::SteppedDown => Self::Log("it stops".into()),
+            Stop::Shutdown | Stop::Rebuild | Stop::HandedOver | Stop::SteppedDown => {
+                Self::Log("it stops".into())
+            }
         }
     }
 }

@@ -63,6 +63,11 @@ impl Service for IntakeService {
         vec![(WorkspaceId::trusted(DEFAULT_WORKSPACE), Command::EnsureWorkspace { display_name })]
     }
 
+    fn on_follow(&self, partition: &PartitionHandle<Self>) {
+        // A standby's timelines are warm like its state.
+        self.timelines.partition(partition.id());
+    }
+
     fn on_lead(&self, _state: &State, _now: Timestamp, partition: &PartitionHandle<Self>) {
         // Begun here, so that the first reader finds it caught up.
         self.timelines.partition(partition.id());

@@ -2,6 +2,7 @@
 
 use std::fmt::Debug;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Result, anyhow};
 use futures::StreamExt as _;
@@ -19,10 +20,14 @@ use tokio_stream::wrappers::WatchStream;
 use crate::cli::Role;
 use crate::logs;
 
+/// How long other instances may take to take over.
+const RETIRE_WITHIN: Duration = Duration::from_secs(5);
+
 /// What every node can be asked, whatever its service.
 #[tonic::async_trait]
 trait AnyNode: Debug + Send + Sync {
     async fn ready(&self) -> Result<()>;
+    async fn retire(&self);
     async fn shutdown(&self);
 }
 
@@ -31,6 +36,10 @@ impl<S: Service> AnyNode for Node<S> {
     async fn ready(&self) -> Result<()> {
         let ready = Node::ready(self).await;
         ready.map_err(|health| anyhow!("{} does not become ready: {}", S::ID, health.reason()))
+    }
+
+    async fn retire(&self) {
+        Node::retire(self, RETIRE_WITHIN).await;
     }
 
     async fn shutdown(&self) {
@@ -49,6 +58,11 @@ impl Nodes {
             node.ready().await?;
         }
         Ok(())
+    }
+
+    /// Gives what they lead to other instances that could lead it at once.
+    pub(super) async fn retire(&self) {
+        futures::future::join_all(self.0.iter().map(|node| node.retire())).await;
     }
 
     /// Stops them one after the other: each writes its positions and its state's hash.

@@ -95,7 +95,12 @@ pub(crate) async fn append(
             }
         };
         if let Some(settled) = settled {
-            health.send_if_modified(|health| leave(health, &Health::LogUnavailable, Health::Ready));
+            // One that no longer leads isn't ready for having learned so.
+            if matches!(settled, Appended::Written | Appended::Full) {
+                health.send_if_modified(|health| {
+                    leave(health, &Health::LogUnavailable, Health::Ready)
+                });
+            }
             return settled;
         }
         health.send_if_modified(|health| leave(health, &Health::Ready, Health::LogUnavailable));
@@ -115,7 +120,8 @@ fn outcome(attempt: &Result<Seq, AppendError>) -> Outcome {
     }
 }
 
-fn leave(health: &mut Health, from: &Health, to: Health) -> bool {
+/// Changes a condition, if it is that one.
+pub(crate) fn leave(health: &mut Health, from: &Health, to: Health) -> bool {
     let leaves = health == from;
     if leaves {
         *health = to;

@@ -54,6 +54,8 @@ pub(crate) struct Batch<S: Service> {
     keys: Vec<(Key, u64, usize, usize)>,
     waiting: Vec<Waiting<S>>,
     looks: Vec<Look<S>>,
+    /// Whether anybody will be shown the state who counts on its being the latest.
+    shown: bool,
 }
 
 impl<S: Service> Default for Batch<S> {
@@ -70,6 +72,7 @@ impl<S: Service> Default for Batch<S> {
             keys: Vec::new(),
             waiting: Vec::new(),
             looks: Vec::new(),
+            shown: false,
         }
     }
 }
@@ -166,6 +169,16 @@ impl<S: Service> Batch<S> {
 
     pub(crate) fn look(&mut self, look: Look<S>) {
         self.looks.push(look);
+        self.shown = true;
+    }
+
+    pub(crate) fn glance(&mut self, look: Look<S>) {
+        self.looks.push(look);
+    }
+
+    /// Whether anybody will hear something that only a leader may say: what the state is, or that it allows something or doesn't.
+    pub(crate) fn is_shown(&self) -> bool {
+        self.shown || !self.waiting.is_empty()
     }
 
     /// The log has it (or there was nothing to write): everybody hears.

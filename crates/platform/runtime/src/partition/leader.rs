@@ -1,6 +1,7 @@
 //! The leader: the one task that decides for a partition.
 
 mod deciding;
+mod leading;
 mod parking;
 mod reacting;
 mod saving;
@@ -21,12 +22,14 @@ use tokio::time::Instant;
 use super::batch::Batch;
 use super::inputs::{self, Input};
 use super::loading::{claim, load};
+use super::standby::{send_on, stand_by};
 use super::stop::Stop;
 use super::timers::{Next, Timers};
 use super::{Core, PartitionHandle, Work, watchdog};
 use crate::ServiceId;
 use crate::fold::Fold;
 use crate::health::Health;
+use crate::membership::{Role, Seat, Watcher};
 use crate::meta::Handled;
 use crate::service::Service;
 
@@ -49,28 +52,65 @@ pub(crate) struct Setting {
     pub(crate) snapshots: Arc<dyn SnapshotStore>,
     pub(crate) partitions: u16,
     pub(crate) writer: [u8; 16],
+    /// The place among the other instances; `None`: there are none.
+    pub(crate) seat: Option<Seat>,
 }
 
-/// Leads a partition until it is told to stop, or must.
+/// How a term ended: why, and the state if it is what the log has.
+pub(crate) struct Ended<S: Service> {
+    pub(crate) stop: Stop,
+    pub(crate) kept: Option<Fold<S>>,
+}
+
+impl<S: Service> From<Stop> for Ended<S> {
+    fn from(stop: Stop) -> Self {
+        Self { stop, kept: None }
+    }
+}
+
+/// Leads a partition, as soon as it is this instance's turn, until it is told to stop, or must. `before`: how the last term ended.
 pub(crate) async fn lead<S: Service>(
     core: &Arc<Core<S>>,
     work: &mut mpsc::Receiver<Work<S>>,
     setting: &Setting,
     shutdown: &mut watch::Receiver<bool>,
-) -> Stop {
-    let loaded = tokio::select! {
-        loaded = async {
-            let mut fold = load(core, &*setting.snapshots).await?;
-            core.clock.not_before(fold.meta.time());
-            claim(core, &mut fold, setting.writer).await?;
-            Ok(fold)
-        } => loaded,
-        _ = shutdown.wait_for(|stop| *stop) => Err(Stop::Shutdown),
+    before: Option<Ended<S>>,
+) -> Ended<S> {
+    let rebuild = before.as_ref().is_some_and(|before| before.stop == Stop::Rebuild);
+    let loaded = match &setting.seat {
+        Some(seat) if !rebuild => {
+            let kept = before.and_then(|before| before.kept);
+            stand_by(core, setting, seat, work, shutdown, kept).await
+        }
+        Some(_) | None => {
+            tokio::select! {
+                biased;
+                _ = shutdown.wait_for(|stop| *stop) => Err(Stop::Shutdown),
+                loaded = load_and_claim(core, setting, rebuild) => loaded,
+            }
+        }
     };
     match loaded {
         Ok(fold) => Leader::new(core, setting, fold).run(work, shutdown).await,
-        Err(stop) => stop,
+        Err(stop) => stop.into(),
     }
+}
+
+/// Without others to ask, or to begin anew. One who must only build its state anew still has its claim, if nobody wrote since.
+async fn load_and_claim<S: Service>(
+    core: &Core<S>,
+    setting: &Setting,
+    rebuild: bool,
+) -> Result<Fold<S>, Stop> {
+    let mut fold = load(core, &*setting.snapshots).await?;
+    let leads = rebuild && fold.writer == setting.writer;
+    if !leads {
+        claim(core, &mut fold, setting.writer).await?;
+    }
+    if let Some(seat) = &setting.seat {
+        seat.stand(Role::Leads, fold.meta.epoch);
+    }
+    Ok(fold)
 }
 
 /// What woke a leader.
@@ -79,6 +119,18 @@ enum Wake<S: Service> {
     Input(Input),
     Timer,
     Positions,
+    /// Another instance says that it leads.
+    Doubted,
+    /// Another instance is to lead.
+    HandOver,
+    Shutdown,
+}
+
+/// What a leader does last.
+enum Last {
+    /// Another instance may go on.
+    HandOver,
+    /// Nobody does.
     Shutdown,
 }
 
@@ -99,6 +151,7 @@ struct Leader<'a, S: Service> {
     /// The last decision's time.
     decided_at: Timestamp,
     hashed_at: Seq,
+    watcher: Option<Watcher>,
     /// The input followers; they end with the leader.
     _followers: JoinSet<()>,
 }
@@ -133,6 +186,7 @@ impl<'a, S: Service> Leader<'a, S> {
             timers: Timers::default(),
             decided_at,
             hashed_at,
+            watcher: setting.seat.as_ref().map(Seat::watcher),
             _followers: followers,
         }
     }
@@ -141,28 +195,46 @@ impl<'a, S: Service> Leader<'a, S> {
         mut self,
         work: &mut mpsc::Receiver<Work<S>>,
         shutdown: &mut watch::Receiver<bool>,
-    ) -> Stop {
-        if let Err(stop) = self.begin().await {
-            return stop;
+    ) -> Ended<S> {
+        match self.term(work, shutdown).await {
+            Ok(Last::HandOver) => self.hand_over(work).await,
+            Ok(Last::Shutdown) => self.end().await.into(),
+            Err(stop) => stop.into(),
         }
+    }
+
+    /// Works until there is a reason to stop.
+    async fn term(
+        &mut self,
+        work: &mut mpsc::Receiver<Work<S>>,
+        shutdown: &mut watch::Receiver<bool>,
+    ) -> Result<Last, Stop> {
+        self.begin().await?;
         loop {
             let wake = self.wake(work, shutdown).await;
-            let stopping = matches!(wake, Wake::Shutdown);
-            let batch = match self.gather(wake, work) {
-                Ok(batch) => batch,
-                Err(stop) => return stop,
+            let last = match wake {
+                Wake::HandOver => Some(Last::HandOver),
+                Wake::Shutdown if self.setting.seat.as_ref().is_some_and(Seat::has_heir) => {
+                    Some(Last::HandOver)
+                }
+                Wake::Shutdown => Some(Last::Shutdown),
+                Wake::Doubted => {
+                    self.ask_the_log().await?;
+                    None
+                }
+                Wake::Work(_) | Wake::Input(_) | Wake::Timer | Wake::Positions => None,
             };
-            if let Err(stop) = self.conclude(batch).await {
-                return stop;
-            }
-            if stopping {
-                return self.end().await;
+            let batch = self.gather(wake, work)?;
+            self.conclude(batch).await?;
+            if let Some(last) = last {
+                return Ok(last);
             }
         }
     }
 
     /// The first deeds of a leader: what must be there, and what was broken off.
     async fn begin(&mut self) -> Result<(), Stop> {
+        self.core.clock.not_before(self.fold.meta.time());
         self.core.epoch.store(self.fold.meta.epoch, Ordering::Relaxed);
         self.core.reached(&self.fold);
         self.publish_inputs();
@@ -216,9 +288,17 @@ impl<'a, S: Service> Leader<'a, S> {
                 None => std::future::pending().await,
             }
         };
+        let (watcher, epoch) = (&mut self.watcher, self.fold.meta.epoch);
+        let summons = async {
+            match watcher {
+                Some(watcher) => watcher.summons(epoch).await,
+                None => std::future::pending().await,
+            }
+        };
         tokio::select! {
             biased;
             _ = shutdown.wait_for(|stop| *stop) => Wake::Shutdown,
+            hand_over = summons => if hand_over { Wake::HandOver } else { Wake::Doubted },
             Some(work) = work.recv() => Wake::Work(work),
             Some(input) = self.inputs.recv() => Wake::Input(input),
             () = timer => Wake::Timer,
@@ -241,7 +321,7 @@ impl<'a, S: Service> Leader<'a, S> {
             Wake::Work(work) => self.take(work, &mut batch)?,
             Wake::Input(input) => self.receive(input),
             Wake::Positions => batch.positions_due = true,
-            Wake::Timer | Wake::Shutdown => {}
+            Wake::Timer | Wake::Doubted | Wake::HandOver | Wake::Shutdown => {}
         }
         loop {
             self.handle_inputs(&mut batch);
@@ -267,6 +347,7 @@ impl<'a, S: Service> Leader<'a, S> {
         match work {
             Work::Command(pending) => self.command(*pending, batch),
             Work::Look(look) => batch.look(look),
+            Work::Glance(look) => batch.glance(look),
             Work::Heads { seen_at, heads } => self.timers.heads(self.core, seen_at, heads),
             Work::Doubt(reason) => return Err(Stop::Halted(reason)),
             Work::Release(pending) => self.unpark(pending, batch),

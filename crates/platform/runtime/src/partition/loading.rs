@@ -114,6 +114,62 @@ async fn check<S: Service>(core: &Core<S>, snapshot: Snapshot) -> Result<Option<
     Ok(decoded.unwrap_or(None))
 }
 
+/// How one attempt to claim ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Claimed {
+    /// The log is this writer's.
+    Ours,
+    /// Another writer was quicker.
+    Rival,
+    /// The log can't be reached, or is full.
+    CutOff,
+}
+
+/// Claims the log unless another writer claims it first; what a leader before wrote at its end is no obstacle.
+pub(crate) async fn claim_once<S: Service>(
+    core: &Core<S>,
+    fold: &mut Fold<S>,
+    writer: [u8; 16],
+) -> Result<Claimed, Stop> {
+    let known = fold.meta.epoch;
+    for _ in 0..CLAIMS_MAX {
+        let claim = claim_of(core, fold, writer);
+        match core.log.append(fold.reader.seq, seal(&claim)).await {
+            Ok(_) | Err(AppendError::Fenced { .. } | AppendError::Unknown(_)) => {}
+            Err(error) => {
+                tracing::warn!(%error, "a claim could not be written");
+                return Ok(Claimed::CutOff);
+            }
+        }
+        catch_up(core, fold).await?;
+        if fold.meta.epoch == claim.epoch && fold.writer == writer {
+            return Ok(Claimed::Ours);
+        }
+        if fold.meta.epoch > known {
+            return Ok(Claimed::Rival);
+        }
+    }
+    Ok(Claimed::CutOff)
+}
+
+/// The record that claims the log for a new epoch.
+fn claim_of<S: Service>(core: &Core<S>, fold: &Fold<S>, writer: [u8; 16]) -> Commit {
+    let epoch = fold.meta.epoch + 1;
+    let notes = vec![Note { kind: Some(Kind::LeaderClaimed(LeaderClaimed { epoch })) }];
+    Commit {
+        format: FORMAT,
+        min_reader: reader_of(&notes),
+        log_id: core.log_id.to_vec(),
+        seq: fold.reader.seq + 1,
+        epoch,
+        writer: writer.to_vec(),
+        prev: fold.reader.chain.to_vec(),
+        time_ns: fold.time_ns(core.clock.now()),
+        notes,
+        ..Commit::default()
+    }
+}
+
 /// Claims the log by appending to it: from here on every other writer's fence is stale.
 pub(crate) async fn claim<S: Service>(
     core: &Core<S>,
@@ -121,20 +177,7 @@ pub(crate) async fn claim<S: Service>(
     writer: [u8; 16],
 ) -> Result<(), Stop> {
     for _ in 0..CLAIMS_MAX {
-        let epoch = fold.meta.epoch + 1;
-        let notes = vec![Note { kind: Some(Kind::LeaderClaimed(LeaderClaimed { epoch })) }];
-        let commit = Commit {
-            format: FORMAT,
-            min_reader: reader_of(&notes),
-            log_id: core.log_id.to_vec(),
-            seq: fold.reader.seq + 1,
-            epoch,
-            writer: writer.to_vec(),
-            prev: fold.reader.chain.to_vec(),
-            time_ns: fold.time_ns(core.clock.now()),
-            notes,
-            ..Commit::default()
-        };
+        let commit = claim_of(core, fold, writer);
         match core.log.append(fold.reader.seq, seal(&commit)).await {
             Ok(_) | Err(AppendError::Fenced { .. } | AppendError::Unknown(_)) => {}
             Err(AppendError::Full) => tracing::error!("the log is full: no leader can claim it"),
@@ -142,7 +185,7 @@ pub(crate) async fn claim<S: Service>(
         }
         // Whether it was written, and by whom, is what the log says.
         catch_up(core, fold).await?;
-        if fold.meta.epoch == epoch && fold.writer == writer {
+        if fold.meta.epoch == commit.epoch && fold.writer == writer {
             return Ok(());
         }
         tokio::time::sleep(std::time::Duration::from_millis(100)).await;

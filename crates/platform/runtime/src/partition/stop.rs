@@ -7,6 +7,8 @@ pub(crate) enum Stop {
     Shutdown,
     /// Something decided can't be written: the state is folded anew from the log.
     Rebuild,
+    /// Another instance is to lead, and may; the log is in order.
+    HandedOver,
     /// Another writer has claimed the log.
     SteppedDown,
     /// The log is in doubt.

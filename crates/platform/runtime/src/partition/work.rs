@@ -112,6 +112,8 @@ pub(crate) enum Work<S: Service> {
     Command(Box<PendingCommand<S>>),
     /// A look at the state.
     Look(Look<S>),
+    /// A look at the state as this process has it, leader or not.
+    Glance(Look<S>),
     /// The inputs' heads, as asked for at an instant; `None`: they couldn't be had.
     Heads { seen_at: Timestamp, heads: Option<Vec<(ServiceId, Seq)>> },
     /// An input's log is in doubt: why.

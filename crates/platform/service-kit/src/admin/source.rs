@@ -150,20 +150,13 @@ async fn partition_status<S: Refuse>(
         ready: health.is_ready(),
         reason: health.reason(),
         standby: matches!(health, Health::Standby { .. }),
-        leader_address: match health {
-            Health::Standby { leader } => leader.unwrap_or_default(),
-            Health::Starting
-            | Health::Ready
-            | Health::LogUnavailable
-            | Health::SteppedDown
-            | Health::Halted(_)
-            | Health::Draining => String::new(),
-        },
+        behind_records: partition.behind(),
+        leader_address: partition.leader().unwrap_or_default(),
         inputs: partition.inputs().into_iter().map(runtime::Position::to_wire).collect(),
         ..PartitionStatus::default()
     };
     let head = partition.head();
-    let looked = partition.view(move |view| {
+    let looked = partition.glance(move |view| {
         let hash = with_state_hash.then(|| view.state_hash());
         let counts = (view.events(), view.bytes(), view.parked(), view.requests());
         (view.head, hash, counts, view.request_horizon())

@@ -6,7 +6,7 @@ use tracing_opentelemetry::OpenTelemetrySpanExt;
 use wire::events::v1::{Commit, Consumed};
 
 use super::Leader;
-use crate::call::Failure;
+use crate::call::{Failure, FailureOf};
 use crate::commit::{FORMAT, chain_after, reader_of, seal};
 use crate::health::Health;
 use crate::partition::appending::{Appended, append};
@@ -22,6 +22,11 @@ impl<S: Service> Leader<'_, S> {
         let mut batch = batch;
         if batch.is_record() {
             batch = self.write(batch).await?;
+        } else if batch.is_shown()
+            && let Err(stop) = self.make_sure().await
+        {
+            batch.fail(&self.fenced());
+            return Err(stop);
         }
         self.publish_inputs();
         let seq = self.fold.reader.seq;
@@ -63,12 +68,21 @@ impl<S: Service> Leader<'_, S> {
             Appended::Full => (Failure::LogFull, Stop::Rebuild),
             Appended::Fenced => match intruder(self.core, &self.fold.reader).await {
                 Some(reason) => (Failure::Halted(reason.clone()), Stop::Halted(reason)),
-                None => (Failure::NotReady(Health::SteppedDown.reason()), Stop::SteppedDown),
+                None => (self.fenced(), Stop::SteppedDown),
             },
             Appended::Doubt(reason) => (Failure::Halted(reason.clone()), Stop::Halted(reason)),
         };
         batch.fail(&failure);
         Err(stop)
+    }
+
+    /// What those hear who asked a leader that no longer is one: nothing was written.
+    fn fenced(&self) -> FailureOf<S> {
+        if self.setting.seat.is_some() {
+            Failure::NotLeader { leader: None }
+        } else {
+            Failure::NotReady(Health::SteppedDown.reason())
+        }
     }
 
     /// The service hears of its facts first: what it remembers outside the log decides what is due next.

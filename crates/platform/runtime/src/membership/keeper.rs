@@ -1,0 +1,395 @@
+//! Keeps this instance's notice on the board, and what the board shows in view.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use event_log::{NOTICE_STANDS, Notices, Seq};
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use tokio::time::Instant;
+
+use super::Membership;
+use super::members::{Leader, Member, Place, Summons, Vacancy, Verdict, View};
+use super::notice::{Notice, Role, Standing};
+use crate::ServiceId;
+use crate::health::Health;
+
+/// How often a notice is renewed.
+const RENEWED_EVERY: Duration = Duration::from_secs(1);
+/// How soon a notice that could not be put is tried again.
+const AGAIN_AFTER: Duration = Duration::from_millis(250);
+/// For how long after it set out a notice is known to stand: less than it does, for clocks differ.
+const KNOWN_TO_STAND: Duration = Duration::from_millis(2500);
+/// A leader's word stands for itself only once all who decided before they saw it are done or have given up.
+const VOUCHES_AFTER: Duration = Duration::from_secs(6);
+/// A leader that hasn't reached its log for so long says so, and others may try.
+const STALLED_AFTER: Duration = Duration::from_secs(5);
+
+/// One service's notice and view.
+#[derive(Debug)]
+pub(crate) struct Keeper {
+    shared: Arc<Shared>,
+    tasks: Vec<JoinHandle<()>>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    service: ServiceId,
+    membership: Membership,
+    view: watch::Sender<Arc<View>>,
+    own: Mutex<Own>,
+    /// Changes when the notice is to be put before its time.
+    wanted: watch::Sender<u64>,
+}
+
+#[derive(Debug, Default)]
+struct Own {
+    renewal: u64,
+    /// When the last notice that was put set out.
+    renewed_at: Option<Instant>,
+    seats: BTreeMap<u16, Chair>,
+}
+
+/// Where this instance stands with one partition.
+#[derive(Debug)]
+struct Chair {
+    role: Role,
+    epoch: u64,
+    health: watch::Receiver<Health>,
+    applied: watch::Receiver<Seq>,
+    unavailable_since: Option<Instant>,
+    /// When the first and the last notice set out that said that it leads, of those without a break.
+    said: Option<(Instant, Instant)>,
+}
+
+impl Chair {
+    /// What to say of it now. A leader that can't reach its log takes its word back before anybody hears that it is stalled.
+    fn standing(&mut self, now: Instant) -> Standing {
+        if *self.health.borrow() == Health::LogUnavailable {
+            self.unavailable_since.get_or_insert(now);
+        } else {
+            self.unavailable_since = None;
+        }
+        let long = self.unavailable_since.is_some_and(|since| now >= since + STALLED_AFTER);
+        let role = if self.role == Role::Leads && long { Role::Stalled } else { self.role };
+        if role != Role::Leads {
+            self.said = None;
+        }
+        Standing { role, epoch: self.epoch, head: *self.applied.borrow() }
+    }
+}
+
+/// A poisoned lock holds a list whose every change is one assignment.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Keeper {
+    /// Begins to renew and to watch.
+    pub(crate) fn start(service: ServiceId, membership: Membership) -> Self {
+        let shared = Arc::new(Shared {
+            service,
+            membership,
+            view: watch::Sender::default(),
+            own: Mutex::default(),
+            wanted: watch::Sender::new(0),
+        });
+        let tasks = vec![
+            tokio::spawn(renew(Arc::clone(&shared))),
+            tokio::spawn(look_out(Arc::clone(&shared))),
+        ];
+        Self { shared, tasks }
+    }
+
+    /// This instance's place at one partition.
+    pub(crate) fn seat(
+        &self,
+        partition: u16,
+        health: watch::Receiver<Health>,
+        applied: watch::Receiver<Seq>,
+    ) -> Seat {
+        let chair = Chair {
+            role: Role::Cold,
+            epoch: 0,
+            health,
+            applied,
+            unavailable_since: None,
+            said: None,
+        };
+        lock(&self.shared.own).seats.insert(partition, chair);
+        Seat { shared: Arc::clone(&self.shared), partition }
+    }
+
+    /// Says that this instance is about to stop: it gives away what it leads, and takes nothing over.
+    pub(crate) fn drain(&self) {
+        self.shared.view.send_if_modified(|view| {
+            let news = !view.draining;
+            if news {
+                Arc::make_mut(view).draining = true;
+            }
+            news
+        });
+        self.shared.put_soon();
+    }
+
+    /// Whether another instance could take the partition over at once.
+    pub(crate) fn has_heir(&self, partition: u16) -> bool {
+        let place = self.shared.place(partition);
+        self.shared.view.borrow().has_heir(place)
+    }
+
+    /// Changes when the board does.
+    pub(crate) fn changes(&self) -> watch::Receiver<Arc<View>> {
+        self.shared.view.subscribe()
+    }
+
+    /// Takes the notice down.
+    pub(crate) async fn leave(self) {
+        self.abandon();
+        let Membership { instance, board, .. } = &self.shared.membership;
+        let key = Notice::key(self.shared.service, instance);
+        let gone = tokio::time::timeout(RENEWED_EVERY, board.remove(&key)).await;
+        if !matches!(gone, Ok(Ok(()))) {
+            tracing::debug!("the notice could not be taken down; it goes by itself");
+        }
+    }
+
+    /// Ends without a word.
+    pub(crate) fn abandon(&self) {
+        self.tasks.iter().for_each(JoinHandle::abort);
+    }
+}
+
+impl Shared {
+    fn put_soon(&self) {
+        self.wanted.send_modify(|count| *count = count.wrapping_add(1));
+    }
+
+    fn place(&self, partition: u16) -> Place<'_> {
+        Place { service: self.service, partition, me: &self.membership.instance }
+    }
+
+    fn notice(&self, now: Instant) -> Notice {
+        let mut own = lock(&self.own);
+        own.renewal += 1;
+        let standings = own.seats.iter_mut().map(|(number, chair)| (*number, chair.standing(now)));
+        let standings = standings.collect();
+        Notice {
+            address: self.membership.address.clone(),
+            draining: self.view.borrow().draining,
+            renewal: own.renewal,
+            standings,
+        }
+    }
+
+    /// A notice that set out at `at` stands.
+    fn stood(&self, notice: &Notice, at: Instant) {
+        let mut own = lock(&self.own);
+        own.renewed_at = Some(at);
+        for (number, chair) in &mut own.seats {
+            let said = notice.standings.get(number);
+            let still = |said: &&Standing| said.role == Role::Leads && said.epoch == chair.epoch;
+            if chair.role == Role::Leads && said.as_ref().is_some_and(still) {
+                let first = chair.said.map_or(at, |(first, _)| first);
+                chair.said = Some((first, at));
+            }
+        }
+    }
+
+    /// Whether the board has been reached lately.
+    fn reachable(&self, now: Instant) -> bool {
+        lock(&self.own).renewed_at.is_some_and(|at| now < at + KNOWN_TO_STAND)
+    }
+
+    fn see(&self, notices: &Notices, told: &mut BTreeMap<String, u64>) {
+        let now = Instant::now();
+        let before = Arc::clone(&self.view.borrow());
+        let mut joined_at = before.joined_at;
+        let mut others = BTreeMap::new();
+        for (key, notice) in notices.iter() {
+            let Some(instance) = Notice::instance(self.service, key) else { continue };
+            let notice = match Notice::decode(notice) {
+                Ok(notice) => notice,
+                Err(error) => {
+                    tracing::warn!(key, %error, "a notice can't be read");
+                    continue;
+                }
+            };
+            if instance == self.membership.instance {
+                joined_at = joined_at.or(Some(now));
+                continue;
+            }
+            // Who had this very address and gives no sign of life is this instance's own past.
+            let first = *told.entry(instance.to_owned()).or_insert(notice.renewal);
+            if notice.address == self.membership.address && notice.renewal == first {
+                continue;
+            }
+            let since = before.others.get(instance).map_or(now, |known| known.since);
+            let Notice { address, draining, standings, .. } = notice;
+            others.insert(instance.to_owned(), Member { address, draining, standings, since });
+        }
+        told.retain(|instance, _| notices.contains_key(&Notice::key(self.service, instance)));
+        self.view.send_modify(|view| {
+            let draining = view.draining;
+            *view = Arc::new(View { joined_at, draining, others });
+        });
+    }
+}
+
+/// Puts the notice up again every second, and at once when what it says has changed.
+async fn renew(shared: Arc<Shared>) {
+    let key = Notice::key(shared.service, &shared.membership.instance);
+    let mut wanted = shared.wanted.subscribe();
+    let mut reached = true;
+    loop {
+        wanted.mark_unchanged();
+        let at = Instant::now();
+        let notice = shared.notice(at);
+        let put = shared.membership.board.put(&key, notice.encode()).await;
+        if let Err(error) = &put
+            && reached
+        {
+            tracing::warn!(service = %shared.service, %error, "nothing changes hands meanwhile");
+        }
+        reached = put.is_ok();
+        let pause = if reached { RENEWED_EVERY } else { AGAIN_AFTER };
+        if reached {
+            shared.stood(&notice, at);
+        }
+        tokio::select! {
+            biased;
+            changed = wanted.changed() => if changed.is_err() { return },
+            () = tokio::time::sleep_until((at + pause).max(Instant::now())) => {}
+        }
+    }
+}
+
+async fn look_out(shared: Arc<Shared>) {
+    let mut notices = shared.membership.board.watch();
+    let mut told = BTreeMap::new();
+    loop {
+        let seen = Arc::clone(&notices.borrow_and_update());
+        shared.see(&seen, &mut told);
+        if notices.changed().await.is_err() {
+            return;
+        }
+    }
+}
+
+/// This instance's place at one partition. Clones are the same.
+#[derive(Debug, Clone)]
+pub(crate) struct Seat {
+    shared: Arc<Shared>,
+    partition: u16,
+}
+
+impl Seat {
+    /// Says from now on that this is where the instance stands.
+    pub(crate) fn stand(&self, role: Role, epoch: u64) {
+        {
+            let mut own = lock(&self.shared.own);
+            let Some(chair) = own.seats.get_mut(&self.partition) else { return };
+            if (chair.role, chair.epoch) == (role, epoch) {
+                return;
+            }
+            (chair.role, chair.epoch, chair.said) = (role, epoch, None);
+        }
+        self.shared.put_soon();
+    }
+
+    /// Whether this instance, which leads, may show its state without asking the log: nobody else can have claimed it, for all have
+    /// been told for long enough that it leads.
+    pub(crate) fn vouches(&self) -> bool {
+        let now = Instant::now();
+        let own = lock(&self.shared.own);
+        let said = own.seats.get(&self.partition).and_then(|chair| chair.said);
+        said.is_some_and(|(first, last)| {
+            now >= first + VOUCHES_AFTER && now < last + KNOWN_TO_STAND
+        })
+    }
+
+    /// Who else leads it, but in no epoch before this one.
+    pub(crate) fn leader(&self, epoch: u64) -> Option<Leader> {
+        self.shared.view.borrow().leader(self.partition, epoch)
+    }
+
+    /// Whether another instance could take it over at once.
+    pub(crate) fn has_heir(&self) -> bool {
+        self.shared.view.borrow().has_heir(self.shared.place(self.partition))
+    }
+
+    /// Whether this instance, a standby, should claim the log: see [`Vacancy`].
+    pub(crate) fn verdict(&self, vacancy: &mut Vacancy, epoch: u64, warm: bool) -> Verdict {
+        let now = Instant::now();
+        let view = Arc::clone(&self.shared.view.borrow());
+        let place = self.shared.place(self.partition);
+        match vacancy.verdict(&view, place, (epoch, warm), now) {
+            // What is seen while the board can't be reached is no reason for anything.
+            Verdict::Claim if !self.shared.reachable(now) => Verdict::NotBefore(now + AGAIN_AFTER),
+            verdict @ (Verdict::Stay | Verdict::NotBefore(_) | Verdict::Claim) => verdict,
+        }
+    }
+
+    /// Changes when the board does.
+    pub(crate) fn changes(&self) -> watch::Receiver<Arc<View>> {
+        self.shared.view.subscribe()
+    }
+
+    /// For a leader to be told when to look up.
+    pub(crate) fn watcher(&self) -> Watcher {
+        Watcher { seat: self.clone(), changes: self.changes(), next: None, fresh: true, rival: 0 }
+    }
+}
+
+/// Tells a leader when to look up from its work.
+#[derive(Debug)]
+pub(crate) struct Watcher {
+    seat: Seat,
+    changes: watch::Receiver<Arc<View>>,
+    next: Option<Instant>,
+    fresh: bool,
+    /// The latest epoch of another that was looked into.
+    rival: u64,
+}
+
+impl Watcher {
+    /// Returns when the leader of `epoch` is to hand over (true), or to make sure that it still leads (false).
+    pub(crate) async fn summons(&mut self, epoch: u64) -> bool {
+        loop {
+            let now = Instant::now();
+            if self.fresh || self.next.is_some_and(|next| now >= next) {
+                let view = Arc::clone(&self.changes.borrow_and_update());
+                (self.fresh, self.next) = (false, None);
+                let place = self.seat.shared.place(self.seat.partition);
+                match view.summons(place, epoch.max(self.rival), now) {
+                    Summons::Rival(rival) => {
+                        (self.rival, self.fresh) = (rival, true);
+                        return false;
+                    }
+                    Summons::HandOver if self.seat.shared.reachable(now) => {
+                        self.fresh = true;
+                        return true;
+                    }
+                    Summons::HandOver => self.next = Some(now + NOTICE_STANDS),
+                    Summons::NotBefore(next) => self.next = Some(next),
+                    Summons::Nothing => {}
+                }
+            }
+            let time = async {
+                match self.next {
+                    Some(next) => tokio::time::sleep_until(next).await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                biased;
+                changed = self.changes.changed() => match changed {
+                    Ok(()) => self.fresh = true,
+                    Err(_) => std::future::pending().await,
+                },
+                () = time => {}
+            }
+        }
+    }
+}

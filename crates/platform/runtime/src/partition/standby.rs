@@ -1,0 +1,286 @@
+//! An instance that doesn't lead: it follows its own log, so that to take over it needs no more than to claim.
+
+use std::future::Future;
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use event_log::{LogError, Record};
+use futures::StreamExt;
+use futures::stream::BoxStream;
+use tokio::sync::{mpsc, watch};
+use tokio::time::Instant;
+
+use super::leader::Setting;
+use super::loading::{Claimed, claim_once, load};
+use super::stop::Stop;
+use super::{Core, View, Work};
+use crate::call::Failure;
+use crate::fold::Fold;
+use crate::health::Health;
+use crate::membership::{Role, Seat, Vacancy, Verdict};
+use crate::service::Service;
+
+/// A claim that takes longer is given up: what was seen on the board when it began may no longer be so.
+const CLAIM_WITHIN: Duration = Duration::from_secs(2);
+/// How soon a log that couldn't be reached is tried again.
+const PAUSE: Duration = Duration::from_millis(500);
+/// Who is behind the leader for so long is no longer called warm.
+const BEHIND_MAX: Duration = Duration::from_secs(3);
+
+type Records = BoxStream<'static, Result<Record, LogError>>;
+
+struct Standby<'a, S: Service> {
+    core: &'a Arc<Core<S>>,
+    setting: &'a Setting,
+    seat: &'a Seat,
+    work: &'a mut mpsc::Receiver<Work<S>>,
+    shutdown: &'a mut watch::Receiver<bool>,
+    vacancy: Vacancy,
+    warm: bool,
+    /// The log couldn't be reached when it was last asked for, and is asked for again then.
+    cut_off: Option<Instant>,
+    /// Since when the leader's head has been ahead.
+    behind_since: Option<Instant>,
+}
+
+/// Stands by until the log is claimed for this instance. `kept`: the state as the log has it, if it is there already.
+pub(crate) async fn stand_by<S: Service>(
+    core: &Arc<Core<S>>,
+    setting: &Setting,
+    seat: &Seat,
+    work: &mut mpsc::Receiver<Work<S>>,
+    shutdown: &mut watch::Receiver<bool>,
+    kept: Option<Fold<S>>,
+) -> Result<Fold<S>, Stop> {
+    core.service.on_follow(&super::PartitionHandle(Arc::clone(core)));
+    let mut standby = Standby {
+        core,
+        setting,
+        seat,
+        work,
+        shutdown,
+        vacancy: Vacancy::default(),
+        warm: kept.is_some(),
+        cut_off: None,
+        behind_since: None,
+    };
+    seat.stand(
+        if standby.warm { Role::Warm } else { Role::Cold },
+        core.epoch.load(Ordering::Relaxed),
+    );
+    standby.show();
+    let mut fold = match kept {
+        Some(fold) => fold,
+        None => standby.meanwhile(load(core, &*setting.snapshots)).await??,
+    };
+    standby.warm = true;
+    standby.publish(&fold);
+    standby.run(&mut fold).await?;
+    Ok(fold)
+}
+
+impl<S: Service> Standby<'_, S> {
+    /// Follows the log until it is claimed.
+    async fn run(&mut self, fold: &mut Fold<S>) -> Result<(), Stop> {
+        let mut changes = self.seat.changes();
+        let mut records = self.core.log.follow(fold.reader.seq + 1);
+        loop {
+            self.stand(fold);
+            let able = self.is_able();
+            let until = match self.seat.verdict(&mut self.vacancy, fold.meta.epoch, able) {
+                Verdict::Claim => {
+                    if self.claim(fold).await? {
+                        return Ok(());
+                    }
+                    records = self.core.log.follow(fold.reader.seq + 1);
+                    continue;
+                }
+                Verdict::NotBefore(instant) => Some(instant),
+                Verdict::Stay => None,
+            };
+            let until = until.into_iter().chain(self.cut_off).min();
+            let time = async {
+                match until {
+                    Some(instant) => tokio::time::sleep_until(instant).await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                biased;
+                () = stopped(self.shutdown) => return Err(Stop::Shutdown),
+                Some(work) = self.work.recv() => self.answer(work, fold),
+                Ok(()) = changes.changed() => self.show(),
+                record = records.next() => {
+                    if let Some(anew) = self.take(record, fold).await? {
+                        records = anew;
+                    }
+                }
+                () = time => self.probe().await?,
+            }
+        }
+    }
+
+    /// Takes the next record. Returns a new stream if the old one has ended.
+    async fn take(
+        &mut self,
+        record: Option<Result<Record, LogError>>,
+        fold: &mut Fold<S>,
+    ) -> Result<Option<Records>, Stop> {
+        match record {
+            Some(Ok(record)) => {
+                let commit = fold
+                    .take_commit(&self.core.service, &record)
+                    .map_err(|doubt| Stop::Halted(format!("{}: {doubt}", S::ID)))?;
+                self.core.remember(Arc::new(commit));
+                self.publish(fold);
+                return Ok(None);
+            }
+            Some(Err(LogError::Trimmed { .. })) => {
+                *fold = self.meanwhile(load(self.core, &*self.setting.snapshots)).await??;
+                self.publish(fold);
+            }
+            Some(Err(LogError::Unavailable(_))) | None => {
+                self.meanwhile(tokio::time::sleep(PAUSE)).await?;
+            }
+            Some(Err(error)) => return Err(Stop::Halted(error.to_string())),
+        }
+        Ok(Some(self.core.log.follow(fold.reader.seq + 1)))
+    }
+
+    /// Claims the log, unless it can't be reached or another is quicker. Says whether this instance leads now.
+    async fn claim(&mut self, fold: &mut Fold<S>) -> Result<bool, Stop> {
+        let (core, writer) = (self.core, self.setting.writer);
+        let attempt = async {
+            match core.log.tail().await {
+                Ok(_) => claim_once(core, fold, writer).await,
+                Err(LogError::Unavailable(_)) => Ok(Claimed::CutOff),
+                Err(error) => Err(Stop::Halted(error.to_string())),
+            }
+        };
+        let attempt = tokio::time::timeout(CLAIM_WITHIN, attempt);
+        let claimed = self.meanwhile(attempt).await?.unwrap_or(Ok(Claimed::CutOff))?;
+        self.publish(fold);
+        match claimed {
+            Claimed::Ours => {
+                self.seat.stand(Role::Leads, fold.meta.epoch);
+                return Ok(true);
+            }
+            Claimed::Rival => {}
+            Claimed::CutOff => {
+                let now = Instant::now();
+                self.cut_off = Some(now + PAUSE);
+                self.vacancy.again(now);
+            }
+        }
+        Ok(false)
+    }
+
+    /// Asks whether the log can be reached again, if it is time to.
+    async fn probe(&mut self) -> Result<(), Stop> {
+        if self.cut_off.is_none_or(|at| Instant::now() < at) {
+            return Ok(());
+        }
+        let tail = tokio::time::timeout(CLAIM_WITHIN, self.core.log.tail());
+        let reached = matches!(self.meanwhile(tail).await?, Ok(Ok(_)));
+        let now = Instant::now();
+        self.cut_off = (!reached).then(|| now + PAUSE);
+        self.vacancy.again(now);
+        Ok(())
+    }
+
+    /// Does something that takes a while; whoever comes in the meantime is sent on.
+    async fn meanwhile<T>(&mut self, doing: impl Future<Output = T>) -> Result<T, Stop> {
+        let mut doing = pin!(doing);
+        let mut changes = self.seat.changes();
+        loop {
+            tokio::select! {
+                biased;
+                () = stopped(self.shutdown) => return Err(Stop::Shutdown),
+                Some(work) = self.work.recv() => send_on(work),
+                Ok(()) = changes.changed() => self.show(),
+                done = &mut doing => return Ok(done),
+            }
+        }
+    }
+
+    fn answer(&self, work: Work<S>, fold: &Fold<S>) {
+        match work {
+            Work::Glance(look) => {
+                look(&View { state: &fold.state, head: fold.reader.seq, meta: &fold.meta });
+            }
+            work @ (Work::Command(_)
+            | Work::Look(_)
+            | Work::Heads { .. }
+            | Work::Doubt(_)
+            | Work::Release(_)
+            | Work::Reread(..)) => {
+                send_on(work);
+            }
+        }
+    }
+
+    /// Whether it could lead at once.
+    fn is_able(&self) -> bool {
+        let behind = self.behind_since.is_some_and(|since| since.elapsed() >= BEHIND_MAX);
+        self.warm && self.cut_off.is_none() && !behind
+    }
+
+    /// Lets the others know how far it is.
+    fn stand(&mut self, fold: &Fold<S>) {
+        let known = self.core.known_head.load(Ordering::Relaxed);
+        if fold.reader.seq >= known {
+            self.behind_since = None;
+        } else {
+            self.behind_since.get_or_insert_with(Instant::now);
+        }
+        let role = if self.is_able() { Role::Warm } else { Role::Cold };
+        self.seat.stand(role, fold.meta.epoch);
+    }
+
+    /// Lets everybody in this process see how far it is.
+    fn publish(&self, fold: &Fold<S>) {
+        let core = self.core;
+        core.epoch.store(fold.meta.epoch, Ordering::Relaxed);
+        core.reached(fold);
+        core.publish_consumed(&fold.meta);
+        self.show();
+        core.turns.send_modify(|turns| *turns = turns.wrapping_add(1));
+    }
+
+    /// Says who leads. A process that has only begun isn't called a standby before it could take over.
+    fn show(&self) {
+        let epoch = self.core.epoch.load(Ordering::Relaxed);
+        let leader = self.seat.leader(epoch);
+        if let Some(leader) = &leader {
+            self.core.known_head.store(leader.head, Ordering::Relaxed);
+        }
+        let standby = Health::Standby { leader: leader.map(|leader| leader.address) };
+        self.core.health.send_if_modified(|health| {
+            let news = *health != standby && (*health != Health::Starting || self.warm);
+            if news {
+                *health = standby;
+            }
+            news
+        });
+    }
+}
+
+async fn stopped(shutdown: &mut watch::Receiver<bool>) {
+    // A node that is gone means stop, too.
+    drop(shutdown.wait_for(|stop| *stop).await);
+}
+
+/// Tells whoever asks that another leads. A look is told by the closing of its way back.
+pub(crate) fn send_on<S: Service>(work: Work<S>) {
+    match work {
+        Work::Command(pending) => {
+            super::batch::send(pending.reply, Err(Failure::NotLeader { leader: None }));
+        }
+        Work::Release(pending) | Work::Reread(pending, _) => {
+            super::batch::send(pending.reply, Err(Failure::NotLeader { leader: None }));
+        }
+        Work::Look(_) | Work::Glance(_) | Work::Heads { .. } | Work::Doubt(_) => {}
+    }
+}
