@@ -1,9 +1,9 @@
 //! Facts into state. What can't be is ignored: the log was checked when it was written.
 
-use kernel::{Fact, TicketId, TicketStatus};
+use kernel::{Fact, Packed, TicketId, TicketStatus};
 
 use crate::event::{Event, OwnerChanged, StatusChanged, TicketOpened, TicketUpdated, WorkspacePut};
-use crate::state::{State, Ticket, Workspace, packed};
+use crate::state::{State, Ticket, Workspace};
 
 pub(crate) fn evolve(state: &mut State, fact: &Fact<Event>) {
     match &fact.event {
@@ -45,7 +45,7 @@ fn open(state: &mut State, fact: &Fact<Event>, opened: &TicketOpened) {
         priority: opened.priority,
         kind: opened.kind.clone(),
         tags: opened.tags.clone(),
-        attributes: packed(&opened.attributes),
+        attributes: Packed::new(&opened.attributes),
         required_skills: opened.required_skills.clone(),
         queue: opened.queue.clone(),
         agent: None,
@@ -58,7 +58,7 @@ fn open(state: &mut State, fact: &Fact<Event>, opened: &TicketOpened) {
     };
     workspace.last_number = workspace.last_number.max(opened.number);
     workspace.indexes.add(&ticket);
-    workspace.tickets.insert(ticket.number, ticket);
+    workspace.tickets.insert(ticket.number, Box::new(ticket));
 }
 
 fn update(ticket: &mut Ticket, updated: &TicketUpdated) {
@@ -72,7 +72,7 @@ fn update(ticket: &mut Ticket, updated: &TicketUpdated) {
         ticket.tags.clone_from(tags);
     }
     if let Some(attributes) = &updated.attributes {
-        ticket.attributes = packed(attributes);
+        ticket.attributes = Packed::new(attributes);
     }
 }
 

@@ -5,7 +5,7 @@ mod index;
 use std::collections::BTreeMap;
 
 use kernel::{
-    AgentId, AttributeValue, Attributes, Channel, Priority, QueueId, RequesterId, SkillRequirement,
+    AgentId, Attributes, Channel, Packed, Priority, QueueId, RequesterId, SkillRequirement,
     TicketId, TicketStatus, Timestamp, WorkspaceId,
 };
 use serde::{Deserialize, Serialize};
@@ -52,7 +52,8 @@ pub struct Workspace {
     pub revision: u64,
     /// The number of the ticket opened last; 0: none.
     pub last_number: u64,
-    pub(crate) tickets: BTreeMap<u64, Ticket>,
+    /// Boxed, since a map's leaves are half empty where its keys came in their order.
+    pub(crate) tickets: BTreeMap<u64, Box<Ticket>>,
     pub(crate) indexes: Indexes,
 }
 
@@ -81,8 +82,8 @@ pub struct Ticket {
     pub kind: Box<str>,
     /// Its tags, sorted.
     pub tags: Box<[Box<str>]>,
-    /// Its attributes by name, sorted: a map of a few entries would take several times the memory.
-    pub attributes: Box<[(Box<str>, AttributeValue)]>,
+    /// Its attributes: as a map they would take most of a ticket's memory.
+    pub attributes: Packed<Attributes>,
     /// What its agent must be able to do.
     pub required_skills: Box<[SkillRequirement]>,
     /// Its queue; before routing has chosen, the one asked for.
@@ -106,23 +107,13 @@ pub struct Ticket {
 impl Ticket {
     /// Its attributes as a map.
     pub fn attribute_map(&self) -> Attributes {
-        self.attributes.iter().map(|(name, value)| (name.to_string(), value.clone())).collect()
+        self.attributes.get().unwrap_or_default()
     }
 
     /// Whether these are its attributes.
     pub(crate) fn has_attributes(&self, attributes: &Attributes) -> bool {
-        self.attributes.len() == attributes.len()
-            && self
-                .attributes
-                .iter()
-                .zip(attributes)
-                .all(|(mine, theirs)| (&*mine.0, &mine.1) == (theirs.0.as_str(), theirs.1))
+        self.attributes == Packed::new(attributes)
     }
-}
-
-/// Packs attributes for keeping.
-pub(crate) fn packed(attributes: &Attributes) -> Box<[(Box<str>, AttributeValue)]> {
-    attributes.iter().map(|(name, value)| (name.as_str().into(), value.clone())).collect()
 }
 
 /// Which tickets to list; what is none or empty lets all through.
@@ -165,7 +156,7 @@ impl Workspace {
 
     /// The ticket with this number.
     pub fn ticket_by_number(&self, number: u64) -> Option<&Ticket> {
-        self.tickets.get(&number)
+        self.tickets.get(&number).map(|ticket| &**ticket)
     }
 
     /// The ticket with this external id.
@@ -189,6 +180,6 @@ impl Workspace {
             Some(numbers) => numbers,
             None => Box::new(self.tickets.range(..below).rev().map(|(number, _)| *number)),
         };
-        numbers.filter_map(|number| self.tickets.get(&number))
+        numbers.filter_map(|number| self.ticket_by_number(number))
     }
 }

@@ -9,6 +9,7 @@
 
 mod decider;
 mod id;
+mod packed;
 mod time;
 mod words;
 pub mod scenario;
@@ -18,6 +19,7 @@ pub use id::{
     AgentId, ClockId, DeliveryId, EndpointId, ID_LENGTH_MAX, InvalidId, MessageId, OfferId,
     PolicyId, QueueId, RequesterId, RuleId, SkillId, TicketId, WorkspaceId,
 };
+pub use packed::Packed;
 pub use time::Timestamp;
 pub use words::{
     Actor, AttributeValue, Attributes, Channel, Priority, SkillLevel, SkillRequirement,

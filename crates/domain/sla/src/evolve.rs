@@ -34,6 +34,7 @@ pub(crate) fn evolve(state: &mut State, fact: &Fact<Event>) {
                 return;
             }
             let warn = space.warnings_of(change);
+            let change = &space.own(change);
             let starts = matches!(change, crate::Change::Started { .. });
             state.with_ticket(workspace, id, starts, |ticket| {
                 ticket.revision = fact.revision;

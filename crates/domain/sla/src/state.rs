@@ -47,7 +47,8 @@ pub struct Workspace {
     pub(crate) policies: BTreeMap<PolicyId, Policy>,
     /// The policies in the order in which a ticket looks for its own.
     pub(crate) order: BTreeSet<(i32, PolicyId)>,
-    pub(crate) tickets: BTreeMap<TicketId, Ticket>,
+    /// Boxed, since a map's leaves are half empty where its keys came in their order.
+    pub(crate) tickets: BTreeMap<TicketId, Box<Ticket>>,
     /// The tickets that aren't closed.
     pub(crate) open: BTreeSet<TicketId>,
     /// The running clocks with a target, by when it must be kept.
@@ -102,7 +103,7 @@ impl Workspace {
 
     /// A ticket.
     pub fn ticket(&self, ticket: &TicketId) -> Option<&Ticket> {
-        self.tickets.get(ticket)
+        self.tickets.get(ticket).map(|ticket| &**ticket)
     }
 
     /// The running clocks with a target, those first that are or were due first; only those after a place in that order, if one is
@@ -113,7 +114,7 @@ impl Workspace {
     ) -> impl Iterator<Item = (Timestamp, &TicketId, &Ticket, &Clock)> {
         let from = after.map_or(Bound::Unbounded, Bound::Excluded);
         self.by_due.range((from, Bound::Unbounded)).filter_map(|(due, id, metric)| {
-            let ticket = self.tickets.get(id)?;
+            let ticket = self.ticket(id)?;
             Some((*due, id, ticket, ticket.open_clock(*metric)?))
         })
     }
@@ -142,6 +143,18 @@ impl Workspace {
     pub(crate) fn warnings(&self, policy: Option<&PolicyId>) -> Option<Arc<[u16]>> {
         let policy = self.policies.get(policy?)?;
         Some(Arc::clone(&policy.spec.warn_at_permille))
+    }
+
+    /// The change, its policy's id the one that is kept already.
+    pub(crate) fn own(&self, change: &Change) -> Change {
+        let mut own = change.clone();
+        if let Change::Started { policy, .. } | Change::Retargeted { policy, .. } = &mut own {
+            let known = policy.as_ref().and_then(|policy| self.policies.get_key_value(policy));
+            if let Some((known, _)) = known {
+                *policy = Some(known.clone());
+            }
+        }
+        own
     }
 
     /// When the policy of a change warns.
@@ -201,9 +214,18 @@ impl State {
         make_room: bool,
         change: impl FnOnce(&mut Ticket),
     ) {
+        // The ids that are kept already: each fact brings copies of its own.
+        let workspace = match self.workspaces.get_key_value(workspace) {
+            Some((known, _)) => known.clone(),
+            None => workspace.clone(),
+        };
         let space = self.workspaces.entry(workspace.clone()).or_default();
-        let known = space.tickets.contains_key(id);
-        let ticket = space.tickets.entry(id.clone()).or_insert_with(Ticket::unknown);
+        let (id, known) = match space.tickets.get_key_value(id) {
+            Some((known, _)) => (known.clone(), true),
+            None => (id.clone(), false),
+        };
+        let unknown = || Box::new(Ticket::unknown());
+        let ticket = space.tickets.entry(id.clone()).or_insert_with(unknown);
         if make_room {
             ticket.make_room();
         }
@@ -215,7 +237,7 @@ impl State {
             before.timer.map(|at| self.timers.remove(&entry(at)));
             after.timer.map(|at| self.timers.insert(entry(at)));
         }
-        space.follow(id, &before, &after);
+        space.follow(&id, &before, &after);
     }
 }
 

@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use kernel::{AgentId, Attributes, Channel, PolicyId, Priority, QueueId, TicketStatus, Timestamp};
+use kernel::{
+    AgentId, Attributes, Channel, Packed, PolicyId, Priority, QueueId, TicketStatus, Timestamp,
+};
 use rules::{Facts, TicketView, ticket_facts};
 use serde::{Deserialize, Serialize};
 
@@ -50,7 +52,7 @@ pub struct Ticket {
     /// Its queue, once known.
     pub queue: Option<QueueId>,
     /// What filters see of it; forgotten when it is closed.
-    pub traits: Option<Arc<Traits>>,
+    pub traits: Option<Packed<Traits>>,
     /// Its clocks by metric and cycle; of `next_reply` the last [`CYCLES_KEPT`].
     pub clocks: Vec<Clock>,
     /// How many cycles of `next_reply` there were.
@@ -86,7 +88,7 @@ impl Ticket {
 
     /// What a policy's filter is evaluated over; none once the ticket was closed.
     pub(crate) fn facts(&self) -> Option<Facts> {
-        let traits = self.traits.as_deref()?;
+        let traits = self.traits.as_ref()?.get()?;
         Some(ticket_facts(TicketView {
             channel: traits.channel,
             provider: &traits.provider,
@@ -131,7 +133,7 @@ impl Ticket {
         self.agent.clone_from(&note.agent);
         self.queue.clone_from(&note.queue);
         if let Some(traits) = &note.traits {
-            self.traits = Some(Arc::clone(traits));
+            self.traits = Some(Packed::new(traits));
         }
         let open = self.clocks.iter_mut().filter(|clock| clock.is_open());
         open.for_each(|clock| clock.priority = note.priority);
@@ -180,7 +182,11 @@ impl Ticket {
         }
         match self.clocks.binary_search_by_key(&clock.key, |known| known.key) {
             Ok(_) => {}
-            Err(place) => self.clocks.insert(place, clock),
+            Err(place) => {
+                // A ticket has few, and there are many tickets: room for another would double what they take.
+                self.clocks.reserve_exact(1);
+                self.clocks.insert(place, clock);
+            }
         }
     }
 }

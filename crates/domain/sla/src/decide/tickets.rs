@@ -3,7 +3,9 @@
 
 use std::sync::Arc;
 
-use kernel::{AgentId, Context, Fact, Priority, QueueId, TicketId, TicketStatus, Timestamp};
+use kernel::{
+    AgentId, Context, Fact, Packed, Priority, QueueId, TicketId, TicketStatus, Timestamp,
+};
 
 use super::Draft;
 use crate::clock::Alarm;
@@ -35,7 +37,7 @@ pub(super) fn open(
     let Opening { number, priority, traits, at } = opening;
     let mut ticket = Ticket::unknown();
     ticket.priority = priority;
-    ticket.traits = Some(Arc::clone(&traits));
+    ticket.traits = Some(Packed::new(&traits));
     let policy = space.choose(&ticket);
     let mut draft = Draft::begin(space, context, id, Ticket::unknown());
     draft.note(at, |note| {
@@ -58,19 +60,20 @@ pub(super) fn update(
 ) -> Vec<Fact<Event>> {
     let mut wanted = draft.ticket.clone();
     wanted.priority = update.priority.unwrap_or(wanted.priority);
-    let traits = wanted.traits.as_mut().map(Arc::make_mut);
-    if let Some(traits) = traits {
+    let mut traits = draft.ticket.traits.as_ref().and_then(Packed::get);
+    if let Some(traits) = &mut traits {
         let TraitsUpdate { kind, tags, attributes, priority: _ } = update;
         traits.kind = kind.unwrap_or_else(|| std::mem::take(&mut traits.kind));
         traits.tags = tags.unwrap_or_else(|| std::mem::take(&mut traits.tags));
         traits.attributes = attributes.unwrap_or_else(|| std::mem::take(&mut traits.attributes));
     }
+    wanted.traits = traits.as_ref().map(Packed::new);
     let policy = draft.space.choose(&wanted);
     let changed = wanted.traits != draft.ticket.traits;
     draft.note(at, |note| {
         note.priority = wanted.priority;
         note.policy = policy;
-        note.traits = wanted.traits.filter(|_| changed);
+        note.traits = traits.filter(|_| changed).map(Arc::new);
     });
     draft.retarget_all(at);
     draft.facts()

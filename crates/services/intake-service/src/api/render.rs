@@ -18,9 +18,6 @@ pub(super) fn workspace(id: &WorkspaceId, workspace: &Workspace) -> api::Workspa
 
 pub(super) fn ticket(workspace: &WorkspaceId, ticket: &Ticket) -> api::Ticket {
     let text = |text: Option<&str>| text.unwrap_or_default().to_owned();
-    let attribute = |(name, value): &(Box<str>, kernel::AttributeValue)| {
-        (name.to_string(), convert::attribute_to_wire(value))
-    };
     api::Ticket {
         workspace_id: workspace.to_string(),
         ticket_id: ticket.id.to_string(),
@@ -34,7 +31,7 @@ pub(super) fn ticket(workspace: &WorkspaceId, ticket: &Ticket) -> api::Ticket {
         priority: convert::priority_to_wire(ticket.priority).into(),
         r#type: ticket.kind.to_string(),
         tags: values::texts_to_wire(&ticket.tags),
-        attributes: ticket.attributes.iter().map(attribute).collect(),
+        attributes: convert::attributes_to_wire(&ticket.attribute_map()),
         required_skills: convert::skills_to_wire(&ticket.required_skills),
         queue_id: text(ticket.queue.as_ref().map(QueueId::as_str)),
         agent_id: text(ticket.agent.as_ref().map(AgentId::as_str)),

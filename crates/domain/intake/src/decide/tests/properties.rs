@@ -90,7 +90,8 @@ fn found(state: &State, filter: &Filter) -> (Vec<u64>, Vec<u64>) {
     let admitted = |ticket: &&crate::Ticket| filter.admits(ticket);
     let indexed =
         workspace.candidates(filter, u64::MAX).filter(admitted).map(|t| t.number).collect();
-    let scanned = workspace.tickets.values().rev().filter(admitted).map(|t| t.number).collect();
+    let all = workspace.tickets.values().rev().map(|ticket| &**ticket);
+    let scanned = all.filter(admitted).map(|t| t.number).collect();
     (indexed, scanned)
 }
 
