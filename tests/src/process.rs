@@ -130,9 +130,14 @@ impl Process {
 
 /// Runs a command of the binary to its end.
 pub async fn run(arguments: &[&str]) -> anyhow::Result<Output> {
+    run_for(WITHIN, arguments).await
+}
+
+/// The same, for a command that may take `within`.
+pub async fn run_for(within: Duration, arguments: &[&str]) -> anyhow::Result<Output> {
     let mut command = command()?;
     command.args(arguments).stdin(Stdio::null()).kill_on_drop(true);
-    timeout(WITHIN, command.output()).await.context("it did not end")?.context("running switchyard")
+    timeout(within, command.output()).await.context("it did not end")?.context("running switchyard")
 }
 
 /// The binary, without any setting of the caller's environment.

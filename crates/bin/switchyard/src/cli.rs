@@ -12,7 +12,7 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::exit::EXIT_CODES;
 use crate::out::Output;
-use crate::{agent, parked, queue, sla, ticket};
+use crate::{agent, bench, parked, queue, sla, ticket};
 
 pub(crate) use settings::{Advertised, ClockKind, LogSource, Nats, Role, Server, Target};
 
@@ -86,6 +86,13 @@ pub(crate) enum Command {
     ///
     /// GET /deliveries returns {"delivered", "keys", "rejected", "conflicting"}; a key is conflicting when it came with two bodies.
     ReceiveWebhooks(ReceiveWebhooks),
+    /// Measures how fast it is and how much memory it takes, each figure beside a floor of the same run
+    ///
+    /// Makes logs of its own, in a temporary directory or under a prefix of its own on NATS, and removes them. Exit code 1 if a goal
+    /// is missed. Needs an optimised build and a quiet machine.
+    ///
+    /// Example: `switchyard bench create/64 replay --log nats://127.0.0.1:4222`
+    Bench(Bench),
     /// Sends 890 real incidents through all four services on a stepped clock
     ///
     /// Example: `switchyard demo --json`
@@ -111,6 +118,9 @@ pub(crate) struct Up {
     pub(crate) nats: Nats,
     #[command(flatten)]
     pub(crate) server: Server,
+    /// Runs these alone: what measures one service needs it by itself
+    #[arg(long, hide = true, value_delimiter = ',', default_values_t = Role::ALL)]
+    pub(crate) roles: Vec<Role>,
 }
 
 #[derive(Debug, Clone, Args)]
@@ -283,4 +293,34 @@ pub(crate) struct Demo {
     /// What the agents' answers are drawn from
     #[arg(long, env = "SWITCHYARD_SEED", default_value_t = 7)]
     pub(crate) seed: u64,
+}
+
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Bench {
+    /// What to measure; all if none is named
+    pub(crate) names: Vec<bench::Name>,
+    /// A NATS server; unset: a temporary directory
+    #[arg(long, value_name = "URL")]
+    pub(crate) log: Option<String>,
+    /// How many servers keep each stream on NATS: 1, 3 or 5
+    #[arg(long, default_value_t = 1)]
+    pub(crate) replicas: usize,
+    #[command(flatten)]
+    pub(crate) nats: Nats,
+    /// Prints the figures as one JSON array
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// How many undisturbed runs each figure is the median of
+    #[arg(long, default_value_t = 5, value_parser = runs)]
+    pub(crate) runs: usize,
+    /// A part of the full size, above 0 and at most 1: quicker, and the goals are not judged
+    #[arg(long, default_value_t = 1.0)]
+    pub(crate) scale: f64,
+}
+
+fn runs(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(runs @ 1..=100) => Ok(runs),
+        Ok(_) | Err(_) => Err("must be 1 to 100".to_owned()),
+    }
 }

@@ -78,6 +78,11 @@ impl Client {
         LogServiceClient::new(self.channel.clone()).max_decoding_message_size(REPLY_MAX_BYTES)
     }
 
+    /// The same for routing's watches.
+    pub(crate) fn endless_routing(&self) -> RoutingServiceClient<Channel> {
+        RoutingServiceClient::new(self.channel.clone())
+    }
+
     /// The connection itself.
     pub(crate) fn channel(&self) -> Channel {
         self.channel.clone()

@@ -8,18 +8,18 @@
 //!
 //! When a ticket is worked, waits, is solved and closed is the file's. Who gets it is Switchyard's decision.
 
-mod file;
+pub(crate) mod file;
 mod roster;
-mod plan;
-mod fleet;
-mod setup;
+pub(crate) mod plan;
+pub(crate) mod fleet;
+pub(crate) mod setup;
 mod desk;
-mod act;
+pub(crate) mod act;
 mod driver;
 mod figures;
 mod summary;
 mod stage;
-mod memory;
+pub(crate) mod memory;
 
 use std::io::IsTerminal as _;
 use std::time::{Duration, Instant};

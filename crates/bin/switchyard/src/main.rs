@@ -27,6 +27,7 @@ mod queue;
 mod sla;
 mod webhooks;
 mod demo;
+mod bench;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -68,6 +69,7 @@ async fn run(cli: Cli) -> Result<()> {
         Command::Sla(command) => sla::run(command).await,
         Command::ReceiveWebhooks(settings) => webhooks::run(settings).await,
         Command::Demo(settings) => demo::run(settings).await,
+        Command::Bench(settings) => bench::run(settings).await,
     }
 }
 

@@ -116,6 +116,15 @@ pub(crate) async fn start(
     Ok(Running { address, place, snapshots, nodes, stop, serving, _metrics: metrics })
 }
 
+/// What a node on these logs runs with, its snapshots in a data directory, by the system's clock.
+pub(crate) async fn node_config(
+    provider: Arc<dyn EventLogProvider>,
+    data_dir: &Path,
+) -> Result<NodeConfig> {
+    let snapshots = Arc::new(snapshots(data_dir).await?);
+    Ok(NodeConfig { provider, snapshots, clock: Clock::system(), cluster: None })
+}
+
 impl Running {
     /// Where it listens.
     pub(crate) fn address(&self) -> SocketAddr {

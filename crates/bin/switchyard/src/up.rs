@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 
-use crate::cli::{Role, Up};
+use crate::cli::Up;
 use crate::server::{self, Place};
 use crate::{logs, telemetry};
 
@@ -13,8 +13,8 @@ pub(crate) async fn run(settings: Up) -> Result<()> {
         Some(urls) => Place::Nats(logs::nats(urls, &settings.nats, 1).await?),
         None => Place::directory(&settings.server.data_dir).await?,
     };
-    let Up { server, listen, advertised, .. } = &settings;
-    let running = server::start(&Role::ALL, place, server, *listen, advertised).await?;
+    let Up { server, listen, advertised, roles, .. } = &settings;
+    let running = server::start(roles, place, server, *listen, advertised).await?;
     let stopped = running.until_stopped(&settings.server).await;
     telemetry.shutdown().await;
     stopped

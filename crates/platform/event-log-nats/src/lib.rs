@@ -20,6 +20,7 @@ mod follow;
 mod log;
 mod monitor;
 mod pipe;
+mod publisher;
 mod stream;
 
 use std::sync::Arc;
@@ -40,6 +41,7 @@ pub use board::NatsBoard;
 pub use config::NatsConfig;
 use connection::Connection;
 use log::NatsLog;
+pub use publisher::Publisher;
 
 /// How long `create` goes on while the stream is there but has no leader yet.
 const CREATE_TIMEOUT: Duration = Duration::from_secs(20);
@@ -86,6 +88,12 @@ impl NatsProvider {
             }
         }
         Ok(names.len())
+    }
+
+    /// What publishes to a log without a fence. For measurements alone: see [`Publisher`].
+    pub fn publisher(&self, name: &LogName) -> Publisher {
+        let subject = stream::subject(&self.connection.config.stream_prefix, name);
+        Publisher::new(self.connection.jetstream.clone(), subject.into())
     }
 
     fn stream_of(&self, name: &LogName) -> String {

@@ -49,6 +49,12 @@ impl Role {
     }
 }
 
+impl std::fmt::Display for Role {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
 /// How to reach NATS.
 #[derive(Debug, Clone, Args)]
 #[expect(clippy::struct_field_names, reason = "the names are the flags'")]

@@ -109,6 +109,13 @@ pub(crate) async fn fulfil(
 }
 
 async fn open(fleet: &Fleet, ticket: &TicketPlan, now_ms: i64, request_id: String) -> Result<()> {
+    let request = opening(ticket, now_ms, request_id);
+    fleet.client(Role::Intake)?.intake().create_ticket(request).await?;
+    Ok(())
+}
+
+/// The call that opens a ticket.
+pub(crate) fn opening(ticket: &TicketPlan, now_ms: i64, request_id: String) -> CreateTicketRequest {
     let row = &ticket.first;
     let attributes: BTreeMap<String, AttributeValue> = row
         .attributes
@@ -122,7 +129,7 @@ async fn open(fleet: &Fleet, ticket: &TicketPlan, now_ms: i64, request_id: Strin
     let category = row.category.clone().unwrap_or_else(|| "Something else".to_owned());
     // Without a group no filter matches, and the ticket goes to the default queue by itself.
     let queue_id = if row.group.is_none() { DEFAULT_QUEUE } else { "" };
-    let request = CreateTicketRequest {
+    CreateTicketRequest {
         workspace_id: WORKSPACE.to_owned(),
         request_id,
         ticket_id: ticket.id.clone(),
@@ -148,9 +155,7 @@ async fn open(fleet: &Fleet, ticket: &TicketPlan, now_ms: i64, request_id: Strin
         queue_id: queue_id.to_owned(),
         occurred_at: Some(timestamp(now_ms)),
         ..CreateTicketRequest::default()
-    };
-    fleet.client(Role::Intake)?.intake().create_ticket(request).await?;
-    Ok(())
+    }
 }
 
 async fn message(

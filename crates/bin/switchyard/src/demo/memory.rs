@@ -12,6 +12,14 @@ pub(crate) fn peak_rss_mib(others: &[u32]) -> Result<f64> {
     Ok((f64::from(kibibytes) / 1024.0 * 10.0).round() / 10.0)
 }
 
+/// What a process takes now, in bytes.
+pub(crate) fn resident_bytes(process: u32) -> Result<u64> {
+    let path = format!("/proc/{process}/status");
+    let status = std::fs::read_to_string(&path).with_context(|| path.clone())?;
+    let kibibytes = line(&status, "VmRSS:").with_context(|| format!("{path} has no VmRSS"))?;
+    Ok(u64::from(kibibytes) * 1024)
+}
+
 fn of(process: &str) -> Result<u32> {
     let path = format!("/proc/{process}/status");
     let status = std::fs::read_to_string(&path).with_context(|| path.clone())?;
@@ -19,7 +27,11 @@ fn of(process: &str) -> Result<u32> {
 }
 
 fn high_water_mark(status: &str) -> Option<u32> {
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    line(status, "VmHWM:")
+}
+
+fn line(status: &str, name: &str) -> Option<u32> {
+    let line = status.lines().find_map(|line| line.strip_prefix(name))?;
     line.split_whitespace().next()?.parse().ok()
 }
 

@@ -41,14 +41,7 @@ const WARN_AT_PERMILLE: [u32; 2] = [500, 800];
 
 /// Sets everything up. Webhooks go to `url`, signed with `secret`.
 pub(crate) async fn run(fleet: &Fleet, plan: &Plan, url: &str, secret: &str) -> Result<()> {
-    let position = workspace(fleet).await?;
-    for (order, queue) in (1..).zip(&plan.roster.queues) {
-        put_queue(fleet, order, queue, &position).await?;
-    }
-    for agent in &plan.roster.agents {
-        put_agent(fleet, agent).await?;
-    }
-    put_policy(fleet, &position).await?;
+    let position = desk(fleet, plan).await?;
     put_endpoint(fleet, url, secret, &position).await?;
     for rule in rules() {
         let request = PutRuleRequest {
@@ -60,6 +53,19 @@ pub(crate) async fn run(fleet: &Fleet, plan: &Plan, url: &str, secret: &str) -> 
         fleet.client(Role::Notify)?.notify().put_rule(request).await?;
     }
     Ok(())
+}
+
+/// Sets up all but who is told. Returns the workspace's position.
+pub(crate) async fn desk(fleet: &Fleet, plan: &Plan) -> Result<String> {
+    let position = workspace(fleet).await?;
+    for (order, queue) in (1..).zip(&plan.roster.queues) {
+        put_queue(fleet, order, queue, &position).await?;
+    }
+    for agent in &plan.roster.agents {
+        put_agent(fleet, agent).await?;
+    }
+    put_policy(fleet, &position).await?;
+    Ok(position)
 }
 
 async fn workspace(fleet: &Fleet) -> Result<String> {
