@@ -115,6 +115,12 @@ async fn an_installation_that_is_well_and_then_is_not() -> anyhow::Result<()> {
     let request = HealthCheckRequest { service: String::new() };
     let health = HealthClient::new(channel).check(request).await?.into_inner().status();
     ensure!(health == ServingStatus::NotServing, "{health:?}");
+
+    admin.delete_stream("SY_NOTIFY_02").await?;
+    let (well, lines) = doctor(&["--log", &url]).await?;
+    let gone =
+        |line: &&Value| text(line, "subject") == "notify/2" && text(line, "check") == "exists";
+    ensure!(!well && wrong(&lines).iter().any(gone), "{:#?}", wrong(&lines));
     Ok(())
 }
 

@@ -151,9 +151,9 @@ impl Figures {
             ("log_quarantined", "Inputs set aside", |one| one.metrics.parked.get()),
             ("idempotency_requests", "Requests remembered", |one| one.metrics.requests.get()),
             (
-                "idempotency_horizon_ms",
-                "The instant before which a request may have been forgotten, in ms since 1970",
-                |one| one.metrics.request_horizon_ms.get(),
+                "idempotency_horizon_seconds",
+                "The instant before which a request may have been forgotten, in seconds since 1970",
+                |one| one.metrics.request_horizon_ms.get() / 1000,
             ),
             ("snapshot_seq", "The record that the newest snapshot stands for", |one| {
                 number(one.snapshot)

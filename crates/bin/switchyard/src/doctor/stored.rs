@@ -30,22 +30,41 @@ pub(super) async fn look(provider: &dyn EventLogProvider, deep: bool, page: &mut
         }
     };
     let mut places = Places::new();
+    let mut split: BTreeMap<u16, ServiceId> = BTreeMap::new();
     for service in ServiceId::ALL {
-        let mut partitions = names.iter().filter(|name| name.service == service.name()).peekable();
-        if partitions.peek().is_none() {
-            let found = "it has no log here: `switchyard init` makes one";
-            page.wrong(service, "exists", found, advice::SET_UP);
+        let mut wanted = 1;
+        let mut partition = 0;
+        while partition < wanted {
+            let name = service.log(partition);
+            if names.contains(&name) {
+                let found = one(provider, service, partition, deep, &mut places, page).await;
+                if let Some((tail, partitions)) = found {
+                    tails.insert((service, partition), tail);
+                    wanted = wanted.max(partitions);
+                    if partitions > 0 {
+                        split.entry(partitions).or_insert(service);
+                    }
+                }
+            } else {
+                let subject = format!("{service}/{partition}");
+                page.wrong(subject, "exists", "there is no such log", advice::SET_UP);
+            }
+            partition += 1;
         }
-        for name in partitions {
-            let found = one(provider, service, name.partition, deep, &mut places, page).await;
-            tails.extend(found.map(|tail| ((service, name.partition), tail)));
-        }
+    }
+    if let (Some((few, one)), Some((many, other))) =
+        (split.first_key_value(), split.last_key_value())
+        && few != many
+    {
+        let finding = format!("{one} has {few} and {other} has {many}");
+        page.wrong("the logs", "partitions", finding, advice::HISTORY);
     }
     compare(provider, &places, &tails, page).await;
     tails
 }
 
-/// Looks at one log: its set-up, its birth, its chain.
+/// Looks at one log: its set-up, its birth, its chain. Returns where it ends and how many partitions it says there are: none that it
+/// could say is 0.
 async fn one(
     provider: &dyn EventLogProvider,
     service: ServiceId,
@@ -53,7 +72,7 @@ async fn one(
     deep: bool,
     places: &mut Places,
     page: &mut Page,
-) -> Option<Tail> {
+) -> Option<(Tail, u16)> {
     let subject = format!("{service}/{partition}");
     let log = match provider.open(&service.log(partition)).await {
         Ok(log) => log,
@@ -80,6 +99,15 @@ async fn one(
         page.wrong(&subject, "copies", warning, advice::COPY);
     }
     let tail = inspection.tail;
+    let partitions = match first_record(&*log, service, partition).await {
+        Ok((_, partitions)) => partitions,
+        // Its birth was trimmed away, as may be.
+        Err(_) if tail.first > 1 => 0,
+        Err(error) => {
+            page.wrong(&subject, "birth", error, advice::HISTORY);
+            0
+        }
+    };
     match scrub(&*log, service, partition, tail, deep, places).await {
         Ok(from) => {
             let finding = format!("records {from} to {} hold together", tail.last);
@@ -94,7 +122,7 @@ async fn one(
         let finding = format!("{} records are missing in one copy", after.repaired);
         page.wrong(&subject, "copies", finding, advice::COPY);
     }
-    Some(tail)
+    Some((tail, partitions))
 }
 
 /// Reads the end of a log, or all of it, and follows its chain; returns the first record looked at.
@@ -106,9 +134,6 @@ async fn scrub(
     deep: bool,
     places: &mut Places,
 ) -> Result<Seq, String> {
-    if tail.first == 1 {
-        first_record(log, service, partition).await.map_err(|error| error.to_string())?;
-    }
     let recent = tail.last.saturating_sub(RECENT).max(1);
     let from = if deep { tail.first } else { recent.max(tail.first) };
     let mut reader: Option<ChainReader> = None;
