@@ -99,7 +99,7 @@ async fn an_installation_that_is_well_and_then_is_not() -> anyhow::Result<()> {
                 let advised = text(line, "advice").contains("deploy/README.md");
                 text(line, "subject").starts_with(subject)
                     && text(line, "check") == check
-                    && text(line, "finding").contains("forgets old records")
+                    && text(line, "found").contains("forgets old records")
                     && advised
             })
         };

@@ -74,7 +74,7 @@ async fn f04_a_flipped_bit_on_one_replica_is_healed_from_another() {
             nats_log::prefer(&rig.admin, &stream(ServiceId::Intake), "n0").await;
             for _ in 0..10 {
                 match log.read(damaged.seq, 1).await {
-                    Ok(read) => assert_eq!(read, [damaged.clone()]),
+                    Ok(read) => assert_eq!(read, std::slice::from_ref(damaged)),
                     Err(LogError::Unavailable(_)) => {}
                     Err(error) => panic!("{error:?}"),
                 }

@@ -166,9 +166,8 @@ pub(crate) async fn until_ready<S: Service>(node: &Node<S>) {
 
 pub(crate) async fn until<S: Service>(node: &Node<S>, is: impl FnMut(&Health) -> bool) {
     let mut health = node.partitions()[0].watch_health();
-    if !matches!(tokio::time::timeout(WITHIN, health.wait_for(is)).await, Ok(Ok(_))) {
-        panic!("it is {:?}", node.partitions()[0].health());
-    }
+    let came = matches!(tokio::time::timeout(WITHIN, health.wait_for(is)).await, Ok(Ok(_)));
+    assert!(came, "it is {:?}", node.partitions()[0].health());
 }
 
 /// Adds under a request id until an answer comes: what a client does.
@@ -179,7 +178,7 @@ pub(crate) async fn surely_add<S: Service<Decider = Toy>>(node: &Node<S>, by: u6
             match node.execute(call).await {
                 Ok(_) => return,
                 Err(Failure::LogUnavailable | Failure::OutcomeUnknown | Failure::NotReady(_)) => {
-                    tokio::time::sleep(Duration::from_millis(100)).await
+                    tokio::time::sleep(Duration::from_millis(100)).await;
                 }
                 Err(other) => panic!("{other:?}"),
             }

@@ -32,7 +32,7 @@ struct Finding {
     check: &'static str,
     verdict: Verdict,
     /// What was found.
-    finding: String,
+    found: String,
     /// What to do; empty: nothing. Names a section of deploy/README.md.
     advice: &'static str,
 }
@@ -66,6 +66,7 @@ impl Page {
         self.add(subject, check, Verdict::Wrong, finding, advice);
     }
 
+    #[expect(clippy::needless_pass_by_value, reason = "texts and errors alike, made here")]
     fn add(
         &mut self,
         subject: impl ToString,
@@ -74,8 +75,8 @@ impl Page {
         finding: impl ToString,
         advice: &'static str,
     ) {
-        let (subject, finding) = (subject.to_string(), finding.to_string());
-        self.0.push(Finding { subject, check, verdict, finding, advice });
+        let (subject, found) = (subject.to_string(), finding.to_string());
+        self.0.push(Finding { subject, check, verdict, found, advice });
     }
 
     /// How many lines end so.
@@ -161,8 +162,8 @@ fn print(output: Output, page: &Page) -> Result<()> {
             Verdict::Unknown => "unknown",
             Verdict::Wrong => "WRONG",
         };
-        let Finding { subject, check, finding, advice, .. } = finding;
-        table.add_row([subject, *check, verdict, finding, *advice]);
+        let Finding { subject, check, found, advice, .. } = finding;
+        table.add_row([subject, *check, verdict, found, *advice]);
     }
     out::line(&table.to_string())?;
     let (wrong, unknown) = (page.count(Verdict::Wrong), page.count(Verdict::Unknown));

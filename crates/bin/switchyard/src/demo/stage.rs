@@ -35,7 +35,7 @@ pub(crate) struct Stage {
 #[derive(Debug)]
 enum Kind {
     Here(Box<Running>),
-    Processes { children: Vec<Service>, nats: String, streams: Nats, _data: TempDir },
+    Processes { children: Vec<Service>, nats: String, streams: Box<Nats>, _data: TempDir },
 }
 
 /// A service's process. It stops when its stdin ends, so it can't outlive us.
@@ -130,7 +130,7 @@ impl Stage {
             children.push(child);
         }
         let fleet = Fleet::new(seats, partition(settings.partitions));
-        let nats = nats.to_owned();
+        let (nats, streams) = (nats.to_owned(), Box::new(streams));
         Ok(Self { fleet, kind: Kind::Processes { children, nats, streams, _data: data } })
     }
 }
@@ -202,6 +202,9 @@ async fn start(
         if let Some(file) = file {
             command.arg(flag).arg(file);
         }
+    }
+    if let Some(monitor) = &streams.nats_monitor {
+        command.args(["--nats-monitor", monitor]);
     }
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).kill_on_drop(true);
     let mut process = command.spawn().with_context(|| format!("starting {}", role.name()))?;

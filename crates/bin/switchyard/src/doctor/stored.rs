@@ -145,16 +145,15 @@ async fn scrub(
         };
         next = last.seq + 1;
         for record in &records {
-            let commit = match &mut reader {
-                Some(reader) => reader.take(record).map_err(|doubt| doubt.to_string())?,
-                None => {
-                    let commit = open_record(record).map_err(|doubt| doubt.to_string())?;
-                    let log_id = (&*commit.log_id).try_into();
-                    let log_id = log_id.map_err(|_| "its identity is odd".to_owned())?;
-                    let here = ChainReader::after(log_id, record);
-                    reader = Some(here.map_err(|doubt| doubt.to_string())?);
-                    commit
-                }
+            let commit = if let Some(reader) = &mut reader {
+                reader.take(record).map_err(|doubt| doubt.to_string())?
+            } else {
+                let commit = open_record(record).map_err(|doubt| doubt.to_string())?;
+                let log_id = (&*commit.log_id).try_into();
+                let log_id = log_id.map_err(|_| "its identity is odd".to_owned())?;
+                let here = ChainReader::after(log_id, record);
+                reader = Some(here.map_err(|doubt| doubt.to_string())?);
+                commit
             };
             for consumed in commit.consumed {
                 places.insert((service, partition, consumed.service), consumed);

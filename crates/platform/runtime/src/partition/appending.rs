@@ -33,15 +33,18 @@ enum Known {
     End(Appended),
     /// Nothing yet: try again.
     Nothing,
-    /// The log ends before the fence.
-    Backwards { last: Seq },
+    /// Bad news, which is believed once it has come so often.
+    Bad(LogError, u32),
 }
 
 const PAUSE_FIRST: Duration = Duration::from_millis(20);
 const PAUSE_MAX: Duration = Duration::from_millis(500);
 
-/// How often a log must end before the fence before that is believed: right after an election its leader may not have applied all.
+/// How often in a row a log must end before the fence before that is believed: right after an election its leader may not have applied
+/// all.
 const BACKWARDS_TIMES: u32 = 5;
+/// How often it must be missing: servers that just start may not know yet what they hold.
+const MISSING_TIMES: u32 = 20;
 
 /// Appends `bytes` behind `fence`. While the log can't be reached it tries on, and `health` says so.
 pub(crate) async fn append(
@@ -52,7 +55,7 @@ pub(crate) async fn append(
     metrics: &Metrics,
 ) -> Appended {
     let mut pause = PAUSE_FIRST;
-    let mut backwards = 0;
+    let mut bad_news = 0;
     loop {
         let begun = Instant::now();
         let attempt = log.append(fence, bytes.clone()).await;
@@ -84,13 +87,12 @@ pub(crate) async fn append(
         let settled = match known {
             Known::End(appended) => Some(appended),
             Known::Nothing => None,
-            Known::Backwards { last } if backwards == BACKWARDS_TIMES => {
-                let error = LogError::WentBackwards { had: fence, last };
+            Known::Bad(error, times) if bad_news >= times => {
                 metrics.log_error(&error);
                 Some(Appended::Doubt(error.to_string()))
             }
-            Known::Backwards { .. } => {
-                backwards += 1;
+            Known::Bad(..) => {
+                bad_news += 1;
                 None
             }
         };
@@ -139,7 +141,10 @@ async fn resolve(log: &dyn EventLog, fence: Seq, bytes: &Bytes) -> Known {
             None => Known::Nothing,
         },
         Err(LogError::Unavailable(_)) => Known::Nothing,
-        Err(LogError::Beyond { last }) => Known::Backwards { last },
+        Err(LogError::Beyond { last }) => {
+            Known::Bad(LogError::WentBackwards { had: fence, last }, BACKWARDS_TIMES)
+        }
+        Err(error @ LogError::Missing) => Known::Bad(error, MISSING_TIMES),
         Err(error) => Known::End(Appended::Doubt(error.to_string())),
     }
 }

@@ -21,7 +21,7 @@ pub(crate) const WAITING_MAX: usize = 64;
 
 const PAUSE: Duration = Duration::from_millis(200);
 /// How often in a row a log that was read before must be missing before that is believed.
-const MISSING_TIMES: u32 = 10;
+const MISSING_TIMES: u32 = 40;
 
 /// A record of another service.
 #[derive(Debug, Clone)]

@@ -18,7 +18,9 @@ const LOOK_EVERY: Duration = Duration::from_secs(3);
 const STALLED_AFTER: Duration = Duration::from_secs(5);
 /// How often bad news is asked for again before it is believed: right after an election a log's leader may not have applied yet what
 /// others have read already.
-const CONFIRMATIONS: u32 = 5;
+const CONFIRMATIONS: u32 = 10;
+/// The same for a log that is missing: servers that just start may not know yet what they hold.
+const MISSING_CONFIRMATIONS: u32 = 40;
 const CONFIRM_EVERY: Duration = Duration::from_millis(200);
 
 /// Looks at one log for one reader.
@@ -154,7 +156,16 @@ async fn confirm(
     metrics: &Metrics,
 ) -> Sight {
     let mut news = error;
-    for _ in 0..CONFIRMATIONS {
+    let times = match news {
+        LogError::Missing => MISSING_CONFIRMATIONS,
+        LogError::Gap { .. }
+        | LogError::WentBackwards { .. }
+        | LogError::Trimmed { .. }
+        | LogError::Beyond { .. }
+        | LogError::Corrupt { .. }
+        | LogError::Unavailable(_) => CONFIRMATIONS,
+    };
+    for _ in 0..times {
         tokio::time::sleep(CONFIRM_EVERY).await;
         let again = match log.tail().await {
             Ok(tail) => place(log, reader, tail).await,
