@@ -12,6 +12,7 @@ mod id;
 mod packed;
 mod time;
 mod words;
+pub mod planted;
 pub mod scenario;
 
 pub use decider::{Context, Decider, Fact};

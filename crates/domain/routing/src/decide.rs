@@ -9,6 +9,7 @@ pub(crate) mod matching;
 
 use std::collections::BTreeMap;
 
+use kernel::planted::{self, Bug};
 use kernel::{AgentId, Context, Fact, QueueId, TicketId};
 
 use crate::event::{Event, Requeued};
@@ -188,7 +189,11 @@ impl Draft<'_> {
             from,
             queue: queue.clone(),
             reason: way.reason,
-            queued_at: ticket.queued_at,
+            queued_at: if planted::is(Bug::RequeueLosesAge) {
+                self.scene.context.at
+            } else {
+                ticket.queued_at
+            },
             required_skills: workspace.required(queue, &own_skills),
             own_skills,
         };

@@ -2,6 +2,7 @@
 
 mod placing;
 
+use kernel::planted::{self, Bug};
 use kernel::{AgentId, Fact, OfferId, QueueId, TicketId, TicketStatus, Timestamp};
 use rules::Rule;
 
@@ -50,6 +51,10 @@ fn apply(workspace: &mut Workspace, fact: &Fact<Event>) {
         }
         Event::OfferExpired { offer, ticket, agent } => {
             not_taken(workspace, ticket, agent, fact);
+            if planted::is(Bug::ExpiredOfferForgotten) {
+                let nowhere = Place::Paused(WorkState::Pending);
+                change(workspace, ticket, fact, |ticket| ticket.place = nowhere);
+            }
             remember(workspace, offer, ticket, agent, OfferEnd::Expired);
         }
         Event::OfferRescinded { offer, ticket, agent, .. } => {

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use kernel::planted::{self, Bug};
 use kernel::{PolicyId, Priority, Timestamp};
 use serde::{Deserialize, Serialize};
 
@@ -149,6 +150,9 @@ impl Clock {
         else {
             return None;
         };
+        if planted::is(Bug::BreachEarly) {
+            return Some((due.minus_millis(500), Alarm::Breach));
+        }
         let warning = self.next_warning(since, target).map(|(at, part)| (at, Alarm::Warn(part)));
         warning.or(Some((due.plus_millis(CONFIRM_MS), Alarm::Breach)))
     }

@@ -1,14 +1,18 @@
-//! The service's clock: the system's, or one that stands still until it is moved.
+//! The service's clock: the system's, one that stands still until it is moved, or one that keeps tokio's time, for simulations.
+//! New ids come from it as well, since they hold the time.
 
 mod doubt;
+mod simulated;
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use kernel::Timestamp;
 use tokio::sync::watch;
+use uuid::Uuid;
 
 use doubt::Agreement;
+use simulated::Simulated;
 
 /// A clock. Clones are the same clock.
 #[derive(Debug, Clone)]
@@ -18,6 +22,7 @@ pub struct Clock(Kind);
 enum Kind {
     System(Arc<Mutex<Agreement>>),
     Manual(Arc<watch::Sender<Timestamp>>),
+    Simulated(Arc<Simulated>),
 }
 
 /// A manual clock was asked to do what it can't.
@@ -45,6 +50,19 @@ impl Clock {
         Self(Kind::Manual(Arc::new(watch::Sender::new(now))))
     }
 
+    /// A clock that stands at `now` and goes on as tokio's time does, which a test may pause. Its ids follow from `seed` alone.
+    pub fn simulated(now: Timestamp, seed: u64) -> Self {
+        Self(Kind::Simulated(Arc::new(Simulated::new(now, seed))))
+    }
+
+    /// A new id: a UUIDv7. Never the same one twice.
+    pub fn unique_id(&self) -> Uuid {
+        match &self.0 {
+            Kind::System(_) | Kind::Manual(_) => Uuid::now_v7(),
+            Kind::Simulated(clock) => clock.unique_id(),
+        }
+    }
+
     /// Whether it stands still until moved.
     pub fn is_manual(&self) -> bool {
         matches!(self.0, Kind::Manual(_))
@@ -55,6 +73,7 @@ impl Clock {
         match &self.0 {
             Kind::System(_) => system_now(),
             Kind::Manual(clock) => *clock.borrow(),
+            Kind::Simulated(clock) => clock.now(),
         }
     }
 
@@ -96,6 +115,10 @@ impl Clock {
                 let wait = instant.millis_since(system_now());
                 // A long sleep is cut, so that a clock that is set meanwhile is noticed.
                 tokio::time::sleep(Duration::from_millis(wait.min(10_000))).await;
+            }
+            Kind::Simulated(clock) => {
+                let wait = instant.millis_since(clock.now());
+                tokio::time::sleep(Duration::from_millis(wait)).await;
             }
             Kind::Manual(clock) => {
                 let mut clock = clock.subscribe();

@@ -12,6 +12,7 @@
 //! **Invariants:** the log is the only fence; nobody sees state that the log hasn't; a doubt halts its partition; nothing on the
 //! replay path has an effect; `runtime` never decodes a payload.
 
+mod aside;
 mod call;
 mod clock;
 mod commit;

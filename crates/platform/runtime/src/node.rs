@@ -130,7 +130,7 @@ impl<S: Service> Node<S> {
     pub async fn start(service: S, config: NodeConfig) -> Result<Self, StartError> {
         let service = Arc::new(service);
         let (stop, stopping) = watch::channel(false);
-        let writer = *uuid::Uuid::new_v4().as_bytes();
+        let writer = *config.clock.unique_id().as_bytes();
         let turns = watch::Sender::new(0);
         let mut partitions = Vec::new();
         let mut tasks = Vec::new();
@@ -389,6 +389,7 @@ async fn supervise<S: Service>(
         before = Some(ended);
     }
     tokio::select! {
+        biased;
         _ = shutdown.wait_for(|stop| *stop) => {}
         () = async { while work.recv().await.is_some() {} } => {}
     }

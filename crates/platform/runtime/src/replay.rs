@@ -7,6 +7,7 @@ use event_log::{EventLog, LogError, Record};
 use tokio::sync::mpsc;
 use tokio::task::{JoinError, spawn_blocking};
 
+use crate::aside::has_one_thread;
 use crate::commit::{ChainReader, Doubt};
 use crate::fold::{Fold, Opened, open};
 use crate::service::Service;
@@ -41,6 +42,9 @@ pub async fn replay<S: Service>(
     log: &dyn EventLog,
     mut fold: Fold<S>,
 ) -> Result<Fold<S>, ReplayError> {
+    if has_one_thread() {
+        return in_turn(&**service, log, fold).await;
+    }
     loop {
         let (records, to_open) = mpsc::channel(WAITING_MAX);
         let (opened, to_fold) = mpsc::channel(WAITING_MAX);
@@ -56,6 +60,30 @@ pub async fn replay<S: Service>(
             Ok(()) => return Ok(fold),
             Err(LogError::Unavailable(error)) => {
                 // No thread is kept waiting meanwhile.
+                tracing::warn!(%error, "the log can't be read yet");
+                tokio::time::sleep(PAUSE).await;
+            }
+            Err(error) => return Err(error.into()),
+        }
+    }
+}
+
+/// [`replay`] where there is one thread for everything.
+async fn in_turn<S: Service>(
+    service: &S,
+    log: &dyn EventLog,
+    mut fold: Fold<S>,
+) -> Result<Fold<S>, ReplayError> {
+    loop {
+        match log.read(fold.seq() + 1, REPLAY_BYTES).await {
+            Ok(some) if some.is_empty() => return Ok(fold),
+            Ok(some) => {
+                for record in &some {
+                    let opened = open(service, &mut fold.reader, record)?;
+                    fold.apply(&opened);
+                }
+            }
+            Err(LogError::Unavailable(error)) => {
                 tracing::warn!(%error, "the log can't be read yet");
                 tokio::time::sleep(PAUSE).await;
             }

@@ -11,9 +11,10 @@ use std::time::Duration;
 use event_log::{Record, Seq};
 use snapshots::{Snapshot, SnapshotStore, StoreError};
 use tokio::sync::watch;
-use tokio::task::{JoinError, spawn_blocking};
+use tokio::task::JoinError;
 use tokio::time::Instant;
 
+use crate::aside::aside;
 use crate::commit::Doubt;
 use crate::fold::Fold;
 use crate::partition::{Core, Stop, Work, read, restore, snapshot_key};
@@ -103,6 +104,7 @@ pub(crate) async fn keep<S: Service>(
         }
     };
     tokio::select! {
+        biased;
         _ = stop.wait_for(|stop| *stop) => {}
         () = work => {}
     }
@@ -196,7 +198,7 @@ async fn advance<S: Service>(
             return Err(Unsaved::Log(format!("the log ends before record {upto}")));
         }
         let service = Arc::clone(&core.service);
-        fold = spawn_blocking(move || take(&*service, fold, &records)).await??;
+        fold = aside(move || take(&*service, fold, &records)).await??;
     }
     Ok(fold)
 }
@@ -222,7 +224,7 @@ async fn save<S: Service>(
     fold: Fold<S>,
 ) -> Result<(), Unsaved> {
     let status = SnapshotStatus::of(&fold);
-    let snapshot = spawn_blocking(move || {
+    let snapshot = aside(move || {
         let bytes = fold.snapshot()?.into();
         let crate::ChainReader { log_id, seq, chain, .. } = fold.reader;
         Ok::<_, postcard::Error>(Snapshot { version: Fold::<S>::LAYOUT, log_id, seq, chain, bytes })

@@ -203,7 +203,7 @@ impl Rpc for Api {
         &self,
         request: Request<api::CreateTicketRequest>,
     ) -> Reply<api::CreateTicketResponse> {
-        let wish = parse::create(request.into_inner())?;
+        let wish = parse::create(request.into_inner(), self.node.clock())?;
         let (reply, position) = self.run("CreateTicket", wish, |_, facts| created(facts)).await?;
         Ok(Response::new(api::CreateTicketResponse { position, ..reply }))
     }
@@ -212,7 +212,7 @@ impl Rpc for Api {
         &self,
         request: Request<api::AddMessageRequest>,
     ) -> Reply<api::AddMessageResponse> {
-        let wish = parse::add_message(request.into_inner())?;
+        let wish = parse::add_message(request.into_inner(), self.node.clock())?;
         let (reply, position) = self.run("AddMessage", wish, |_, facts| added(facts)).await?;
         Ok(Response::new(api::AddMessageResponse { position, ..reply }))
     }

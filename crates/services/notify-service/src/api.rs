@@ -37,7 +37,7 @@ impl Api {
 
     fn allows_private(&self) -> bool {
         let first = self.node.partitions().first();
-        first.is_some_and(|it| it.service().sender().config().allow_private_endpoints)
+        first.is_some_and(|it| it.service().config().allow_private_endpoints)
     }
 }
 

@@ -8,14 +8,15 @@ mod sender;
 
 use std::time::Duration;
 
+use kernel::planted::{self, Bug};
 use kernel::{Actor, DeliveryId, Timestamp, WorkspaceId};
 use notify::{AttemptResult, Command, Delivery, EndAttempt, Event, State, Workspace};
 use runtime::{Call, Committed, Failure, Health, PartitionHandle, TraceContext};
 use tracing::Instrument;
 
 pub(crate) use address::check_url;
-pub use sender::SenderError;
-pub(crate) use sender::{Message, Sender};
+pub(crate) use sender::Sender;
+pub use sender::{Courier, Message, SenderError};
 
 use crate::NotifyService;
 
@@ -72,6 +73,10 @@ impl Job {
         let workspace: &Workspace = state.workspace(workspace_id)?;
         let delivery: &Delivery = workspace.delivery(delivery)?;
         let endpoint = workspace.endpoint(delivery.target.endpoint()?)?;
+        let mut key = delivery.id.to_string();
+        if planted::is(Bug::RetryWithNewKey) && attempt > 1 {
+            key = format!("{key}-{attempt}");
+        }
         Some(Self {
             workspace: workspace_id.clone(),
             delivery: delivery.id.clone(),
@@ -79,7 +84,7 @@ impl Job {
             made_at: delivery.made_at,
             at_most_once: endpoint.at_most_once,
             message: Message {
-                id: delivery.id.to_string(),
+                id: key,
                 url: endpoint.url.clone(),
                 secrets: endpoint.secrets.clone(),
                 body: delivery.body.clone(),

@@ -23,5 +23,5 @@ mod service;
 
 pub use api::{Api, server};
 pub use config::Config;
-pub use effects::SenderError;
+pub use effects::{Courier, Message, SenderError};
 pub use service::NotifyService;

@@ -1,30 +1,44 @@
 //! Notify as the runtime sees it.
 
+use std::sync::Arc;
+
 use kernel::Timestamp;
+use kernel::planted::{self, Bug};
 use notify::{Command, Event, Notify, State};
 use runtime::metrics::Counted;
 use runtime::{
     Committed, DecodeError, InputError, InputEvent, PartitionHandle, Payload, Service, ServiceId,
 };
 
-use crate::effects::{Sender, SenderError, deliver, resume};
+use crate::effects::{Courier, Sender, SenderError, deliver, resume};
 use crate::{Config, codec, reactions};
 
 /// Notify: its rules over its log, and the sending of what they decide.
 #[derive(Debug)]
 pub struct NotifyService {
-    sender: Sender,
+    config: Config,
+    sender: Arc<dyn Courier>,
 }
 
 impl NotifyService {
     /// Prepares the sending. An error means that TLS can't be set up.
     pub fn new(config: Config) -> Result<Self, SenderError> {
-        Ok(Self { sender: Sender::new(config)? })
+        Ok(Self::sending_by(Arc::new(Sender::new(config)?), config))
+    }
+
+    /// Sends by other means than HTTP: for simulations.
+    pub fn sending_by(sender: Arc<dyn Courier>, config: Config) -> Self {
+        Self { config, sender }
+    }
+
+    /// What an operator allowed.
+    pub(crate) const fn config(&self) -> Config {
+        self.config
     }
 
     /// What sends.
-    pub(crate) const fn sender(&self) -> &Sender {
-        &self.sender
+    pub(crate) fn sender(&self) -> &dyn Courier {
+        &*self.sender
     }
 }
 
@@ -51,7 +65,9 @@ impl Service for NotifyService {
     }
 
     fn on_lead(&self, state: &State, _now: Timestamp, partition: &PartitionHandle<Self>) {
-        resume(state, partition);
+        if !planted::is(Bug::InFlightForgotten) {
+            resume(state, partition);
+        }
     }
 
     fn on_committed(

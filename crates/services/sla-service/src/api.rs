@@ -31,10 +31,15 @@ pub struct Api {
 
 /// The service to be added to a gRPC server. Its watches end when `drain` starts.
 pub fn server(node: Node<SlaService>, drain: Drain) -> SlaServiceServer<Api> {
-    SlaServiceServer::new(Api { node, drain })
+    SlaServiceServer::new(Api::new(node, drain))
 }
 
 impl Api {
+    /// The contract over a node; its watches end when `drain` starts.
+    pub const fn new(node: Node<SlaService>, drain: Drain) -> Self {
+        Self { node, drain }
+    }
+
     /// Looks at a workspace; one that isn't known is refused.
     async fn look<R: Send + 'static>(
         &self,

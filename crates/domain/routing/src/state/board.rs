@@ -6,6 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use kernel::planted::{self, Bug};
 use kernel::{AgentId, Priority, QueueId, SkillRequirement, TicketId, Timestamp};
 use serde::{Deserialize, Serialize};
 
@@ -79,7 +80,9 @@ impl Pair<'_> {
             Some(Rule::Presence)
         } else if !self.masters() {
             Some(Rule::Skill)
-        } else if self.agent.free_units() < self.demand.cost_units {
+        } else if self.agent.free_units() + u32::from(planted::is(Bug::CapacityOffByOne))
+            < self.demand.cost_units
+        {
             Some(Rule::Capacity)
         } else if fit > 1 && self.demand.excluded.binary_search(self.id).is_ok() {
             Some(Rule::Cooldown)

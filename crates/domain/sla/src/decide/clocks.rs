@@ -1,6 +1,7 @@
 //! What can be done to one clock. Each first decides a breach that the clock's own time has made certain by then.
 
 use kernel::Timestamp;
+use kernel::planted::{self, Bug};
 
 use super::Draft;
 use crate::clock::Alarm;
@@ -57,6 +58,9 @@ impl Draft<'_> {
             if at <= breached_at {
                 self.change(key, at, Change::BreachRetracted { at, elapsed_ms });
             } else if clock.is_open() {
+                if planted::is(Bug::BreachTwice) {
+                    self.change(key, at, Change::Breached { at, cause: BreachCause::LateStop });
+                }
                 self.change(key, at, Change::StoppedAfterBreach { at, elapsed_ms });
             }
             return;

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use event_log::{AppendError, EventLog, LogError, Seq};
+use kernel::planted::{self, Bug};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
@@ -58,7 +59,11 @@ pub(crate) async fn append(
     let mut bad_news = 0;
     loop {
         let begun = Instant::now();
-        let attempt = log.append(fence, bytes.clone()).await;
+        let mut behind = fence;
+        if planted::is(Bug::FenceNotCarried) {
+            behind = log.tail().await.map_or(fence, |tail| tail.last);
+        }
+        let attempt = log.append(behind, bytes.clone()).await;
         metrics.appended(outcome(&attempt), begun.elapsed());
         let known = match attempt {
             Ok(_) => Known::End(Appended::Written),
@@ -69,6 +74,12 @@ pub(crate) async fn append(
             Err(AppendError::Fenced { last }) => {
                 tracing::debug!(fence, last, "an append was refused");
                 resolve(log, fence, bytes).await
+            }
+            Err(AppendError::Unknown(_)) if planted::is(Bug::UnknownIsFailure) => {
+                Known::End(Appended::Full)
+            }
+            Err(AppendError::Unknown(_)) if planted::is(Bug::UnknownIsSuccess) => {
+                Known::End(Appended::Written)
             }
             Err(AppendError::Unknown(error)) => {
                 tracing::warn!(%error, fence, "an append's outcome is unknown");

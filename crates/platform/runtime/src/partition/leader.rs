@@ -14,6 +14,7 @@ use std::time::Duration;
 
 use event_log::{EventLogProvider, Seq};
 use kernel::Timestamp;
+use kernel::planted::{self, Bug};
 use snapshots::SnapshotStore;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
@@ -162,7 +163,10 @@ impl<'a, S: Service> Leader<'a, S> {
         let mut followers = JoinSet::new();
         let mut applied = Vec::new();
         for service in S::INPUTS {
-            let handled = fold.meta.consumed(*service);
+            let mut handled = fold.meta.consumed(*service);
+            if planted::is(Bug::InputHandledTwice) {
+                handled = handled.map(|it| Handled { seq: it.seq.saturating_sub(1), ..it });
+            }
             applied.extend(handled.map(|handled| (*service, handled)));
             let source = inputs::Source {
                 provider: Arc::clone(&setting.provider),

@@ -2,10 +2,12 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use event_log::{EventLogProvider, Seq};
 use kernel::Timestamp;
+use kernel::planted::{self, Bug};
+use tokio::time::Instant;
 
 use crate::ServiceId;
 use crate::fold::Fold;
@@ -57,7 +59,11 @@ impl Timers {
         if core.clock.is_doubtful() {
             return Next::At(now.plus_millis(DOUBTFUL_PAUSE_MILLIS));
         }
-        let until = if S::CONFIRM_BEFORE_TIMERS { now.min(self.confirmed) } else { now };
+        let until = if S::CONFIRM_BEFORE_TIMERS && !planted::is(Bug::HeadsNotAwaited) {
+            now.min(self.confirmed)
+        } else {
+            now
+        };
         match core.service.next_due(&fold.state, core.partition, Parked(&fold.meta)) {
             Some(due) if due > now => Next::At(due),
             Some(due) if self.is_moot(Some(due)) => Next::Nothing,

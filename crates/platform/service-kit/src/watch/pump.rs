@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use event_log::LogError;
 use futures::stream::{BoxStream, StreamExt};
+use kernel::planted::{self, Bug};
 use runtime::Position;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
@@ -93,6 +94,8 @@ impl<F, W, M> Pump<F, W, M> {
                 self.cursor = Cursor { position: before, events: number };
                 self.send(Item::Change(change), false).await?;
                 spoke = true;
+            } else if planted::is(Bug::WatchSkips) {
+                break;
             }
         }
         self.cursor = Cursor::at(position);

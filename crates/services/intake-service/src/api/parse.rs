@@ -7,8 +7,8 @@ use intake::command::{AddMessage, Move, PutWorkspace, Step, UpdateTicket};
 use intake::event::{AuthorKind, Visibility};
 use kernel::{MessageId, TicketId, Timestamp, WorkspaceId};
 use prost::Message;
+use runtime::Clock;
 use service_kit::{Fields, PlainId, Refusal, Size, hash_of};
-use uuid::Uuid;
 use wire::common::v1 as common;
 use wire::events::v1 as stored;
 use wire::intake::v1 as api;
@@ -38,8 +38,8 @@ fn identity<M: Message>(
 }
 
 /// A made id: a UUIDv7.
-fn made<T: PlainId>() -> T {
-    T::trusted(&Uuid::now_v7().to_string())
+fn made<T: PlainId>(clock: &Clock) -> T {
+    T::trusted(&clock.unique_id().to_string())
 }
 
 const fn expected(revision: u64) -> Option<u64> {
@@ -65,7 +65,10 @@ pub(super) fn put_workspace(mut request: api::PutWorkspaceRequest) -> Result<Wis
     Ok(Wish { workspace, request_id, hash, command })
 }
 
-pub(super) fn add_message(mut request: api::AddMessageRequest) -> Result<Wish, Refusal> {
+pub(super) fn add_message(
+    mut request: api::AddMessageRequest,
+    clock: &Clock,
+) -> Result<Wish, Refusal> {
     let mut fields = Fields::new();
     let (request_id, hash) = identity(&mut request, |it| &mut it.request_id, &mut fields);
     let workspace = fields.id("workspace_id", &request.workspace_id);
@@ -73,8 +76,8 @@ pub(super) fn add_message(mut request: api::AddMessageRequest) -> Result<Wish, R
     let body = fields.block("body", &request.body, Size::Bytes(1..=BODY_MAX_BYTES));
     let command = Command::AddMessage(Box::new(AddMessage {
         ticket: fields.id("ticket_id", &request.ticket_id),
-        message: made::<MessageId>(),
-        follow_up: made::<TicketId>(),
+        message: made::<MessageId>(clock),
+        follow_up: made::<TicketId>(clock),
         author_kind,
         author: request.author_id.into(),
         visibility,

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
 
+use async_trait::async_trait;
 use notify::{Address, AttemptResult, Secret};
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER};
@@ -37,16 +38,30 @@ pub struct SenderError(#[from] reqwest::Error);
 
 /// What is sent. Its `Debug` shows no secret.
 #[derive(Debug, Clone)]
-pub(crate) struct Message {
-    /// The delivery's key.
-    pub(crate) id: String,
-    pub(crate) url: Address,
+pub struct Message {
+    /// The delivery's key: the same for every attempt.
+    pub id: String,
+    /// Where it goes.
+    pub url: Address,
     /// Every one signs.
-    pub(crate) secrets: Vec<Secret>,
-    pub(crate) body: String,
+    pub secrets: Vec<Secret>,
+    /// What it says.
+    pub body: String,
 }
 
-/// Sends messages.
+/// What makes an attempt: sends a message once, and says what came of it. Takes bounded time.
+#[async_trait]
+pub trait Courier: std::fmt::Debug + Send + Sync {
+    /// Makes one attempt.
+    async fn send(&self, message: &Message) -> AttemptResult;
+
+    /// What it has counted, for the metrics.
+    fn counted(&self) -> Vec<Counted> {
+        Vec::new()
+    }
+}
+
+/// Sends messages over HTTP.
 #[derive(Debug)]
 pub(crate) struct Sender {
     config: Config,
@@ -97,32 +112,7 @@ impl Sender {
         Ok(Self { config, https, http, slots: Semaphore::new(AT_ONCE_MAX), made: Made::default() })
     }
 
-    /// What an operator allowed.
-    pub(crate) const fn config(&self) -> Config {
-        self.config
-    }
-
-    /// The attempts made so far, by what came of them.
-    pub(crate) fn counted(&self) -> Vec<Counted> {
-        let Made { ok, refused, lost, not_sent } = &self.made;
-        let words = [("ok", ok), ("refused", refused), ("lost", lost), ("not_sent", not_sent)];
-        let one = |(word, count): (&'static str, &AtomicU64)| Counted {
-            name: "notify_attempts",
-            help: "Attempts to send a webhook, by what came of them",
-            label: "outcome",
-            word,
-            count: count.load(Ordering::Relaxed),
-        };
-        words.map(one).into()
-    }
-
     /// Makes one attempt.
-    pub(crate) async fn send(&self, message: &Message) -> AttemptResult {
-        let result = self.attempt(message).await;
-        self.made.of(&result).fetch_add(1, Ordering::Relaxed);
-        result
-    }
-
     async fn attempt(&self, message: &Message) -> AttemptResult {
         let Ok(_slot) = self.slots.acquire().await else { return not_sent("closed") };
         // Checked when it was put, but perhaps under another setting.
@@ -135,6 +125,28 @@ impl Sender {
         let client = if url.scheme() == "http" { Some(&self.http) } else { self.https.as_ref() };
         let Some(client) = client else { return not_sent("no_certificate_authorities") };
         post(client, url, headers, message.body.clone()).await
+    }
+}
+
+#[async_trait]
+impl Courier for Sender {
+    async fn send(&self, message: &Message) -> AttemptResult {
+        let result = self.attempt(message).await;
+        self.made.of(&result).fetch_add(1, Ordering::Relaxed);
+        result
+    }
+
+    fn counted(&self) -> Vec<Counted> {
+        let Made { ok, refused, lost, not_sent } = &self.made;
+        let words = [("ok", ok), ("refused", refused), ("lost", lost), ("not_sent", not_sent)];
+        let one = |(word, count): (&'static str, &AtomicU64)| Counted {
+            name: "notify_attempts",
+            help: "Attempts to send a webhook, by what came of them",
+            label: "outcome",
+            word,
+            count: count.load(Ordering::Relaxed),
+        };
+        words.map(one).into()
     }
 }
 

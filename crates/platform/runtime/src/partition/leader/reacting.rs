@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
+use kernel::planted::{self, Bug};
 use kernel::{Actor, Timestamp, WorkspaceId};
 use tokio::time::Instant;
 use wire::events::v1::{Cause, Commit, Event as StoredEvent, Parked};
@@ -36,7 +37,11 @@ impl<S: Service> Leader<'_, S> {
             let whole = input.handled >= commit.events.len();
             let handled = Handled {
                 log_id: input.log_id,
-                seq: if whole { seq } else { seq - 1 },
+                seq: if whole {
+                    seq + u64::from(planted::is(Bug::PositionAdvancedEarly))
+                } else {
+                    seq - 1
+                },
                 events_of_next: if whole { 0 } else { u32::try_from(input.handled).unwrap_or(0) },
                 chain: if whole { input.chain } else { input.before },
             };

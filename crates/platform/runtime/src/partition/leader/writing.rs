@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use kernel::planted::{self, Bug};
 use tracing_opentelemetry::OpenTelemetrySpanExt;
 use wire::events::v1::{Commit, Consumed};
 
@@ -39,7 +40,16 @@ impl<S: Service> Leader<'_, S> {
     }
 
     pub(super) async fn write(&mut self, mut batch: Batch<S>) -> Result<Batch<S>, Stop> {
-        let commit = self.commit(&mut batch);
+        let mut commit = self.commit(&mut batch);
+        if planted::is(Bug::RequestsNotPersisted) {
+            commit.answered.clear();
+        }
+        if planted::is(Bug::PositionNotWritten) && !commit.events.is_empty() {
+            commit.consumed.clear();
+        }
+        if planted::is(Bug::EffectBeforeIntent) {
+            self.tell_service(&batch);
+        }
         let bytes = seal(&commit);
         let span = append_span::<S>(&batch, &commit);
         let appended = append(

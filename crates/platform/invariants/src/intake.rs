@@ -1,0 +1,55 @@
+//! Intake: every ticket is opened once, numbered without a gap, and its statuses follow one another.
+
+use std::collections::BTreeMap;
+
+use wire::events::v1::{Commit, StatusChanged, TicketOpened};
+
+use crate::{Findings, payload};
+
+/// The tickets of intake's log.
+#[derive(Debug, Default)]
+pub struct IntakeWalk {
+    /// (workspace, ticket) to the record that opened it and its status.
+    tickets: BTreeMap<(String, String), (u64, i32)>,
+    numbers: BTreeMap<String, u64>,
+}
+
+impl IntakeWalk {
+    /// Every ticket by (workspace, id), and the record that opened it.
+    pub fn opened(&self) -> impl Iterator<Item = (&(String, String), u64)> {
+        self.tickets.iter().map(|(key, (seq, _))| (key, *seq))
+    }
+
+    pub(crate) fn take(&mut self, commit: &Commit, findings: &mut Findings) {
+        for event in &commit.events {
+            match event.r#type.as_str() {
+                "TicketOpened" => {
+                    let opened: TicketOpened = payload(event, findings);
+                    let last = self.numbers.entry(event.workspace.clone()).or_default();
+                    findings.check(opened.number == *last + 1, "I4", || {
+                        format!("number {} after {last}", opened.number)
+                    });
+                    *last = opened.number;
+                    let key = (event.workspace.clone(), opened.ticket_id);
+                    if let Some((first, _)) = self.tickets.insert(key, (commit.seq, 1)) {
+                        findings.add("I3", format!("{} was opened in {first}", event.entity));
+                    }
+                }
+                "StatusChanged" => {
+                    let changed: StatusChanged = payload(event, findings);
+                    let key = (event.workspace.clone(), changed.ticket_id);
+                    match self.tickets.get_mut(&key) {
+                        Some((_, status)) => {
+                            findings.check(*status == changed.from, "I9", || {
+                                format!("{}: from {} while it is {status}", key.1, changed.from)
+                            });
+                            *status = changed.to;
+                        }
+                        None => findings.add("I2", format!("{} was never opened", key.1)),
+                    }
+                }
+                _ => {}
+            }
+        }
+    }
+}
