@@ -1,7 +1,5 @@
 //! `switchyard bench` at a tiny scale: it measures what it says and says it as promised. Goals are for a quiet machine, not for a test.
 
-#![expect(clippy::indexing_slicing, reason = "a missing field of JSON is null")]
-
 use std::time::Duration;
 
 use anyhow::{Context as _, ensure};

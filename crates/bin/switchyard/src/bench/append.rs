@@ -59,7 +59,7 @@ pub(super) async fn run(settings: &Bench, place: &Place) -> Result<Figure> {
         let records = written.lock().await;
         let mut fence = floor.tail().await?.last;
         let began = Instant::now();
-        for record in records.iter() {
+        for record in &*records {
             fence = floor.append(fence, record.bytes.clone()).await?;
         }
         Ok(measure_of(IN_FLIGHT * each) / began.elapsed().as_secs_f64())

@@ -102,8 +102,7 @@ impl Product {
             agent_id: AGENT.to_owned(),
             ..WatchOffersRequest::default()
         };
-        let endless = client.endless_routing();
-        let offers = { endless }.watch_offers(watch).await?.into_inner();
+        let offers = client.endless_routing().watch_offers(watch).await?.into_inner();
         Ok(Self { client, offers, sent: 0 })
     }
 

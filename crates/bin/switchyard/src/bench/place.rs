@@ -97,17 +97,15 @@ impl Place {
 
     /// The logs. A directory's belong to whoever opened them last: what was started on them must have been stopped.
     pub(super) async fn open(&self) -> Result<Opened> {
-        match &self.nats {
-            Some(nats) => Ok(Opened::Nats(nats.provider.clone())),
-            None => {
-                let server::Place::Directory(provider) =
-                    server::Place::directory(&self.data_dir()).await?
-                else {
-                    anyhow::bail!("a directory is a directory");
-                };
-                Ok(Opened::Directory(provider))
-            }
+        if let Some(nats) = &self.nats {
+            return Ok(Opened::Nats(nats.provider.clone()));
         }
+        let provider = logs::embedded(&self.data_dir()).await?;
+        // Services make what is missing at their start; so does whoever only reads.
+        runtime::initialise(&provider, &ServiceId::ALL, PARTITIONS)
+            .await
+            .map_err(logs::explain_start)?;
+        Ok(Opened::Directory(provider))
     }
 
     async fn provider(&self) -> Result<Arc<dyn EventLogProvider>> {
