@@ -15,6 +15,7 @@ use tokio::time::Instant;
 use super::leader::Setting;
 use super::loading::{Claimed, claim_once, load};
 use super::stop::Stop;
+use super::watchdog::{Sight, Watchdog};
 use super::{Core, View, Work};
 use crate::call::Failure;
 use crate::fold::Fold;
@@ -86,6 +87,7 @@ impl<S: Service> Standby<'_, S> {
     async fn run(&mut self, fold: &mut Fold<S>) -> Result<(), Stop> {
         let mut changes = self.seat.changes();
         let mut records = self.core.log.follow(fold.reader.seq + 1);
+        let mut watchdog = Watchdog::new();
         loop {
             self.stand(fold);
             let able = self.is_able();
@@ -117,8 +119,28 @@ impl<S: Service> Standby<'_, S> {
                         records = anew;
                     }
                 }
+                () = watchdog.time() => {
+                    if self.is_stalled(&mut watchdog, fold).await? {
+                        records = self.core.log.follow(fold.reader.seq + 1);
+                        watchdog = Watchdog::new();
+                    }
+                }
                 () = time => self.probe().await?,
             }
+        }
+    }
+
+    /// Looks after the log, and says whether its reader is to be made anew.
+    async fn is_stalled(&mut self, watchdog: &mut Watchdog, fold: &Fold<S>) -> Result<bool, Stop> {
+        let core = Arc::clone(self.core);
+        let look = watchdog.look(&*core.log, &fold.reader, &core.metrics);
+        match self.meanwhile(look).await? {
+            Sight::Well => Ok(false),
+            Sight::Stalled => {
+                core.metrics.reader_restarts.inc();
+                Ok(true)
+            }
+            Sight::Doubt(reason) => Err(Stop::Halted(format!("{}: {reason}", S::ID))),
         }
     }
 
@@ -129,10 +151,16 @@ impl<S: Service> Standby<'_, S> {
         fold: &mut Fold<S>,
     ) -> Result<Option<Records>, Stop> {
         match record {
+            // It was given already.
+            Some(Ok(record)) if record.seq <= fold.reader.seq => {
+                self.core.metrics.redelivered.inc();
+                return Ok(None);
+            }
             Some(Ok(record)) => {
-                let commit = fold
-                    .take_commit(&self.core.service, &record)
-                    .map_err(|doubt| Stop::Halted(format!("{}: {doubt}", S::ID)))?;
+                let commit = fold.take_commit(&self.core.service, &record).map_err(|doubt| {
+                    self.core.metrics.doubt(&doubt);
+                    Stop::Halted(format!("{}: {doubt}", S::ID))
+                })?;
                 self.core.remember(Arc::new(commit));
                 self.publish(fold);
                 return Ok(None);
@@ -144,7 +172,10 @@ impl<S: Service> Standby<'_, S> {
             Some(Err(LogError::Unavailable(_))) | None => {
                 self.meanwhile(tokio::time::sleep(PAUSE)).await?;
             }
-            Some(Err(error)) => return Err(Stop::Halted(error.to_string())),
+            Some(Err(error)) => {
+                self.core.metrics.log_error(&error);
+                return Err(Stop::Halted(error.to_string()));
+            }
         }
         Ok(Some(self.core.log.follow(fold.reader.seq + 1)))
     }

@@ -19,7 +19,7 @@ use std::time::Duration;
 
 use event_log::NOTICE_STANDS;
 use futures::StreamExt;
-use runtime::{Failure, Health};
+use runtime::{Failure, Health, ServiceId};
 use tokio::time::{Instant, sleep};
 use toy::{add, with_id};
 use world::{World, persist, until, within};
@@ -286,4 +286,23 @@ async fn a_standby_holds_what_the_leader_holds() {
     assert_eq!(hash(&leader.node).await, hash(&standby.node).await);
     assert_eq!(standby.node.partitions()[0].behind(), 0);
     assert_eq!(standby.node.partitions()[0].leader(), Some(leader.address.clone()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_standby_whose_reader_hears_nothing_still_notices_that_history_was_lost() {
+    let (world, leader, standby) = World::pair().await;
+    for number in 0..5 {
+        persist(std::slice::from_ref(&leader), "w", &format!("r{number}")).await;
+    }
+    let head = leader.node.partitions()[0].head().seq;
+    within("it has read all", until(|| standby.node.partitions()[0].head().seq == head)).await;
+    let faults = world.provider.faults(&ServiceId::Intake.log(0)).unwrap();
+    faults.stall_followers(true);
+    faults.drop_after(head - 2);
+    for instance in [&standby, &leader] {
+        let mut health = instance.node.partitions()[0].watch_health();
+        let halted = health.wait_for(|health| matches!(health, Health::Halted(_)));
+        let why = within("it halts", halted).await.unwrap().reason();
+        assert!(why.contains("went backwards"), "{why}");
+    }
 }
