@@ -45,10 +45,14 @@ pub(crate) async fn end(world: &Arc<World>, watched: &Watched) -> anyhow::Result
         let mut commits = Vec::new();
         for record in records(world, service).await? {
             let (_, found) = walk.take(&record);
-            found.iter().for_each(|one| world.violation(one.to_string()));
+            for one in found {
+                world.violation(one.to_string());
+            }
             commits.push(open_record(&record)?);
         }
-        walk.at_rest().iter().for_each(|one| world.violation(one.to_string()));
+        for one in walk.at_rest() {
+            world.violation(one.to_string());
+        }
         logs.walks.insert(service, walk);
         logs.commits.insert(service, commits);
     }
@@ -191,7 +195,9 @@ fn breaches(world: &World, logs: &Logs) {
         }
     }
     drop(told);
-    found.into_iter().for_each(|what| world.violation(what));
+    for what in found {
+        world.violation(what);
+    }
 }
 
 /// How many records a log had when a breach could first be confirmed, by the slowest clock.

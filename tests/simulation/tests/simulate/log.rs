@@ -40,7 +40,7 @@ impl Instance {
             self.dead.cancel();
         }
         if self.dead.is_cancelled() {
-            std::future::pending().await
+            std::future::pending::<()>().await;
         }
     }
 
@@ -62,7 +62,8 @@ impl EventLogProvider for FarLogs {
             let service = ServiceId::ALL.into_iter().find(|id| id.log(0) == *name);
             let service = service.ok_or_else(|| OpenError::Missing { name: name.clone() })?;
             let instance = self.0.clone();
-            Ok(Arc::new(FarLog { instance, service, inner }) as Arc<dyn EventLog>)
+            let log: Arc<dyn EventLog> = Arc::new(FarLog { instance, service, inner });
+            Ok(log)
         };
         self.0.live(open).await
     }

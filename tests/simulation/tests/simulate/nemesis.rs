@@ -63,7 +63,11 @@ async fn during(
 ) {
     let faults = services.iter().filter_map(|service| world.logs.faults(&service.log(0)));
     let faults: Vec<Faults> = faults.collect();
-    faults.iter().for_each(|faults| switch(faults, true));
+    for one in &faults {
+        switch(one, true);
+    }
     tokio::time::sleep(time).await;
-    faults.iter().for_each(|faults| switch(faults, false));
+    for one in &faults {
+        switch(one, false);
+    }
 }

@@ -21,6 +21,7 @@ pub(crate) fn agent_id(number: u64) -> String {
     format!("agent-{number}")
 }
 
+#[expect(clippy::unnecessary_wraps, reason = "every field that takes it is optional")]
 pub(crate) fn seconds(seconds: i64) -> Option<Duration> {
     Some(Duration { seconds, nanos: 0 })
 }
