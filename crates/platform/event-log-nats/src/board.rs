@@ -31,7 +31,7 @@ use watching::Watching;
 /// How long the servers keep a notice: long enough for everybody to hear of it, short enough that the stream stays small.
 const KEPT: Duration = NOTICE_STANDS.saturating_mul(3);
 /// How long putting something up may take. What takes longer would be old news.
-const PUT_WITHIN: Duration = Duration::from_secs(1);
+const PUT_WITHIN: Duration = Duration::from_secs(2);
 /// The largest notice, in bytes.
 const NOTICE_MAX_BYTES: i32 = 64 * 1024;
 /// The most that the stream holds, in bytes; then the oldest notices give way.
