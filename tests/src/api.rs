@@ -279,10 +279,12 @@ impl Api {
 }
 
 /// What a careful client tries again: what was not served, and what it can't know of. The connection's own errors have no details.
-fn may_retry(status: &Status) -> bool {
+pub fn may_retry(status: &Status) -> bool {
     let broken = status.get_details_error_info().is_none();
     let code = status.code();
-    let unsure = [Code::Unknown, Code::Cancelled, Code::Internal].contains(&code);
+    // A server that was frozen finds so many calls given up that it closes the connection as a precaution.
+    let unsure = [Code::Unknown, Code::Cancelled, Code::Internal, Code::ResourceExhausted];
+    let unsure = unsure.contains(&code);
     code == Code::Unavailable || unsure && broken
 }
 

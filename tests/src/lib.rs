@@ -2,7 +2,9 @@
 
 pub mod api;
 pub mod board;
+pub mod cluster;
 pub mod collector;
+pub mod load;
 pub mod logs;
 pub mod nats;
 pub mod nats_log;

@@ -75,6 +75,24 @@ impl Process {
         running.child.kill().await.context("killing")
     }
 
+    /// Stops it as `kill -STOP` does: it is there, and does nothing.
+    pub async fn freeze(&self) -> anyhow::Result<()> {
+        self.signal("-STOP").await
+    }
+
+    /// Lets it go on after a freeze.
+    pub async fn thaw(&self) -> anyhow::Result<()> {
+        self.signal("-CONT").await
+    }
+
+    async fn signal(&self, signal: &str) -> anyhow::Result<()> {
+        let running = self.running.as_ref().context("not running")?;
+        let id = running.child.id().context("it has ended by itself")?;
+        let sent = Command::new("kill").arg(signal).arg(id.to_string()).status().await?;
+        ensure!(sent.success(), "{} could not be sent {signal}", self.name);
+        Ok(())
+    }
+
     /// Starts it again after a kill or stop, with the same arguments and address.
     pub async fn start_again(&mut self) -> anyhow::Result<()> {
         ensure!(self.running.is_none(), "{} is running", self.name);

@@ -2,12 +2,15 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
+use tokio::time::sleep;
 
 /// What happens to bytes on their way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,6 +23,18 @@ pub enum Mode {
     Swallow,
     /// Every connection ends, and new ones end at once.
     Cut,
+    /// Everything passes late, both ways.
+    Slow,
+}
+
+/// How late, each time.
+const LATE: Duration = Duration::from_millis(40);
+
+/// What a proxy has seen.
+#[derive(Debug, Default)]
+struct Seen {
+    connections: AtomicUsize,
+    delayed: AtomicUsize,
 }
 
 /// A proxy on a loopback port of its own.
@@ -27,6 +42,7 @@ pub enum Mode {
 pub struct Proxy {
     address: SocketAddr,
     mode: Arc<watch::Sender<Mode>>,
+    seen: Arc<Seen>,
     accepting: JoinHandle<()>,
 }
 
@@ -37,17 +53,30 @@ impl Proxy {
         let address = listener.local_addr()?;
         let mode = Arc::new(watch::channel(Mode::Pass).0);
         let modes = Arc::clone(&mode);
+        let seen = Arc::<Seen>::default();
+        let noted = Arc::clone(&seen);
         let accepting = tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
-                tokio::spawn(join(client, target, modes.subscribe()));
+                noted.connections.fetch_add(1, Ordering::Relaxed);
+                tokio::spawn(join(client, target, modes.subscribe(), Arc::clone(&noted)));
             }
         });
-        Ok(Self { address, mode, accepting })
+        Ok(Self { address, mode, seen, accepting })
     }
 
     /// Where clients connect to.
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// How many connections were made so far.
+    pub fn connections(&self) -> usize {
+        self.seen.connections.load(Ordering::Relaxed)
+    }
+
+    /// How many pieces were passed late so far.
+    pub fn delayed(&self) -> usize {
+        self.seen.delayed.load(Ordering::Relaxed)
     }
 
     /// Changes what happens to bytes from now on.
@@ -63,7 +92,7 @@ impl Drop for Proxy {
 }
 
 /// Both directions end together.
-async fn join(client: TcpStream, target: SocketAddr, mode: watch::Receiver<Mode>) {
+async fn join(client: TcpStream, target: SocketAddr, mode: watch::Receiver<Mode>, seen: Arc<Seen>) {
     if *mode.borrow() == Mode::Cut {
         return;
     }
@@ -74,8 +103,8 @@ async fn join(client: TcpStream, target: SocketAddr, mode: watch::Receiver<Mode>
     let (from_client, to_client) = client.into_split();
     let (from_server, to_server) = server.into_split();
     tokio::select! {
-        () = upstream(from_client, to_server, mode.clone()) => {}
-        () = downstream(from_server, to_client, mode.clone()) => {}
+        () = upstream(from_client, to_server, mode.clone(), &seen) => {}
+        () = downstream(from_server, to_client, mode.clone(), &seen) => {}
         () = cut(mode) => {}
     }
 }
@@ -91,12 +120,15 @@ async fn upstream(
     mut from: OwnedReadHalf,
     mut to: OwnedWriteHalf,
     mut mode: watch::Receiver<Mode>,
+    seen: &Seen,
 ) {
     let mut buffer = vec![0; 64 * 1024];
     while let Ok(count @ 1..) = from.read(&mut buffer).await {
         if mode.wait_for(|mode| *mode != Mode::Hold).await.is_err() {
             return;
         }
+        let now = *mode.borrow();
+        dawdle(now, seen).await;
         if to.write_all(buffer.get(..count).unwrap_or(&[])).await.is_err() {
             return;
         }
@@ -107,6 +139,7 @@ async fn downstream(
     mut from: OwnedReadHalf,
     mut to: OwnedWriteHalf,
     mut mode: watch::Receiver<Mode>,
+    seen: &Seen,
 ) {
     let mut buffer = vec![0; 64 * 1024];
     loop {
@@ -116,8 +149,18 @@ async fn downstream(
             drop(mode.wait_for(|mode| *mode != Mode::Swallow).await);
             return;
         }
+        let now = *mode.borrow();
+        dawdle(now, seen).await;
         if to.write_all(buffer.get(..count).unwrap_or(&[])).await.is_err() {
             return;
         }
+    }
+}
+
+/// Holds a piece back for a while, if the link is slow.
+async fn dawdle(mode: Mode, seen: &Seen) {
+    if mode == Mode::Slow {
+        seen.delayed.fetch_add(1, Ordering::Relaxed);
+        sleep(LATE).await;
     }
 }
