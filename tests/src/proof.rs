@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use anyhow::{Context as _, ensure};
 use event_log::Record;
 use prost::Message;
-use runtime::{ChainReader, ServiceId};
+use runtime::{ChainReader, ServiceId, open_record};
 use wire::admin::v1::ReadRequest;
 use wire::common::v1::TicketStatus;
 use wire::events::v1 as events;
@@ -121,9 +121,13 @@ async fn read_partition(
         }
         for record in page.records {
             let position = record.position.context("a record without its position")?;
-            let log_id = position.log_id.as_slice().try_into()?;
-            let chain = chain.get_or_insert_with(|| ChainReader::at_start(log_id));
             let record = Record { seq: position.seq, bytes: record.data };
+            // The identity that the log was born with; a restored one says later what it is now.
+            if chain.is_none() {
+                let log_id = open_record(&record)?.log_id.as_slice().try_into()?;
+                chain = Some(ChainReader::at_start(log_id));
+            }
+            let chain = chain.as_mut().context("no first record")?;
             commits.push(chain.take(&record)?);
         }
     }

@@ -23,7 +23,11 @@ pub struct Stack {
 impl Stack {
     /// `switchyard up` on the embedded log.
     pub async fn up(arguments: &[&str]) -> anyhow::Result<Self> {
-        let directory = tempfile::tempdir()?;
+        Self::up_in(tempfile::tempdir()?, arguments).await
+    }
+
+    /// The same in a directory, whose folder `up` may have data already.
+    pub async fn up_in(directory: TempDir, arguments: &[&str]) -> anyhow::Result<Self> {
         let all = [&["up", "--allow-private-endpoints"], arguments].concat();
         let process = Process::start("up", directory.path(), &all, &[]).await?;
         Ok(Self { processes: vec![process], nats: None, directory })
@@ -35,6 +39,12 @@ impl Stack {
         let url = nats.url();
         let made = run(&["init", "--log", &url, "--partitions", "4"]).await?;
         ensure!(made.status.success(), "init: {}", String::from_utf8_lossy(&made.stderr));
+        Self::four_on(nats, environment).await
+    }
+
+    /// Four times `switchyard serve` on a NATS server that has the streams.
+    pub async fn four_on(nats: Nats, environment: &[(&str, &str)]) -> anyhow::Result<Self> {
+        let url = nats.url();
         let directory = tempfile::tempdir()?;
         let mut processes = Vec::new();
         for service in ServiceId::ALL {

@@ -67,9 +67,23 @@ pub(crate) enum Command {
     ///
     /// Example: `switchyard verify --data-dir /tmp/sy`
     Verify(Verify),
-    /// Shows the records of a log
+    /// Shows, archives and trims logs
     #[command(subcommand)]
     Log(LogCommand),
+    /// Copies all logs of an installation, running or not, to a new directory
+    ///
+    /// What is copied of the logs of a partition fits together: none has read more of another than is there. Everything is read back,
+    /// and the states that come of it are recorded.
+    ///
+    /// Example: `switchyard backup --log nats://127.0.0.1:4222 --to /backups/today`
+    Backup(Backup),
+    /// Makes the logs of a backup anew, in a data directory or on NATS, where there must be none
+    ///
+    /// The logs get a new identity: positions and tokens from before are refused with `LOG_GENERATION_CHANGED`. Start no service
+    /// before it is done.
+    ///
+    /// Example: `switchyard restore --from /backups/today --data-dir /tmp/restored`
+    Restore(Restore),
     /// Opens, shows and answers tickets
     #[command(subcommand)]
     Ticket(ticket::TicketCommand),
@@ -197,9 +211,61 @@ pub(crate) struct Verify {
     pub(crate) source: LogSource,
     #[command(flatten)]
     pub(crate) nats: Nats,
+    /// Where records are that were trimmed away: what `switchyard log archive` has written
+    #[arg(long, value_name = "DIR")]
+    pub(crate) archive: Option<PathBuf>,
+    /// A backup: the states at its positions must be those that it has recorded
+    #[arg(long, value_name = "DIR")]
+    pub(crate) backup: Option<PathBuf>,
     /// As a table, or as JSON
     #[arg(short, long, env = "SWITCHYARD_OUTPUT", default_value = "table")]
     pub(crate) output: Output,
+}
+
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Backup {
+    #[command(flatten)]
+    pub(crate) source: LogSource,
+    #[command(flatten)]
+    pub(crate) nats: Nats,
+    /// A directory that is new or empty
+    #[arg(long, value_name = "DIR")]
+    pub(crate) to: PathBuf,
+    /// Where records are that were trimmed away: what `switchyard log archive` has written
+    #[arg(long, value_name = "DIR")]
+    pub(crate) archive: Option<PathBuf>,
+    /// As a table, or as JSON
+    #[arg(short, long, env = "SWITCHYARD_OUTPUT", default_value = "table")]
+    pub(crate) output: Output,
+}
+
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Restore {
+    /// The backup
+    #[arg(long, value_name = "DIR")]
+    pub(crate) from: PathBuf,
+    #[command(flatten)]
+    pub(crate) target: RestoreTarget,
+    #[command(flatten)]
+    pub(crate) nats: Nats,
+    /// How many servers keep each stream on NATS: 1, 3 or 5
+    #[arg(long, env = "SWITCHYARD_REPLICAS", default_value_t = 1)]
+    pub(crate) replicas: usize,
+    /// As a table, or as JSON
+    #[arg(short, long, env = "SWITCHYARD_OUTPUT", default_value = "table")]
+    pub(crate) output: Output,
+}
+
+/// Where logs are restored to: one place, named on the command line.
+#[derive(Debug, Clone, Args)]
+#[group(required = true, multiple = false)]
+pub(crate) struct RestoreTarget {
+    /// A data directory without a log
+    #[arg(long, value_name = "DIR")]
+    pub(crate) data_dir: Option<PathBuf>,
+    /// A NATS server without streams of the prefix: `nats://HOST:PORT`
+    #[arg(long, value_name = "URL")]
+    pub(crate) log: Option<String>,
 }
 
 #[derive(Debug, Subcommand)]
@@ -212,9 +278,27 @@ pub(crate) enum LogCommand {
     ///
     /// Example: `switchyard log follow routing --log nats://127.0.0.1:4222 --partition 3`
     Follow(LogFollow),
+    /// Copies records that are not archived yet to an archive, which is verified and never takes another history in
+    ///
+    /// Example: `switchyard log archive --log nats://127.0.0.1:4222 --to /archive`
+    Archive(LogArchive),
     /// Shows, retries or drops the inputs that could not be applied and were set aside
     #[command(subcommand)]
     Parked(parked::ParkedCommand),
+}
+
+#[derive(Debug, Clone, Args)]
+pub(crate) struct LogArchive {
+    #[command(flatten)]
+    pub(crate) source: LogSource,
+    #[command(flatten)]
+    pub(crate) nats: Nats,
+    /// The archive's directory; it is made if it isn't there
+    #[arg(long, value_name = "DIR")]
+    pub(crate) to: PathBuf,
+    /// As a table, or as JSON
+    #[arg(short, long, env = "SWITCHYARD_OUTPUT", default_value = "table")]
+    pub(crate) output: Output,
 }
 
 /// Which log.

@@ -10,6 +10,7 @@ use wire::common::v1::Service;
 use wire::events::v1::Commit;
 
 use crate::cli::{LogChoice, LogCommand, LogFollow, LogShow, Role};
+use crate::copying;
 use crate::out::{self, Output};
 use crate::source::Source;
 use crate::{parked, signals};
@@ -37,6 +38,7 @@ pub(crate) async fn run(command: LogCommand) -> Result<()> {
         LogCommand::Show(show) => self::show(show).await,
         LogCommand::Follow(follow) => self::follow(follow).await,
         LogCommand::Parked(command) => parked::run(command).await,
+        LogCommand::Archive(settings) => copying::run(settings).await,
     }
 }
 

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
+use archive::Archive;
 use event_log::OpenError;
 use event_log_embedded::EmbeddedProvider;
 use event_log_nats::{NatsConfig, NatsProvider};
@@ -32,6 +33,11 @@ pub(crate) async fn existing(data_dir: &Path) -> Result<EmbeddedProvider> {
         return Err(BadConfiguration(why).into());
     }
     embedded(data_dir).await
+}
+
+/// Opens an archive that must be there.
+pub(crate) fn archive(directory: &Path) -> Result<Archive> {
+    Archive::open(directory).map_err(|error| BadConfiguration(error.to_string()).into())
 }
 
 /// Connects to NATS. `replicas` matters only to streams that are made.

@@ -18,6 +18,9 @@ mod serve;
 mod init;
 mod source;
 mod verify;
+mod copying;
+mod backup;
+mod restore;
 mod healthcheck;
 mod doctor;
 mod log;
@@ -63,6 +66,8 @@ async fn run(cli: Cli) -> Result<()> {
         Command::Healthcheck(settings) => healthcheck::run(settings).await,
         Command::Doctor(settings) => doctor::run(settings).await,
         Command::Log(command) => log::run(command).await,
+        Command::Backup(settings) => backup::run(settings).await,
+        Command::Restore(settings) => restore::run(settings).await,
         Command::Ticket(command) => ticket::run(command).await,
         Command::Agent(command) => agent::run(command).await,
         Command::Queue(command) => queue::run(command).await,

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
+use archive::WithArchive;
 use event_log::EventLogProvider;
 use event_log_embedded::EmbeddedProvider;
 use event_log_nats::NatsProvider;
@@ -57,11 +58,16 @@ impl Place {
         }
     }
 
-    fn provider(&self) -> Arc<dyn EventLogProvider> {
-        match self {
+    /// The logs, with what an archive has of their beginnings.
+    fn provider(&self, archive: Option<&Path>) -> Result<Arc<dyn EventLogProvider>> {
+        let logs: Arc<dyn EventLogProvider> = match self {
             Self::Directory(provider) => Arc::new(provider.clone()),
             Self::Nats(provider) => Arc::new(provider.clone()),
-        }
+        };
+        Ok(match archive {
+            Some(directory) => Arc::new(WithArchive::new(logs, logs::archive(directory)?)),
+            None => logs,
+        })
     }
 }
 
@@ -94,7 +100,7 @@ pub(crate) async fn start(
     let cluster = place.membership(advertised.address(address)?);
     let snapshots = snapshots(&settings.data_dir).await?;
     let config = NodeConfig {
-        provider: place.provider(),
+        provider: place.provider(settings.archive.as_deref())?,
         snapshots: Arc::new(snapshots.clone()),
         clock,
         cluster,

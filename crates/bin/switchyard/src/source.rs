@@ -1,17 +1,22 @@
 //! Where `verify` and `log` read from: a directory, NATS, or running servers.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use event_log::{EventLogProvider, LogName, Record};
+use archive::WithArchive;
+use event_log::{EventLogProvider, LogError, LogName, Record, Seq};
 use futures::stream::BoxStream;
 use futures::{StreamExt as _, TryStreamExt as _};
 use runtime::ServiceId;
+use tonic::Status;
+use tonic_types::StatusExt as _;
 use wire::admin::v1::{FollowRequest, GetStatusRequest, LogRecord, PartitionStatus, ReadRequest};
 
 use crate::cli::{LogSource, Nats};
 use crate::client::Client;
+use crate::exit::bad_configuration;
 use crate::logs;
 
 /// Where `up` listens unless told otherwise.
@@ -39,6 +44,8 @@ pub(crate) struct Live {
     pub(crate) seq: u64,
     /// The state's hash.
     pub(crate) hash: [u8; 32],
+    /// The version of what the hash is made of; `None`: this program's.
+    pub(crate) version: Option<u32>,
 }
 
 impl Source {
@@ -93,6 +100,47 @@ impl Source {
         }
     }
 
+    /// The same logs, with what an archive has of their beginnings.
+    pub(crate) fn with_archive(self, archive: Option<&Path>) -> Result<Self> {
+        let Some(directory) = archive else { return Ok(self) };
+        match self {
+            Self::Stored(logs) => {
+                let archive = logs::archive(directory)?;
+                Ok(Self::Stored(Arc::new(WithArchive::new(logs, archive))))
+            }
+            Self::Servers(_) => Err(bad_configuration(
+                "--archive needs the stored logs, --data-dir or --log; a running server is given its archive when it starts",
+            )),
+        }
+    }
+
+    /// The last record of a log.
+    pub(crate) async fn last(&self, service: ServiceId, partition: u16) -> Result<Seq> {
+        match self {
+            Self::Stored(provider) => {
+                let log =
+                    provider.open(&service.log(partition)).await.map_err(logs::explain_open)?;
+                Ok(log.tail().await?.last)
+            }
+            Self::Servers(servers) => {
+                let statuses = servers.iter().flat_map(|(_, statuses)| statuses);
+                let known = statuses.filter(|one| of_status(one) == Some((service, partition)));
+                let known = known.filter_map(|status| status.position.as_ref()).next();
+                // Any record that is there will do: the reply says where the log ends.
+                let from_seq = known.map_or(1, |position| position.seq);
+                let client = server(servers, service, partition)?;
+                let request = ReadRequest {
+                    service: service.to_wire().into(),
+                    partition: partition.into(),
+                    from_seq,
+                    max_records: 1,
+                    decode: false,
+                };
+                Ok(client.log().read(request).await?.into_inner().last_seq)
+            }
+        }
+    }
+
     /// Every partition that there is, by service.
     pub(crate) async fn partitions(&self) -> Result<Vec<(ServiceId, u16)>> {
         let mut all = match self {
@@ -133,8 +181,13 @@ impl Source {
             max_records: PAGE,
             decode: false,
         };
-        let reply = client.log().read(request).await?.into_inner();
-        reply.records.into_iter().map(stored).collect()
+        match client.log().read(request).await {
+            Ok(reply) => reply.into_inner().records.into_iter().map(stored).collect(),
+            Err(status) => match trimmed(&status) {
+                Some(trimmed) => Err(trimmed.into()),
+                None => Err(status.into()),
+            },
+        }
     }
 
     /// What a running server has of a partition; `None` for stored logs.
@@ -147,7 +200,7 @@ impl Source {
         hex::decode_to_slice(&status.state_hash, &mut hash)
             .with_context(|| format!("the state hash of {service}/{partition}"))?;
         let seq = status.position.as_ref().map_or(0, |position| position.seq);
-        Ok(Some(Live { seq, hash }))
+        Ok(Some(Live { seq, hash, version: None }))
     }
 }
 
@@ -163,6 +216,13 @@ fn server(
     let server = servers.iter().find(|(_, statuses)| has(statuses));
     let (client, _) = server.with_context(|| format!("no server has {service}/{partition}"))?;
     Ok(client)
+}
+
+/// What a server says of a record that its log has no more.
+fn trimmed(status: &Status) -> Option<LogError> {
+    let info = status.get_details_error_info()?;
+    let first = info.metadata.get("first_seq")?.parse().ok()?;
+    Some(LogError::Trimmed { first })
 }
 
 /// A record as it is stored.

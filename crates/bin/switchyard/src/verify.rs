@@ -3,32 +3,52 @@
 use std::sync::Arc;
 
 use anyhow::Result;
+use archive::{Archive, Manifest};
 use event_log::memory::MemoryProvider;
-use event_log::{EventLogProvider, Record};
+use event_log::{EventLogProvider, LogError, Record, Seq};
 use intake_service::IntakeService;
 use notify_service::NotifyService;
 use routing_service::RoutingService;
-use runtime::{Fold, Service, ServiceId, read_genesis};
+use runtime::{Fold, Service, ServiceId, read_first};
 use serde::Serialize;
 use sla_service::SlaService;
 
 use crate::cli::Verify;
+use crate::logs;
 use crate::out::{self, Output};
 use crate::source::{Live, Source};
 
 /// What was found of one partition.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-struct Finding {
+pub(crate) struct Finding {
     service: &'static str,
     partition: u16,
-    records: u64,
+    pub(crate) records: u64,
     events: u64,
     /// State hashes that were compared.
-    compared: u64,
+    pub(crate) compared: u64,
     /// The state's hash at the last one of them, in hex.
     state_hash: String,
     /// What is wrong; empty: nothing.
-    problem: String,
+    pub(crate) problem: String,
+}
+
+/// A state that a fold came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Folded {
+    /// Its hash.
+    pub(crate) hash: [u8; 32],
+    /// The version of what the hash is made of.
+    pub(crate) version: u32,
+}
+
+/// What a fold of one partition is compared with, and how far it goes.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Wanted {
+    /// States that are known besides those that the leaders wrote.
+    pub(crate) states: Vec<Live>,
+    /// The last record to read; `None`: all there are.
+    pub(crate) upto: Option<Seq>,
 }
 
 /// Some partition is not what it should be; the findings say which.
@@ -42,21 +62,31 @@ struct Unverified {
 /// Verifies every partition of every service that the source has.
 pub(crate) async fn run(settings: Verify) -> Result<()> {
     let source = Source::open(&settings.source, &settings.nats, true).await?;
-    // A fold serves no timelines, so there is nothing to read them from.
-    let nowhere: Arc<dyn EventLogProvider> = Arc::new(MemoryProvider::new());
+    let source = source.with_archive(settings.archive.as_deref())?;
+    let backup = match &settings.backup {
+        Some(directory) => Some(Manifest::read(&logs::archive(directory)?)?),
+        None => None,
+    };
     let mut findings = Vec::new();
     for (service, partition) in source.partitions().await? {
-        findings.push(match service {
-            ServiceId::Intake => {
-                one(&IntakeService::new(Arc::clone(&nowhere)), &source, partition).await?
-            }
-            ServiceId::Routing => one(&RoutingService::new(), &source, partition).await?,
-            ServiceId::Sla => one(&SlaService, &source, partition).await?,
-            ServiceId::Notify => {
-                one(&NotifyService::new(notify_service::Config::default())?, &source, partition)
-                    .await?
-            }
-        });
+        let live = source.live(service, partition)?;
+        let backed_up = backup.as_ref().map(|backup| state_in(backup, service, partition));
+        let backed_up = backed_up.transpose()?;
+        let wanted = Wanted {
+            states: live.into_iter().chain(backed_up).collect(),
+            // A running server's log goes on; what it said of itself is about this much of it.
+            upto: live.map(|live| live.seq),
+        };
+        let (mut finding, _) = fold(&source, service, partition, wanted).await?;
+        if finding.problem.is_empty() && finding.compared == 0 {
+            "there is no state hash to compare with".clone_into(&mut finding.problem);
+        }
+        if let (true, Some(state)) = (finding.problem.is_empty(), backed_up)
+            && state.seq > finding.records
+        {
+            finding.problem = format!("the backup goes on to record {}", state.seq);
+        }
+        findings.push(finding);
     }
     print(settings.output, &findings)?;
     let failed = findings.iter().filter(|finding| !finding.problem.is_empty()).count();
@@ -66,19 +96,66 @@ pub(crate) async fn run(settings: Verify) -> Result<()> {
     Ok(())
 }
 
-async fn one<S: Service>(service: &S, source: &Source, partition: u16) -> Result<Finding> {
-    let live = source.live(S::ID, partition)?;
-    let mut check = Check::<S>::new(service, partition, live);
+/// The state that a backup has recorded of a partition.
+pub(crate) fn state_in(backup: &Manifest, service: ServiceId, partition: u16) -> Result<Live> {
+    let is_it =
+        |log: &&archive::CopiedLog| log.service == service.name() && log.partition == partition;
+    let log = backup.logs.iter().find(is_it);
+    let log = log.ok_or_else(|| anyhow::anyhow!("the backup has no {service}/{partition:02}"))?;
+    let mut hash = [0; 32];
+    hex::decode_to_slice(&log.state_hash, &mut hash)?;
+    Ok(Live { seq: log.last, hash, version: Some(log.state_version) })
+}
+
+/// Folds one partition from its first record, comparing on the way. Returns also the state's hash at the end.
+pub(crate) async fn fold(
+    source: &Source,
+    service: ServiceId,
+    partition: u16,
+    wanted: Wanted,
+) -> Result<(Finding, Folded)> {
+    // A fold serves no timelines, so there is nothing to read them from.
+    let nowhere: Arc<dyn EventLogProvider> = Arc::new(MemoryProvider::new());
+    match service {
+        ServiceId::Intake => one(&IntakeService::new(nowhere), source, partition, wanted).await,
+        ServiceId::Routing => one(&RoutingService::new(), source, partition, wanted).await,
+        ServiceId::Sla => one(&SlaService, source, partition, wanted).await,
+        ServiceId::Notify => {
+            let service = NotifyService::new(notify_service::Config::default())?;
+            one(&service, source, partition, wanted).await
+        }
+    }
+}
+
+/// The logs of an archive or a backup, as a source.
+pub(crate) fn source_of(archive: Archive) -> Source {
+    Source::Stored(Arc::new(archive::ArchiveProvider::new(archive)))
+}
+
+async fn one<S: Service>(
+    service: &S,
+    source: &Source,
+    partition: u16,
+    wanted: Wanted,
+) -> Result<(Finding, Folded)> {
+    let mut check = Check::<S>::new(service, partition, wanted);
     let mut from = 1;
-    while check.finding.problem.is_empty() {
-        let records = source.read(S::ID, partition, from).await?;
+    while check.finding.problem.is_empty() && !check.is_over() {
+        let records = match source.read(S::ID, partition, from).await {
+            Ok(records) => records,
+            Err(error) => match error.chain().find_map(|cause| cause.downcast_ref()) {
+                Some(LogError::Trimmed { first }) => {
+                    check.finding.problem =
+                        format!("the log begins at record {first}: verify needs its --archive");
+                    break;
+                }
+                Some(_) | None => return Err(error),
+            },
+        };
         let Some(last) = records.last() else { break };
         from = last.seq + 1;
         for record in &records {
             check.take(record);
-        }
-        if check.is_past_live() {
-            break;
         }
     }
     Ok(check.end())
@@ -88,13 +165,12 @@ async fn one<S: Service>(service: &S, source: &Source, partition: u16) -> Result
 struct Check<'a, S: Service> {
     service: &'a S,
     fold: Option<Fold<S>>,
-    /// What a running server says of it.
-    live: Option<Live>,
+    wanted: Wanted,
     finding: Finding,
 }
 
 impl<'a, S: Service> Check<'a, S> {
-    fn new(service: &'a S, partition: u16, live: Option<Live>) -> Self {
+    fn new(service: &'a S, partition: u16, wanted: Wanted) -> Self {
         let finding = Finding {
             service: S::ID.name(),
             partition,
@@ -104,12 +180,13 @@ impl<'a, S: Service> Check<'a, S> {
             state_hash: String::new(),
             problem: String::new(),
         };
-        Self { service, fold: None, live, finding }
+        Self { service, fold: None, wanted, finding }
     }
 
-    /// Takes the next record, unless something was wrong before.
+    /// Takes the next record, unless something was wrong before or it is one too many.
     fn take(&mut self, record: &Record) {
         if self.finding.problem.is_empty()
+            && !self.is_over()
             && let Err(problem) = self.try_take(record)
         {
             self.finding.problem = problem;
@@ -122,7 +199,7 @@ impl<'a, S: Service> Check<'a, S> {
             return Err(format!("record {next} is missing, the next one is {}", record.seq));
         }
         if self.fold.is_none() {
-            let genesis = read_genesis(record, S::ID, self.finding.partition);
+            let genesis = read_first(record, S::ID, self.finding.partition);
             let (log_id, _) = genesis.map_err(|doubt| doubt.to_string())?;
             self.fold = Some(Fold::at_start(log_id));
         }
@@ -134,23 +211,23 @@ impl<'a, S: Service> Check<'a, S> {
         if let Some(check) = checked {
             compare(&mut self.finding, check.seq, check.written, check.folded)?;
         }
-        if let Some(live) = self.live.filter(|live| live.seq == record.seq) {
-            compare(&mut self.finding, live.seq, live.hash, fold.state_hash())?;
+        let here = |state: &&Live| {
+            state.seq == record.seq
+                && state.version.is_none_or(|version| version == Fold::<S>::LAYOUT)
+        };
+        for state in self.wanted.states.iter().filter(here) {
+            compare(&mut self.finding, state.seq, state.hash, fold.state_hash())?;
         }
         Ok(())
     }
 
-    /// A running server's log goes on; what it said of itself is about this much of it.
-    fn is_past_live(&self) -> bool {
-        self.live.is_some_and(|live| live.seq <= self.finding.records)
+    fn is_over(&self) -> bool {
+        self.wanted.upto.is_some_and(|upto| upto <= self.finding.records)
     }
 
-    fn end(mut self) -> Finding {
-        let finding = &mut self.finding;
-        if finding.problem.is_empty() && finding.compared == 0 {
-            "there is no state hash to compare with".clone_into(&mut finding.problem);
-        }
-        self.finding
+    fn end(self) -> (Finding, Folded) {
+        let hash = self.fold.map_or([0; 32], |fold| fold.state_hash());
+        (self.finding, Folded { hash, version: Fold::<S>::LAYOUT })
     }
 }
 

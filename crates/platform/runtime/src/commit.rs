@@ -7,12 +7,12 @@
 use bytes::{BufMut, Bytes, BytesMut};
 use event_log::{Record, Seq};
 use prost::Message;
-use wire::events::v1::{Commit, Genesis, Note, note::Kind};
+use wire::events::v1::{Commit, Consumed, Genesis, Note, Origin, Restored, note::Kind};
 
 use crate::{LogId, ServiceId};
 
-/// A chain value.
-pub(crate) type Chain = [u8; 16];
+/// A chain value: what the next record names as the one before.
+pub type Chain = [u8; 16];
 
 /// The envelope's version.
 pub const FORMAT: u32 = 1;
@@ -103,8 +103,9 @@ pub enum Doubt {
 /// The oldest reader that understands all of a record's notes: one that doesn't must stop, since it would pass over them.
 pub(crate) fn reader_of(notes: &[Note]) -> u32 {
     let needed = notes.iter().map(|note| match &note.kind {
-        Some(Kind::InputsRetried(_) | Kind::InputsDropped(_)) => READER,
-        Some(Kind::Genesis(_) | Kind::LeaderClaimed(_) | Kind::StateHash(_)) | None => READER_FIRST,
+        Some(Kind::InputsRetried(_) | Kind::InputsDropped(_) | Kind::Restored(_)) => READER,
+        Some(Kind::Genesis(_) | Kind::LeaderClaimed(_) | Kind::StateHash(_) | Kind::Origin(_))
+        | None => READER_FIRST,
     });
     needed.max().unwrap_or(READER_FIRST)
 }
@@ -151,17 +152,23 @@ pub fn open_record(record: &Record) -> Result<Commit, Doubt> {
     Ok(commit)
 }
 
+/// The identity that a record says it is of. Nothing else of it is checked: who reads up to it will.
+pub(crate) fn identity_of(record: &Record) -> Option<LogId> {
+    let commit = Commit::decode(record.bytes.clone()).ok()?;
+    LogId::try_from(commit.log_id).ok()
+}
+
 /// Where a reader of one log stands, and what the next record must look like.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ChainReader {
-    /// The log's identity.
+    /// The log's identity at the last record read. It changes where the log was restored from a backup.
     pub log_id: LogId,
     /// The last record read; 0 before the first.
     pub seq: Seq,
     /// The chain value after it.
-    pub(crate) chain: Chain,
+    pub chain: Chain,
     /// The highest epoch so far.
-    pub(crate) epoch: u64,
+    pub epoch: u64,
 }
 
 impl ChainReader {
@@ -189,19 +196,63 @@ impl ChainReader {
     pub fn take(&mut self, record: &Record) -> Result<Commit, Doubt> {
         let commit = open_record(record)?;
         let seq = record.seq;
-        if commit.log_id != self.log_id {
-            return Err(Doubt::Identity { seq });
-        }
+        let log_id = self.identity_at(&commit).ok_or(Doubt::Identity { seq })?;
         if seq != self.seq + 1 || commit.prev != self.chain {
             return Err(Doubt::Chain { seq });
         }
         if commit.epoch < self.epoch {
             return Err(Doubt::Epoch { seq, found: commit.epoch, epoch: self.epoch });
         }
+        self.log_id = log_id;
         self.chain = chain_after(&commit.prev, &record.bytes);
         self.epoch = commit.epoch;
         self.seq = seq;
         Ok(commit)
+    }
+
+    /// The identity that the next record has, if it may have it: the same as before, or a new one where the log was restored.
+    fn identity_at(&self, commit: &Commit) -> Option<LogId> {
+        if commit.log_id == self.log_id {
+            return Some(self.log_id);
+        }
+        let restored = commit.notes.iter().find_map(|note| match &note.kind {
+            Some(Kind::Restored(restored)) => Some(restored),
+            Some(
+                Kind::Genesis(_)
+                | Kind::LeaderClaimed(_)
+                | Kind::StateHash(_)
+                | Kind::InputsRetried(_)
+                | Kind::InputsDropped(_)
+                | Kind::Origin(_),
+            )
+            | None => None,
+        })?;
+        let goes_on = restored.log_id == commit.log_id
+            && restored.previous_log_id == self.log_id
+            && restored.from_seq == self.seq;
+        if goes_on { LogId::try_from(commit.log_id.as_slice()).ok() } else { None }
+    }
+
+    /// The record with which a log goes on that was restored up to here: it carries the new identity, and the last commit's epoch.
+    pub fn restored(&self, log_id: LogId, generation: u32, backup: &str, time_ns: u64) -> Bytes {
+        let restored = Restored {
+            log_id: log_id.to_vec(),
+            previous_log_id: self.log_id.to_vec(),
+            generation,
+            from_seq: self.seq,
+            backup: backup.to_owned(),
+        };
+        seal(&Commit {
+            format: FORMAT,
+            min_reader: READER,
+            log_id: log_id.to_vec(),
+            seq: self.seq + 1,
+            epoch: self.epoch,
+            prev: self.chain.to_vec(),
+            time_ns,
+            notes: vec![Note { kind: Some(Kind::Restored(restored)) }],
+            ..Commit::default()
+        })
     }
 }
 
@@ -225,8 +276,25 @@ pub fn genesis(service: ServiceId, partition: u16, partitions: u16, log_id: LogI
     })
 }
 
-/// What a log's first record says: its identity and the number of partitions. It must be the genesis of this service's partition.
-pub fn read_genesis(
+/// The note from which a reader may begin, once the records before it are gone.
+pub(crate) fn origin(
+    service: ServiceId,
+    partition: u16,
+    partitions: u16,
+    consumed: Vec<Consumed>,
+) -> Note {
+    let origin = Origin {
+        service: service.number(),
+        partition: partition.into(),
+        partitions: partitions.into(),
+        consumed,
+    };
+    Note { kind: Some(Kind::Origin(origin)) }
+}
+
+/// What the first record that a log still has says: its identity there and the number of partitions. It must be the genesis of this
+/// service's partition or, where records were trimmed away, one that says again what the genesis said.
+pub fn read_first(
     record: &Record,
     service: ServiceId,
     partition: u16,
@@ -235,14 +303,31 @@ pub fn read_genesis(
     let commit = open_record(record)?;
     let log_id =
         LogId::try_from(commit.log_id.as_slice()).map_err(|_| wrong("its identity is odd"))?;
-    let note = commit.notes.into_iter().next().and_then(|note| note.kind);
-    let Some(Kind::Genesis(genesis)) = note else {
-        return Err(wrong("record 1 is no genesis"));
+    let born = commit.notes.iter().find_map(|note| match &note.kind {
+        Some(Kind::Genesis(born)) if record.seq == 1 => {
+            Some((born.service, born.partition, born.partitions))
+        }
+        Some(Kind::Origin(born)) if record.seq > 1 => {
+            Some((born.service, born.partition, born.partitions))
+        }
+        Some(
+            Kind::Genesis(_)
+            | Kind::Origin(_)
+            | Kind::LeaderClaimed(_)
+            | Kind::StateHash(_)
+            | Kind::InputsRetried(_)
+            | Kind::InputsDropped(_)
+            | Kind::Restored(_),
+        )
+        | None => None,
+    });
+    let Some((of_service, of_partition, partitions)) = born else {
+        return Err(wrong("its first record does not say whose it is"));
     };
-    if genesis.service != service.number() || genesis.partition != u32::from(partition) {
+    if of_service != service.number() || of_partition != u32::from(partition) {
         return Err(wrong("it is of another service or partition"));
     }
-    match u16::try_from(genesis.partitions) {
+    match u16::try_from(partitions) {
         Ok(partitions) if partitions > partition => Ok((log_id, partitions)),
         Ok(_) | Err(_) => Err(wrong("its number of partitions is odd")),
     }
@@ -270,9 +355,9 @@ mod tests {
     #[test]
     fn a_genesis_says_whose_it_is() {
         let first = record(1, genesis(ServiceId::Sla, 2, 4, [9; 16]));
-        assert_eq!(read_genesis(&first, ServiceId::Sla, 2), Ok(([9; 16], 4)));
-        assert!(read_genesis(&first, ServiceId::Sla, 1).is_err());
-        assert!(read_genesis(&first, ServiceId::Intake, 2).is_err());
+        assert_eq!(read_first(&first, ServiceId::Sla, 2), Ok(([9; 16], 4)));
+        assert!(read_first(&first, ServiceId::Sla, 1).is_err());
+        assert!(read_first(&first, ServiceId::Intake, 2).is_err());
     }
 
     #[test]
@@ -302,6 +387,42 @@ mod tests {
             Err(Doubt::Identity { seq: 2 })
         );
         assert_eq!(reader.take(&record(3, good.bytes)), Err(Doubt::Sequence { seq: 3, found: 2 }));
+    }
+
+    #[test]
+    fn a_restored_log_goes_on_under_its_new_identity() {
+        let first = record(1, genesis(ServiceId::Intake, 0, 4, [3; 16]));
+        let mut reader = ChainReader::at_start([3; 16]);
+        reader.take(&first).unwrap();
+        let restored = record(2, reader.restored([4; 16], 2, "a backup", 9));
+        // Not for who stands elsewhere, or knows another log.
+        let elsewhere = ChainReader { seq: 2, ..reader.clone() };
+        assert!(elsewhere.clone().take(&restored).is_err());
+        let foreign = ChainReader { log_id: [5; 16], ..reader.clone() };
+        assert_eq!(foreign.clone().take(&restored), Err(Doubt::Identity { seq: 2 }));
+
+        let before = reader.clone();
+        reader.take(&restored).unwrap();
+        assert_eq!((reader.log_id, reader.seq), ([4; 16], 2));
+        let next = |log_id: LogId| {
+            let commit = Commit { seq: 3, log_id: log_id.to_vec(), ..Commit::default() };
+            record(3, seal(&Commit { prev: reader.chain.to_vec(), ..commit }))
+        };
+        assert!(reader.clone().take(&next([4; 16])).is_ok());
+        assert_eq!(reader.clone().take(&next([3; 16])), Err(Doubt::Identity { seq: 3 }));
+        // The new identity alone, without the note, is another log's.
+        let silent = second([4; 16], before.chain);
+        assert_eq!(before.clone().take(&record(2, silent)), Err(Doubt::Identity { seq: 2 }));
+    }
+
+    #[test]
+    fn a_trimmed_log_says_whose_it_is_by_its_origin() {
+        let notes = vec![origin(ServiceId::Sla, 2, 4, Vec::new())];
+        let commit = Commit { seq: 9, log_id: vec![9; 16], notes, ..Commit::default() };
+        let first = record(9, seal(&commit));
+        assert_eq!(read_first(&first, ServiceId::Sla, 2), Ok(([9; 16], 4)));
+        assert!(read_first(&first, ServiceId::Sla, 1).is_err());
+        assert!(read_first(&record(2, second([9; 16], [0; 16])), ServiceId::Sla, 2).is_err());
     }
 
     #[test]

@@ -133,7 +133,9 @@ impl<S: Service> Fold<S> {
                 | Kind::Genesis(_)
                 | Kind::LeaderClaimed(_)
                 | Kind::InputsRetried(_)
-                | Kind::InputsDropped(_),
+                | Kind::InputsDropped(_)
+                | Kind::Restored(_)
+                | Kind::Origin(_),
             )
             | None => None,
         });

@@ -34,12 +34,14 @@ pub mod trace;
 
 pub use call::{Call, Done, Failure, FailureOf, Render, RequestKey};
 pub use clock::{Clock, ClockError};
-pub use commit::{ChainReader, Doubt, FORMAT, READER, genesis, open_record, read_genesis};
+pub use commit::{Chain, ChainReader, Doubt, FORMAT, READER, genesis, open_record, read_first};
 pub use fold::{Fold, HashCheck};
 pub use health::Health;
 pub use membership::Membership;
 pub use metrics::Metrics;
-pub use node::{Node, NodeConfig, Resting, StartError, first_record, initialise};
+pub use node::{
+    Identity, Node, NodeConfig, Resting, StartError, first_record, identify, initialise,
+};
 pub use parking::{ParkedEntity, Release, ReleaseHow, Released};
 pub use partition::{
     BYTES_MAX, CommittedRecord, EVENTS_MAX, HASH_EVERY, PartitionHandle, View, WAITING_MAX,

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use event_log::Seq;
 use kernel::Timestamp;
 use serde::{Deserialize, Serialize};
-use wire::events::v1::{Commit, InputsReleased, Note, note::Kind};
+use wire::events::v1::{Commit, Consumed, InputsReleased, Note, note::Kind};
 
 use crate::commit::Chain;
 use crate::requests::{Answer, Key, Requests};
@@ -111,7 +111,7 @@ impl Meta {
             Some(Kind::InputsRetried(released) | Kind::InputsDropped(released)) => {
                 self.release(released);
             }
-            Some(Kind::Genesis(_)) | None => {}
+            Some(Kind::Genesis(_) | Kind::Restored(_) | Kind::Origin(_)) | None => {}
         }
     }
 
@@ -132,6 +132,18 @@ impl Meta {
     /// The last commit's time, in whole milliseconds.
     pub(crate) fn time(&self) -> Timestamp {
         Timestamp::from_millis(i64::try_from(self.time_ns / 1_000_000).unwrap_or(i64::MAX))
+    }
+
+    /// How far every input is handled, as records say it.
+    pub(crate) fn consumed_list(&self) -> Vec<Consumed> {
+        let of = |(service, handled): (&u32, &Handled)| Consumed {
+            service: *service,
+            log_id: handled.log_id.to_vec(),
+            seq: handled.seq,
+            events_of_next: handled.events_of_next,
+            chain: handled.chain.to_vec(),
+        };
+        self.consumed.iter().map(of).collect()
     }
 
     /// How far an input is handled; `None`: nothing of it yet.

@@ -5,14 +5,14 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use event_log::{EventLogProvider, OpenError};
+use event_log::{EventLogProvider, LogError, OpenError};
 use kernel::Timestamp;
 use snapshots::SnapshotStore;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 
 use crate::call::{Call, Done, FailureOf};
-use crate::commit::{Doubt, genesis, read_genesis};
+use crate::commit::{Doubt, genesis, identity_of, read_first};
 use crate::health::Health;
 use crate::membership::{Keeper, Role};
 use crate::partition::{Core, Setting, Stop, WaitError, Work, lead, send_on};
@@ -66,7 +66,7 @@ pub async fn initialise(
             let log_id = *uuid::Uuid::new_v4().as_bytes();
             let first = genesis(*service, partition, partitions, log_id);
             let log = provider.create(&service.log(partition), first).await?;
-            let (_, found) = first_record(&*log, *service, partition).await?;
+            let found = identify(&*log, *service, partition).await?.partitions;
             if found != partitions {
                 let reason = format!("it has {found} partitions, not {partitions}");
                 return Err(Doubt::Genesis { reason }.into());
@@ -76,17 +76,44 @@ pub async fn initialise(
     Ok(())
 }
 
-/// A log's identity and its number of partitions, from its first record.
+/// What a log says of itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Identity {
+    /// Who it is now: the identity of its last record.
+    pub log_id: LogId,
+    /// How many partitions its service has.
+    pub partitions: u16,
+}
+
+/// What the first record that a log still has says: the log's identity there, and its number of partitions.
 pub async fn first_record(
     log: &dyn event_log::EventLog,
     service: ServiceId,
     partition: u16,
 ) -> Result<(LogId, u16), StartError> {
-    let records = log.read(1, 1).await?;
-    match records.first() {
-        Some(record) => Ok(read_genesis(record, service, partition)?),
+    let tail = log.tail().await?;
+    match log.read(tail.first, 1).await?.first() {
+        Some(record) => Ok(read_first(record, service, partition)?),
         None => Err(Doubt::Genesis { reason: "the log is empty".into() }.into()),
     }
+}
+
+/// Reads what a log says of itself, from the first record that it has and the last.
+pub async fn identify(
+    log: &dyn event_log::EventLog,
+    service: ServiceId,
+    partition: u16,
+) -> Result<Identity, StartError> {
+    let (born, partitions) = first_record(log, service, partition).await?;
+    let tail = log.tail().await?;
+    // A last record that can't be read is met again by whoever folds the log, and stops that partition alone.
+    let last = match log.read(tail.last, 1).await {
+        Ok(records) => records.into_iter().next(),
+        Err(error @ LogError::Unavailable(_)) => return Err(error.into()),
+        Err(_) => None,
+    };
+    let log_id = last.as_ref().and_then(identity_of).unwrap_or(born);
+    Ok(Identity { log_id, partitions })
 }
 
 /// A service in this process. Cheap to clone.
@@ -145,7 +172,7 @@ impl<S: Service> Node<S> {
                 }
                 Err(error) => return Err(error.into()),
             };
-            let (log_id, found) = first_record(&*log, S::ID, partition).await?;
+            let Identity { log_id, partitions: found } = identify(&*log, S::ID, partition).await?;
             number = found;
             let (core, work) = Core::new(
                 partition,

@@ -39,7 +39,7 @@ use crate::{Clock, LogId, Position, Positions, ServiceId, TraceContext};
 pub use batch::{BYTES_MAX, EVENTS_MAX};
 pub use leader::HASH_EVERY;
 pub(crate) use leader::{Setting, lead};
-pub(crate) use loading::{read, restore, snapshot_key};
+pub(crate) use loading::{from_the_first, read, restore, snapshot_key};
 pub(crate) use standby::send_on;
 pub(crate) use stop::Stop;
 pub use work::View;
@@ -73,6 +73,8 @@ pub(crate) struct Core<S: Service> {
     pub(crate) applied: watch::Sender<Seq>,
     /// The last record of each input applied in memory.
     pub(crate) inputs: watch::Sender<BTreeMap<ServiceId, Position>>,
+    /// Who each input's log is at its end: what positions in it are named by.
+    pub(crate) input_ids: watch::Sender<BTreeMap<ServiceId, LogId>>,
     pub(crate) epoch: AtomicU64,
     /// Events and bytes up to the last record applied.
     pub(crate) events: AtomicU64,
@@ -113,6 +115,7 @@ impl<S: Service> Core<S> {
             health: watch::Sender::new(Health::Starting),
             applied: watch::Sender::new(0),
             inputs: watch::Sender::new(BTreeMap::new()),
+            input_ids: watch::Sender::new(BTreeMap::new()),
             epoch: AtomicU64::new(0),
             events: AtomicU64::new(0),
             bytes: AtomicU64::new(0),
@@ -447,18 +450,21 @@ impl<S: Service> PartitionHandle<S> {
         if position.log_id == self.0.log_id { Ok(()) } else { Err(WaitError::OtherLog(position)) }
     }
 
+    /// A log that was restored is another one to whoever has a position from before, however far that is handled here.
     async fn input(&self, position: Position) -> Result<(), WaitError> {
+        let service = position.service;
+        let mut ids = self.0.input_ids.subscribe();
+        let known = ids.wait_for(|ids| ids.contains_key(&service)).await;
+        if known.is_ok_and(|ids| ids.get(&service) != Some(&position.log_id)) {
+            return Err(WaitError::OtherLog(position));
+        }
         let mut inputs = self.0.inputs.subscribe();
         let seen = |inputs: &BTreeMap<ServiceId, Position>| {
-            let have = inputs.get(&position.service)?;
-            (have.log_id != position.log_id || have.seq >= position.seq).then_some(have.log_id)
+            inputs.get(&service).is_some_and(|have| have.seq >= position.seq)
         };
-        match inputs.wait_for(|inputs| seen(inputs).is_some()).await {
-            Ok(inputs) if seen(&inputs) != Some(position.log_id) => {
-                Err(WaitError::OtherLog(position))
-            }
-            Ok(_) | Err(_) => Ok(()),
-        }
+        // An error means that the partition is gone: the call itself will say so.
+        drop(inputs.wait_for(seen).await);
+        Ok(())
     }
 
     /// Every commit from `from` on, those to come included; ends with an error or when the partition is gone.

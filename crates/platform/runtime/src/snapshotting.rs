@@ -17,7 +17,7 @@ use tokio::time::Instant;
 use crate::aside::aside;
 use crate::commit::Doubt;
 use crate::fold::Fold;
-use crate::partition::{Core, Stop, Work, read, restore, snapshot_key};
+use crate::partition::{Core, Stop, Work, from_the_first, read, restore, snapshot_key};
 use crate::service::Service;
 
 /// A partition is saved once it has so many events more than its last snapshot, ...
@@ -182,7 +182,7 @@ async fn fold_and_save<S: Service>(
             Ok(fold) => return save(core, store, fold).await,
         }
     }
-    let fold = advance(core, Fold::at_start(core.log_id), upto).await?;
+    let fold = advance(core, from_the_first(core).await?, upto).await?;
     save(core, store, fold).await
 }
 

@@ -163,6 +163,7 @@ impl Opened {
 /// Settings of a server with its snapshots in the place; `now`: its clock stands there.
 pub(super) fn server_settings(place: &Place, now: Option<jiff::Timestamp>) -> Server {
     Server {
+        archive: None,
         data_dir: place.data_dir(),
         dev: true,
         clock: if now.is_some() { ClockKind::Manual } else { ClockKind::System },

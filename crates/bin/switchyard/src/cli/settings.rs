@@ -133,6 +133,10 @@ pub(crate) struct Server {
         value_name = "DIR"
     )]
     pub(crate) data_dir: PathBuf,
+    /// Where records are that were trimmed away from the logs: what `switchyard log archive` has written. Only timelines, and starts
+    /// without a usable snapshot, read it
+    #[arg(long, env = "SWITCHYARD_ARCHIVE", value_name = "DIR")]
+    pub(crate) archive: Option<PathBuf>,
     /// Allows what no production needs: --clock manual
     #[arg(long, env = "SWITCHYARD_DEV", value_parser = FalseyValueParser::new())]
     pub(crate) dev: bool,

@@ -141,6 +141,7 @@ fn partition(partitions: u16) -> u32 {
 
 fn server_settings(data_dir: PathBuf, now: jiff::Timestamp) -> Server {
     Server {
+        archive: None,
         data_dir,
         dev: true,
         clock: ClockKind::Manual,

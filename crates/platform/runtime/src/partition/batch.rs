@@ -108,7 +108,14 @@ impl<S: Service> Batch<S> {
             Some(Kind::InputsRetried(released) | Kind::InputsDropped(released)) => {
                 (released.service, &released.workspace, &released.entity) == (key.0, &key.1, &key.2)
             }
-            Some(Kind::Genesis(_) | Kind::LeaderClaimed(_) | Kind::StateHash(_)) | None => false,
+            Some(
+                Kind::Genesis(_)
+                | Kind::LeaderClaimed(_)
+                | Kind::StateHash(_)
+                | Kind::Restored(_)
+                | Kind::Origin(_),
+            )
+            | None => false,
         })
     }
 

@@ -1,14 +1,15 @@
 //! Following another service's log: contiguous, chain-checked, watched, from where we left off.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use event_log::{EventLog, EventLogProvider, LogError, OpenError, Record};
 use futures::StreamExt;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use wire::events::v1::Commit;
 
-use crate::commit::{Chain, ChainReader, Doubt, read_genesis};
+use crate::commit::{Chain, ChainReader, Doubt, identity_of, read_first};
 use crate::meta::Handled;
 use crate::metrics::{Invariant, Metrics};
 use crate::partition::watchdog::{Sight, Watchdog, rewritten};
@@ -66,7 +67,8 @@ pub(crate) async fn follow<S: Service>(
     inputs: mpsc::Sender<Input>,
 ) {
     let (service, partition) = (source.service, core.partition);
-    let mut follower = Follower { source, partition, metrics: &core.metrics, handled, inputs };
+    let (metrics, ids) = (&core.metrics, &core.input_ids);
+    let mut follower = Follower { source, partition, metrics, ids, handled, inputs };
     let mut missing = 0;
     let reason = loop {
         match follower.follow_once().await {
@@ -92,6 +94,8 @@ struct Follower<'a> {
     source: Source,
     partition: u16,
     metrics: &'a Metrics,
+    /// Who the inputs' logs are at their ends, for those who wait for positions.
+    ids: &'a watch::Sender<BTreeMap<ServiceId, LogId>>,
     handled: Option<Handled>,
     inputs: mpsc::Sender<Input>,
 }
@@ -105,10 +109,13 @@ impl Follower<'_> {
             Err(OpenError::Unavailable(_)) => return End::Again,
             Err(error) => return End::Doubt(error.to_string()),
         };
-        let mut reader = match self.begin(&*log).await {
-            Ok(reader) => reader,
+        let (mut reader, now) = match self.begin(&*log).await {
+            Ok(begun) => begun,
             Err(end) => return end,
         };
+        self.ids.send_modify(|ids| {
+            ids.insert(self.source.service, now);
+        });
         let mut watchdog = Watchdog::new();
         let mut records = log.follow(reader.seq + 1);
         loop {
@@ -161,30 +168,44 @@ impl Follower<'_> {
         self.inputs.send(input).await.map_err(|_| End::Leader)
     }
 
-    /// Checks that the log is the one we know, split as ours is, and that what we have read of it is still there.
-    async fn begin(&self, log: &dyn EventLog) -> Result<ChainReader, End> {
-        let genesis = self.one(log, 1).await?;
-        let (log_id, partitions) = read_genesis(&genesis, self.source.service, self.partition)
+    /// Checks that the log is the one we know, split as ours is, and that what we have read of it is still there: the record that we
+    /// had last must be of the identity that it was of then. Returns also who the log is at its end.
+    async fn begin(&self, log: &dyn EventLog) -> Result<(ChainReader, LogId), End> {
+        let tail = log.tail().await.map_err(|error| self.log_error(error))?;
+        let first = match log.read(tail.first, 1).await {
+            // It was trimmed in this very moment.
+            Err(LogError::Trimmed { .. }) => return Err(End::Again),
+            Ok(records) => records.into_iter().next().ok_or(End::Again)?,
+            Err(error) => return Err(self.log_error(error)),
+        };
+        let (born, partitions) = read_first(&first, self.source.service, self.partition)
             .map_err(|doubt| self.doubt(&doubt))?;
         if partitions != self.source.partitions {
             let ours = self.source.partitions;
             return Err(End::Doubt(format!("it has {partitions} partitions and ours has {ours}")));
         }
+        let now = identity_of(&self.one(log, tail.last).await?).unwrap_or(born);
         let Some(handled) = self.handled.filter(|handled| handled.seq > 0) else {
-            return Ok(ChainReader::at_start(log_id));
+            if tail.first > 1 {
+                return Err(self.log_error(LogError::Trimmed { first: tail.first }));
+            }
+            return Ok((ChainReader::at_start(born), now));
         };
-        if handled.log_id != log_id {
-            self.metrics.violation(Invariant::Chain);
-            return Err(End::Doubt("it is another log than before".into()));
-        }
-        let there = ChainReader::after(log_id, &self.one(log, handled.seq).await?)
+        let there = ChainReader::after(handled.log_id, &self.one(log, handled.seq).await?)
             .map_err(|doubt| self.doubt(&doubt))?;
         // A log of before places were kept with their chain has none.
         if handled.chain != Chain::default() && there.chain != handled.chain {
             self.metrics.violation(Invariant::Chain);
             return Err(End::Doubt(rewritten(handled.seq)));
         }
-        Ok(there)
+        if handled.events_of_next > 0 {
+            // A part of the next one was handled, so it must be of the same log as well.
+            let seq = handled.seq + 1;
+            if identity_of(&self.one(log, seq).await?) != Some(handled.log_id) {
+                return Err(self.doubt(&Doubt::Identity { seq }));
+            }
+        }
+        Ok((there, now))
     }
 
     async fn one(&self, log: &dyn EventLog, seq: u64) -> Result<Record, End> {

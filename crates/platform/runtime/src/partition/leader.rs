@@ -106,7 +106,7 @@ async fn load_and_claim<S: Service>(
     let mut fold = load(core, &*setting.snapshots).await?;
     let leads = rebuild && fold.writer == setting.writer;
     if !leads {
-        claim(core, &mut fold, setting.writer).await?;
+        claim(core, &mut fold, setting.writer, setting.partitions).await?;
     }
     if let Some(seat) = &setting.seat {
         seat.stand(Role::Leads, fold.meta.epoch);
@@ -319,7 +319,7 @@ impl<'a, S: Service> Leader<'a, S> {
         let mut batch = Batch::default();
         let reached = self.fold.reader.seq;
         if reached >= self.hashed_at + HASH_AT_LAST {
-            batch.notes.push(self.state_hash());
+            batch.notes.extend(self.state_hash());
         }
         match wake {
             Wake::Work(work) => self.take(work, &mut batch)?,
@@ -342,7 +342,7 @@ impl<'a, S: Service> Leader<'a, S> {
             }
         }
         if reached >= self.hashed_at + HASH_EVERY && !batch.is_record() {
-            batch.notes.push(self.state_hash());
+            batch.notes.extend(self.state_hash());
         }
         Ok(batch)
     }

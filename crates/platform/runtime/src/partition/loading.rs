@@ -8,7 +8,7 @@ use wire::events::v1::{Commit, LeaderClaimed, Note, note::Kind};
 use super::stop::Stop;
 use super::{Core, READ_BYTES};
 use crate::aside::aside;
-use crate::commit::{ChainReader, FORMAT, reader_of, seal};
+use crate::commit::{ChainReader, Doubt, FORMAT, origin, read_first, reader_of, seal};
 use crate::fold::Fold;
 use crate::replay::{ReplayError, replay};
 use crate::service::Service;
@@ -29,7 +29,7 @@ pub(crate) async fn load<S: Service>(
 ) -> Result<Fold<S>, Stop> {
     let mut fold = match restore(core, snapshots).await? {
         Some(fold) => fold,
-        None => Fold::at_start(core.log_id),
+        None => from_the_first(core).await?,
     };
     if planted::is(Bug::SnapshotOffByOne) && fold.reader.seq > 0 {
         // Takes the next record's place in the chain without its events.
@@ -37,14 +37,39 @@ pub(crate) async fn load<S: Service>(
         drop(next.first().map(|record| fold.reader.take(record)));
     }
     let folded = replay(&core.service, &*core.log, fold).await;
-    folded.map_err(|error| {
+    let fold = folded.map_err(|error| {
         match &error {
             ReplayError::Doubt(doubt) => core.metrics.doubt(doubt),
             ReplayError::Log(error) => core.metrics.log_error(error),
             ReplayError::Broken(_) => {}
         }
         Stop::Halted(format!("{}: {error}", S::ID))
-    })
+    })?;
+    if fold.reader.log_id == core.log_id {
+        return Ok(fold);
+    }
+    Err(Stop::Halted(format!("{}: the log has another identity than a moment ago", S::ID)))
+}
+
+/// A fold that has read nothing of a log that still has its first record.
+pub(crate) async fn from_the_first<S: Service>(core: &Core<S>) -> Result<Fold<S>, Stop> {
+    let doubt = |doubt: Doubt| Stop::Halted(format!("{}: {doubt}", S::ID));
+    let first = match core.log.read(1, 1).await {
+        Err(LogError::Unavailable(_)) => read(&*core.log, 1).await,
+        Err(LogError::Trimmed { first }) => Err(Stop::Halted(format!(
+            "{}: the log begins at record {first} and no snapshot reaches that far: start with --archive",
+            S::ID
+        ))),
+        Err(error) => Err(Stop::Halted(error.to_string())),
+        Ok(records) => Ok(records),
+    };
+    match first?.first() {
+        Some(record) => {
+            let (log_id, _) = read_first(record, S::ID, core.partition).map_err(doubt)?;
+            Ok(Fold::at_start(log_id))
+        }
+        None => Err(Stop::Halted(format!("{}: the log is empty", S::ID))),
+    }
 }
 
 /// Folds what the log has beyond `fold`.
@@ -137,10 +162,11 @@ pub(crate) async fn claim_once<S: Service>(
     core: &Core<S>,
     fold: &mut Fold<S>,
     writer: [u8; 16],
+    partitions: u16,
 ) -> Result<Claimed, Stop> {
     let known = fold.meta.epoch;
     for _ in 0..CLAIMS_MAX {
-        let claim = claim_of(core, fold, writer);
+        let claim = claim_of(core, fold, writer, partitions);
         match core.log.append(fold.reader.seq, seal(&claim)).await {
             Ok(_) | Err(AppendError::Fenced { .. } | AppendError::Unknown(_)) => {}
             Err(error) => {
@@ -160,13 +186,21 @@ pub(crate) async fn claim_once<S: Service>(
 }
 
 /// The record that claims the log for a new epoch.
-fn claim_of<S: Service>(core: &Core<S>, fold: &Fold<S>, writer: [u8; 16]) -> Commit {
+fn claim_of<S: Service>(
+    core: &Core<S>,
+    fold: &Fold<S>,
+    writer: [u8; 16],
+    partitions: u16,
+) -> Commit {
     let epoch = (fold.meta.epoch + u64::from(!planted::is(Bug::EpochNotRaised))).max(1);
-    let notes = vec![Note { kind: Some(Kind::LeaderClaimed(LeaderClaimed { epoch })) }];
+    let notes = vec![
+        Note { kind: Some(Kind::LeaderClaimed(LeaderClaimed { epoch })) },
+        origin(S::ID, core.partition, partitions, fold.meta.consumed_list()),
+    ];
     Commit {
         format: FORMAT,
         min_reader: reader_of(&notes),
-        log_id: core.log_id.to_vec(),
+        log_id: fold.reader.log_id.to_vec(),
         seq: fold.reader.seq + 1,
         epoch,
         writer: writer.to_vec(),
@@ -182,9 +216,10 @@ pub(crate) async fn claim<S: Service>(
     core: &Core<S>,
     fold: &mut Fold<S>,
     writer: [u8; 16],
+    partitions: u16,
 ) -> Result<(), Stop> {
     for _ in 0..CLAIMS_MAX {
-        let commit = claim_of(core, fold, writer);
+        let commit = claim_of(core, fold, writer, partitions);
         match core.log.append(fold.reader.seq, seal(&commit)).await {
             Ok(_) | Err(AppendError::Fenced { .. } | AppendError::Unknown(_)) => {}
             Err(AppendError::Full) => tracing::error!("the log is full: no leader can claim it"),

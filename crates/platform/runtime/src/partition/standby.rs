@@ -183,9 +183,10 @@ impl<S: Service> Standby<'_, S> {
     /// Claims the log, unless it can't be reached or another is quicker. Says whether this instance leads now.
     async fn claim(&mut self, fold: &mut Fold<S>) -> Result<bool, Stop> {
         let (core, writer) = (self.core, self.setting.writer);
+        let partitions = self.setting.partitions;
         let attempt = async {
             match core.log.tail().await {
-                Ok(_) => claim_once(core, fold, writer).await,
+                Ok(_) => claim_once(core, fold, writer, partitions).await,
                 Err(LogError::Unavailable(_)) => Ok(Claimed::CutOff),
                 Err(error) => Err(Stop::Halted(error.to_string())),
             }

@@ -212,7 +212,7 @@ impl World {
     pub(crate) async fn refold(&self, partition: u16) -> (Fold<Source>, Vec<u64>) {
         let log = self.provider.open(&ServiceId::Intake.log(partition)).await.unwrap();
         let records = log.read(1, usize::MAX).await.unwrap();
-        let (log_id, _) = runtime::read_genesis(&records[0], ServiceId::Intake, partition).unwrap();
+        let (log_id, _) = runtime::read_first(&records[0], ServiceId::Intake, partition).unwrap();
         let mut fold = Fold::at_start(log_id);
         let mut epochs = Vec::new();
         for record in &records {
@@ -231,7 +231,7 @@ impl World {
     pub(crate) async fn hashes(&self, partition: u16) -> usize {
         let log = self.provider.open(&ServiceId::Intake.log(partition)).await.unwrap();
         let records = log.read(1, usize::MAX).await.unwrap();
-        let (log_id, _) = runtime::read_genesis(&records[0], ServiceId::Intake, partition).unwrap();
+        let (log_id, _) = runtime::read_first(&records[0], ServiceId::Intake, partition).unwrap();
         let mut fold = Fold::at_start(log_id);
         let mut hashes = 0;
         for record in &records {

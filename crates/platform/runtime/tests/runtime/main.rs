@@ -7,6 +7,7 @@
 )]
 
 mod parking;
+mod restored;
 mod saving;
 mod toy;
 
@@ -37,16 +38,42 @@ impl World {
         Self { provider, snapshots: Arc::new(NoSnapshots), clock }
     }
 
-    async fn node<S: Service>(&self, service: S) -> Node<S> {
-        let config = NodeConfig {
+    /// Another place, without any log, at the same time.
+    fn empty(like: &Self) -> Self {
+        Self {
+            provider: Arc::new(MemoryProvider::new()),
+            snapshots: Arc::new(NoSnapshots),
+            clock: like.clock.clone(),
+        }
+    }
+
+    fn config(&self) -> NodeConfig {
+        NodeConfig {
             provider: Arc::<MemoryProvider>::clone(&self.provider),
             snapshots: Arc::clone(&self.snapshots),
             clock: self.clock.clone(),
             cluster: None,
-        };
-        let node = Node::start(service, config).await.unwrap();
+        }
+    }
+
+    /// Starts a node that may never be ready.
+    async fn start<S: Service>(&self, service: S) -> Node<S> {
+        Node::start(service, self.config()).await.unwrap()
+    }
+
+    async fn node<S: Service>(&self, service: S) -> Node<S> {
+        let node = self.start(service).await;
         node.ready().await.unwrap();
         node
+    }
+
+    /// Copies a log as it is.
+    async fn copy(&self, to: &Self, service: ServiceId) {
+        let records = self.records(service).await;
+        let log = to.provider.create(&service.log(0), records[0].bytes.clone()).await.unwrap();
+        for record in &records[1..] {
+            log.append(record.seq - 1, record.bytes.clone()).await.unwrap();
+        }
     }
 
     fn faults(&self, service: ServiceId) -> Faults {
@@ -61,7 +88,7 @@ impl World {
     /// Folds a service's log from its first record, and the hashes that its leaders wrote with it.
     async fn refold<S: Service<Decider = Toy>>(&self, service: S) -> (Fold<S>, usize) {
         let records = self.records(S::ID).await;
-        let (log_id, _) = runtime::read_genesis(&records[0], S::ID, 0).unwrap();
+        let (log_id, _) = runtime::read_first(&records[0], S::ID, 0).unwrap();
         let mut fold = Fold::at_start(log_id);
         let mut checks = 0;
         for record in &records {

@@ -120,7 +120,7 @@ impl<S: Service> Leader<'_, S> {
         Commit {
             format: FORMAT,
             min_reader: reader_of(&batch.notes),
-            log_id: self.core.log_id.to_vec(),
+            log_id: self.fold.reader.log_id.to_vec(),
             seq: self.fold.reader.seq + 1,
             epoch: self.fold.meta.epoch,
             writer: self.setting.writer.to_vec(),
