@@ -314,6 +314,11 @@ impl Seat {
         self.shared.view.borrow().leader(self.partition, epoch)
     }
 
+    /// Whether the board, reached lately, shows nobody who leads in this epoch or a later one.
+    pub(crate) fn is_vacant(&self, epoch: u64) -> bool {
+        self.shared.reachable(Instant::now()) && self.leader(epoch).is_none()
+    }
+
     /// Whether another instance could take it over at once.
     pub(crate) fn has_heir(&self) -> bool {
         self.shared.view.borrow().has_heir(self.shared.place(self.partition))

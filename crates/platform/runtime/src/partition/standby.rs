@@ -23,8 +23,10 @@ use crate::health::Health;
 use crate::membership::{Role, Seat, Vacancy, Verdict};
 use crate::service::Service;
 
-/// A claim that takes longer is given up: what was seen on the board when it began may no longer be so.
+/// After a claim that took longer the board is looked at again: what it showed when the claim began may no longer be so.
 const CLAIM_WITHIN: Duration = Duration::from_secs(2);
+/// A claim that takes longer still is given up, so that another may try.
+const CLAIM_MAX: Duration = Duration::from_secs(10);
 /// How soon a log that couldn't be reached is tried again.
 const PAUSE: Duration = Duration::from_millis(500);
 /// Who is behind the leader for so long is no longer called warm.
@@ -184,6 +186,7 @@ impl<S: Service> Standby<'_, S> {
     async fn claim(&mut self, fold: &mut Fold<S>) -> Result<bool, Stop> {
         let (core, writer) = (self.core, self.setting.writer);
         let partitions = self.setting.partitions;
+        let (began, known) = (Instant::now(), fold.meta.epoch);
         let attempt = async {
             match core.log.tail().await {
                 Ok(_) => claim_once(core, fold, writer, partitions).await,
@@ -191,15 +194,15 @@ impl<S: Service> Standby<'_, S> {
                 Err(error) => Err(Stop::Halted(error.to_string())),
             }
         };
-        let attempt = tokio::time::timeout(CLAIM_WITHIN, attempt);
+        let attempt = tokio::time::timeout(CLAIM_MAX, attempt);
         let claimed = self.meanwhile(attempt).await?.unwrap_or(Ok(Claimed::CutOff))?;
         self.publish(fold);
         match claimed {
-            Claimed::Ours => {
+            Claimed::Ours if began.elapsed() < CLAIM_WITHIN || self.seat.is_vacant(known) => {
                 self.seat.stand(Role::Leads, fold.meta.epoch);
                 return Ok(true);
             }
-            Claimed::Rival => {}
+            Claimed::Ours | Claimed::Rival => {}
             Claimed::CutOff => {
                 let now = Instant::now();
                 self.cut_off = Some(now + PAUSE);
