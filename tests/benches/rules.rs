@@ -53,7 +53,9 @@ type State<S> = <<S as Service>::Decider as Decider>::State;
 /// Decides a command and takes its facts in.
 fn tell<S: Service>(state: &mut State<S>, command: Command<S>) -> Vec<Fact<Event<S>>> {
     let facts = S::Decider::decide(state, &context(), command).unwrap();
-    facts.iter().for_each(|fact| S::Decider::evolve(state, fact));
+    for fact in &facts {
+        S::Decider::evolve(state, fact);
+    }
     facts
 }
 
@@ -65,8 +67,9 @@ fn measure<S: Service>(
     command: fn(u64) -> Command<S>,
 ) {
     let mut state = State::<S>::default();
-    first.into_iter().for_each(|command| drop(tell::<S>(&mut state, command)));
-    (1..=TICKETS).for_each(|number| drop(tell::<S>(&mut state, command(number))));
+    for command in first.into_iter().chain((1..=TICKETS).map(command)) {
+        tell::<S>(&mut state, command);
+    }
     let mut group = criterion.benchmark_group(S::ID.name());
     let next = || command(TICKETS + 1);
     let facts = S::Decider::decide(&state, &context(), next()).unwrap();
@@ -97,7 +100,9 @@ fn measure<S: Service>(
         };
         let evolve = |facts: Vec<Fact<Event<S>>>| {
             let mut state = state.borrow_mut();
-            facts.iter().for_each(|fact| S::Decider::evolve(&mut state, fact));
+            for fact in &facts {
+                S::Decider::evolve(&mut state, fact);
+            }
             facts
         };
         bencher.iter_batched(decided, evolve, BatchSize::SmallInput);

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::{Context as _, ensure};
 use runtime::{Position, Positions, ServiceId};
@@ -158,7 +158,6 @@ impl Before {
         let asked = wire::routing::v1::ExplainRoutingRequest {
             workspace_id: WORKSPACES[0].to_owned(),
             ticket_id: created.ticket_id,
-            ..Default::default()
         };
         call!(api, routing.explain_routing, asked).await?;
         api.rest().await?;
@@ -245,14 +244,14 @@ async fn under_load(stack: &Stack, source: &[&str], backup: &str) -> anyhow::Res
             while !stop.load(Ordering::Relaxed) {
                 let created = call!(api, intake.create_ticket, ticket(workspace)).await?;
                 let ticket = ((*workspace).to_owned(), created.ticket_id);
-                made.lock().expect("no panic").push(ticket);
+                made.lock().unwrap_or_else(PoisonError::into_inner).push(ticket);
             }
             anyhow::Ok(())
         }));
     }
-    let count = || made.lock().expect("no panic").len();
+    let count = || made.lock().unwrap_or_else(PoisonError::into_inner).len();
     until("tickets", || async { Ok((count() >= BEFORE).then_some(())) }).await?;
-    let tickets = made.lock().expect("no panic").clone();
+    let tickets = made.lock().unwrap_or_else(PoisonError::into_inner).clone();
     let position = position_of(&api).await?;
     let arguments = [&["backup", "--to", backup, "-o", "json"], source].concat();
     let copied = json(&arguments).await;
@@ -266,7 +265,8 @@ async fn under_load(stack: &Stack, source: &[&str], backup: &str) -> anyhow::Res
     }
     let copied = copied.with_context(|| stack.said())?;
     ensure!(during > 0, "the backup was not taken under load");
-    ensure!(copied["logs"].as_array().is_some_and(|logs| logs.len() == 16), "{copied}");
+    let logs = copied.get("logs").and_then(Value::as_array);
+    ensure!(logs.is_some_and(|logs| logs.len() == 16), "{copied}");
     api.rest().await?;
     Ok(Before { tickets, position, resume_token })
 }
@@ -298,9 +298,12 @@ async fn goes_on_beyond(source: &[&str], backup: &str) -> anyhow::Result<()> {
     let manifest: Value =
         serde_json::from_slice(&std::fs::read(Path::new(backup).join("manifest.json"))?)?;
     let total = |logs: &Value, field: &str| -> u64 {
-        logs.as_array().into_iter().flatten().filter_map(|log| log[field].as_u64()).sum()
+        logs.as_array().into_iter().flatten().filter_map(|log| log.get(field)?.as_u64()).sum()
     };
-    let (all, copied) = (total(&findings, "records"), total(&manifest["manifest"]["logs"], "last"));
+    let (all, copied) = (
+        total(&findings, "records"),
+        total(manifest.pointer("/manifest/logs").context("no logs")?, "last"),
+    );
     ensure!(all > copied && copied > 0, "{all} records, {copied} of them in the backup");
     Ok(())
 }

@@ -13,7 +13,7 @@ use crate::source::Source;
 
 /// What was archived of one log.
 #[derive(Debug, Serialize)]
-struct Copied {
+struct Row {
     service: &'static str,
     partition: u16,
     /// Records that were copied now.
@@ -36,7 +36,7 @@ pub(crate) async fn run(settings: LogArchive) -> Result<()> {
         copied.with_context(|| format!("archiving {service}/{partition:02}"))?;
         let (last, segments) = (archived.last(), archived.segments());
         let service = service.name();
-        all.push(Copied { service, partition, copied: last - before, last, segments });
+        all.push(Row { service, partition, copied: last - before, last, segments });
     }
     ensure!(!all.is_empty(), "there are no logs to archive");
     print(settings.output, &all)
@@ -106,7 +106,7 @@ fn is_trimmed(error: &anyhow::Error) -> bool {
     error.chain().filter_map(|cause| cause.downcast_ref()).any(trimmed)
 }
 
-fn print(output: Output, all: &[Copied]) -> Result<()> {
+fn print(output: Output, all: &[Row]) -> Result<()> {
     if output == Output::Json {
         return out::line(&serde_json::to_string_pretty(all)?);
     }

@@ -124,8 +124,8 @@ impl Source {
             }
             Self::Servers(servers) => {
                 let statuses = servers.iter().flat_map(|(_, statuses)| statuses);
-                let known = statuses.filter(|one| of_status(one) == Some((service, partition)));
-                let known = known.filter_map(|status| status.position.as_ref()).next();
+                let mut known = statuses.filter(|one| of_status(one) == Some((service, partition)));
+                let known = known.find_map(|status| status.position.as_ref());
                 // Any record that is there will do: the reply says where the log ends.
                 let from_seq = known.map_or(1, |position| position.seq);
                 let client = server(servers, service, partition)?;

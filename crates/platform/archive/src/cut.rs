@@ -92,7 +92,9 @@ mod tests {
                     needs.entry(all[service]).or_default().push(need(at, all[of], at + ahead));
                 }
             }
-            needs.values_mut().for_each(|needs| needs.sort_by_key(|need| need.at));
+            for needs in needs.values_mut() {
+                needs.sort_by_key(|need| need.at);
+            }
             let heads: BTreeMap<_, _> = all.into_iter().zip(heads).collect();
             let is_closed = |ends: &BTreeMap<ServiceId, Seq>| {
                 ends.iter().all(|(service, end)| {

@@ -31,9 +31,12 @@ pub struct WithArchive {
     archive: ArchiveProvider,
 }
 
+/// A segment's log, first record and records.
+type Segment = (LogName, Seq, Arc<[Record]>);
+
 /// The segments that were read last.
 #[derive(Debug, Default)]
-struct Segments(Mutex<VecDeque<(LogName, Seq, Arc<[Record]>)>>);
+struct Segments(Mutex<VecDeque<Segment>>);
 
 /// The archived part of one log. Clones share what was read.
 #[derive(Debug, Clone)]

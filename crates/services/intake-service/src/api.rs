@@ -193,7 +193,7 @@ impl Rpc for Api {
                 let workspaces = state.workspaces_after(after.as_ref()).take(count);
                 workspaces.map(|(id, it)| render::workspace(id, it)).collect::<Vec<_>>()
             };
-            let part = partition.read(look).await;
+            let part = partition.read_anywhere(look).await;
             found.extend(part.map_err(|failure| status_of::<IntakeService>(&failure))?);
         }
         Ok(Response::new(list.merge(found)))

@@ -1,10 +1,6 @@
 //! Routing over in-memory logs, called as a backend would.
 
-#![expect(
-    clippy::unwrap_used,
-    clippy::indexing_slicing,
-    reason = "what surrounds a test fails like the test itself"
-)]
+#![expect(clippy::unwrap_used, reason = "what surrounds a test fails like the test itself")]
 
 mod intake;
 mod poison;

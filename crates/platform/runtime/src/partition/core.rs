@@ -1,0 +1,161 @@
+//! What a partition's leader, its standby and its callers share.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use event_log::{EventLog, Seq};
+use tokio::sync::{mpsc, watch};
+use wire::events::v1::Commit;
+
+use super::{Rest, WAITING_MAX, Work};
+use crate::commit::ChainReader;
+use crate::fold::Fold;
+use crate::health::Health;
+use crate::meta::{Handled, Meta};
+use crate::metrics::Metrics;
+use crate::service::Service;
+use crate::snapshotting::SnapshotStatus;
+use crate::{Clock, LogId, Position, ServiceId};
+
+/// How many recent commits a partition keeps for those who follow it.
+const RECENT_MAX: usize = 1024;
+
+/// What the leader and its callers share.
+pub(crate) struct Core<S: Service> {
+    pub(crate) partition: u16,
+    pub(crate) log_id: LogId,
+    pub(crate) service: Arc<S>,
+    pub(crate) clock: Clock,
+    pub(crate) log: Arc<dyn EventLog>,
+    pub(crate) inbox: mpsc::Sender<Work<S>>,
+    pub(crate) health: watch::Sender<Health>,
+    /// The last record applied.
+    pub(crate) applied: watch::Sender<Seq>,
+    /// The last record of each input applied in memory.
+    pub(crate) inputs: watch::Sender<BTreeMap<ServiceId, Position>>,
+    /// Who each input's log is at its end: what positions in it are named by.
+    pub(crate) input_ids: watch::Sender<BTreeMap<ServiceId, LogId>>,
+    pub(crate) epoch: AtomicU64,
+    /// Events and bytes up to the last record applied.
+    pub(crate) events: AtomicU64,
+    pub(crate) bytes: AtomicU64,
+    /// How far the partition is saved.
+    pub(crate) saved: watch::Sender<SnapshotStatus>,
+    /// The head of another instance that leads, as it last said.
+    pub(crate) known_head: AtomicU64,
+    /// True: something is due, and the inputs' heads couldn't be had for 30 s.
+    pub(crate) unconfirmed: AtomicBool,
+    /// What the leader still has to do.
+    pub(crate) rest: watch::Sender<Rest>,
+    /// Counts the leaders' turns of all partitions of the node: changes after anything was done.
+    pub(crate) turns: watch::Sender<u64>,
+    pub(crate) metrics: Metrics,
+    recent: Mutex<VecDeque<(Seq, Arc<Commit>)>>,
+    /// The leader's place in its log; none before it leads.
+    place: Mutex<Option<ChainReader>>,
+}
+
+impl<S: Service> Core<S> {
+    pub(crate) fn new(
+        partition: u16,
+        log_id: LogId,
+        service: Arc<S>,
+        clock: Clock,
+        log: Arc<dyn EventLog>,
+        turns: watch::Sender<u64>,
+    ) -> (Arc<Self>, mpsc::Receiver<Work<S>>) {
+        let (inbox, work) = mpsc::channel(WAITING_MAX);
+        let core = Self {
+            partition,
+            log_id,
+            service,
+            clock,
+            log,
+            inbox,
+            health: watch::Sender::new(Health::Starting),
+            applied: watch::Sender::new(0),
+            inputs: watch::Sender::new(BTreeMap::new()),
+            input_ids: watch::Sender::new(BTreeMap::new()),
+            epoch: AtomicU64::new(0),
+            events: AtomicU64::new(0),
+            bytes: AtomicU64::new(0),
+            saved: watch::Sender::new(SnapshotStatus::default()),
+            known_head: AtomicU64::new(0),
+            unconfirmed: AtomicBool::new(false),
+            rest: watch::Sender::new(Rest::default()),
+            turns,
+            metrics: Metrics::default(),
+            recent: Mutex::new(VecDeque::new()),
+            place: Mutex::new(None),
+        };
+        (Arc::new(core), work)
+    }
+
+    pub(crate) fn position(&self, seq: Seq) -> Position {
+        Position { service: S::ID, partition: self.partition, log_id: self.log_id, seq }
+    }
+
+    /// Says how far the log is applied.
+    pub(crate) fn reached(&self, fold: &Fold<S>) {
+        self.events.store(fold.meta.events, Ordering::Relaxed);
+        self.bytes.store(fold.meta.bytes, Ordering::Relaxed);
+        self.metrics.remembers(&fold.meta);
+        self.set_place(&fold.reader);
+        self.applied.send_replace(fold.reader.seq);
+    }
+
+    /// The leader's place in its log: what its watchdog compares the log with.
+    pub(crate) fn place(&self) -> Option<ChainReader> {
+        self.place.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(crate) fn set_place(&self, reader: &ChainReader) {
+        *self.place.lock().unwrap_or_else(PoisonError::into_inner) = Some(reader.clone());
+    }
+
+    /// Keeps a commit for those who follow. What is kept is without a gap: a commit that doesn't follow the last one begins anew.
+    pub(crate) fn remember(&self, commit: Arc<Commit>) {
+        let mut recent = self.recent.lock().unwrap_or_else(PoisonError::into_inner);
+        if recent.back().is_some_and(|(last, _)| last + 1 != commit.seq) {
+            recent.clear();
+        }
+        if recent.len() == RECENT_MAX {
+            recent.pop_front();
+        }
+        recent.push_back((commit.seq, commit));
+    }
+
+    /// Says how far the inputs are handled, by what the log has.
+    pub(crate) fn publish_consumed(&self, meta: &Meta) {
+        self.inputs.send_if_modified(|inputs| {
+            let mut changed = false;
+            for service in S::INPUTS {
+                let Some(handled) = meta.consumed(*service) else { continue };
+                let Handled { log_id, seq, .. } = handled;
+                let position =
+                    Position { service: *service, partition: self.partition, log_id, seq };
+                let known = inputs.get(service);
+                // One who led has seen more in memory than it wrote; what was seen is not unseen.
+                if known.is_none_or(|known| known.log_id != log_id || known.seq < seq) {
+                    inputs.insert(*service, position);
+                    changed = true;
+                }
+            }
+            changed
+        });
+    }
+
+    /// Recent commits from `from` on; empty if the ring doesn't reach back so far.
+    pub(super) fn recent(&self, from: Seq) -> Vec<Arc<Commit>> {
+        let recent = self.recent.lock().unwrap_or_else(PoisonError::into_inner);
+        match recent.front() {
+            Some((first, _)) if *first <= from => recent
+                .iter()
+                .skip_while(|(seq, _)| *seq < from)
+                .map(|(_, commit)| Arc::clone(commit))
+                .collect(),
+            Some(_) | None => Vec::new(),
+        }
+    }
+}
