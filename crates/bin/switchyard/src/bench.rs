@@ -64,7 +64,7 @@ async fn measure(settings: &Bench) -> Result<Vec<Figure>> {
         place.remove().await?;
         figures.push(figure?);
     }
-    let rest: Vec<Name> = wanted.into_iter().filter(|name| name.needs_corpus()).collect();
+    let rest: Vec<Name> = wanted.iter().copied().filter(|name| name.needs_corpus()).collect();
     if !rest.is_empty() {
         let place = place::Place::make(settings).await?;
         let measured = tokio::select! {
@@ -74,6 +74,7 @@ async fn measure(settings: &Bench) -> Result<Vec<Figure>> {
         place.remove().await?;
         figures.extend(measured?);
     }
+    figures.sort_by_key(|figure| wanted.iter().position(|name| name.as_str() == figure.name));
     Ok(figures)
 }
 
