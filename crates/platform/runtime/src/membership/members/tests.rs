@@ -1,3 +1,5 @@
+//! Whose turn it is, whoever comes and goes.
+
 use proptest::prelude::*;
 
 use super::*;
