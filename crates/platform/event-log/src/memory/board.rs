@@ -201,6 +201,8 @@ mod tests {
         until(&board, &["a"]).await;
         board.set_unreachable(true);
         assert!(board.put("a", Bytes::new()).await.is_err());
+        // Later, so that the one is over before the other.
+        tokio::time::sleep(NOTICE_STANDS / 2).await;
         other.put("b", Bytes::new()).await.unwrap();
         until(&other, &["a", "b"]).await;
         until(&other, &["b"]).await;
