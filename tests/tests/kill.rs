@@ -27,6 +27,8 @@ use wire::routing::v1 as routing;
 use wire::sla::v1 as sla;
 
 const TICKETS: usize = 500;
+/// So many of them come only when a process has just been killed: however long it takes to come back, there is work.
+const AT_EACH_KILL: usize = 50;
 const AGENTS: usize = 20;
 /// Two workspaces, in two partitions of four.
 const WORKSPACES: [&str; 2] = ["north", "south"];
@@ -85,9 +87,13 @@ async fn run(stack: &mut Stack) -> anyhow::Result<()> {
     }
     let acknowledged = Arc::new(Acknowledged::default());
     let mut customers = JoinSet::new();
-    for number in 0..TICKETS {
-        customers.spawn(customer(api.fresh(), number, Arc::clone(&acknowledged)));
-    }
+    let mut numbers = 0..TICKETS;
+    let mut come = |many: usize| {
+        for number in numbers.by_ref().take(many) {
+            customers.spawn(customer(api.fresh(), number, Arc::clone(&acknowledged)));
+        }
+    };
+    come(TICKETS - AT_EACH_KILL * KILLS.len());
     let mut desks = JoinSet::new();
     for workspace in WORKSPACES {
         for agent in 0..AGENTS / WORKSPACES.len() {
@@ -104,8 +110,8 @@ async fn run(stack: &mut Stack) -> anyhow::Result<()> {
         // With one process, each kill is all four services'.
         let index = index.min(stack.processes.len() - 1);
         stack.processes[index].kill().await?;
-        // Until it is back the other services go on, perhaps to the end.
         at_last_kill = acknowledged.count.load(Ordering::SeqCst);
+        come(AT_EACH_KILL);
         stack.processes[index].start_again().await?;
         // A desk only ends by failing.
         if let Some(ended) = desks.try_join_next() {
