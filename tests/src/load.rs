@@ -347,10 +347,12 @@ impl Lane {
 }
 
 fn ticket(workspace_id: String, request_id: &str, number: u64) -> intake::CreateTicketRequest {
+    // The proof knows a ticket by its id alone.
+    let ticket_id = format!("{workspace_id}-{number}");
     intake::CreateTicketRequest {
         workspace_id,
         request_id: request_id.to_owned(),
-        ticket_id: format!("t-{number}"),
+        ticket_id,
         external_id: format!("x-{number}"),
         channel: Channel::Email.into(),
         requester: Some(events::Requester {
