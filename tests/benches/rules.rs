@@ -13,8 +13,8 @@ use intake::command::{CreateTicket, PutWorkspace};
 use intake::event::Requester;
 use intake_service::IntakeService;
 use kernel::{
-    Actor, AttributeValue, Attributes, Channel, Context, Decider, Fact, MessageId, PolicyId,
-    Priority, QueueId, RequesterId, RuleId, TicketId, Timestamp, WorkspaceId,
+    Actor, AttributeValue, Attributes, Channel, Context, Decider, Fact, MessageId, Packed,
+    PolicyId, Priority, QueueId, RequesterId, RuleId, TicketId, Timestamp, WorkspaceId,
 };
 use notify::{Cause, Change, Observation, Observe, PutRule, Recipient, Way};
 use notify_service::NotifyService;
@@ -189,7 +189,7 @@ fn open(number: u64) -> sla::Command {
             subject: "The parcel has not arrived".into(),
             kind: String::new(),
             tags: Vec::new(),
-            attributes: attributes(),
+            attributes: Packed::new(&attributes()),
             requester_id: "grace".into(),
             requester_name: "Grace".into(),
             requester_locale: String::new(),

@@ -2,6 +2,15 @@
 
 use std::path::{Path, PathBuf};
 
+use prost_types::field_descriptor_proto::Type;
+use prost_types::{DescriptorProto, FileDescriptorSet};
+
+/// The packages of which a second form is made, see [`lend`].
+const LENT: [&str; 2] = ["switchyard.common.v1", "switchyard.events.v1"];
+
+/// What stands in a commit beside its events: the same in both forms.
+const SHARED: [&str; 4] = ["Consumed", "Answered", "Parked", "Note"];
+
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let root = PathBuf::from("../../../proto");
     println!("cargo:rerun-if-changed={}", root.display());
@@ -13,12 +22,46 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     compiler.open_files(&files)?;
     let out = PathBuf::from(std::env::var("OUT_DIR")?);
     std::fs::write(out.join("switchyard.binpb"), compiler.encode_file_descriptor_set())?;
+    let descriptors = compiler.file_descriptor_set();
+    let lent = out.join("lent");
+    std::fs::create_dir_all(&lent)?;
+    let mut second = tonic_prost_build::configure().bytes(".").out_dir(lent);
+    for name in SHARED {
+        second = second.extern_path(
+            format!(".switchyard.events.v1.{name}"),
+            format!("crate::events::v1::{name}"),
+        );
+    }
+    second.compile_fds(lend(descriptors.clone()))?;
     tonic_prost_build::configure()
         .btree_map(".")
         .bytes(".switchyard.events.v1.Event.data")
         .bytes(".switchyard.admin.v1.LogRecord.data")
-        .compile_fds(compiler.file_descriptor_set())?;
+        .compile_fds(descriptors)?;
     Ok(())
+}
+
+/// The same messages for who reads many and keeps little: texts are slices of what is read, and maps are lists of their entries, in
+/// the order in which they stand there.
+fn lend(mut descriptors: FileDescriptorSet) -> FileDescriptorSet {
+    descriptors.file.retain(|file| LENT.contains(&file.package()));
+    for file in &mut descriptors.file {
+        file.source_code_info = None;
+        file.message_type.iter_mut().for_each(lend_message);
+    }
+    descriptors
+}
+
+fn lend_message(message: &mut DescriptorProto) {
+    for field in &mut message.field {
+        if field.r#type() == Type::String {
+            field.set_type(Type::Bytes);
+        }
+    }
+    if let Some(options) = &mut message.options {
+        options.map_entry = None;
+    }
+    message.nested_type.iter_mut().for_each(lend_message);
 }
 
 fn collect(folder: &Path, files: &mut Vec<PathBuf>) -> std::io::Result<()> {

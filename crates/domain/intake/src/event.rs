@@ -1,8 +1,8 @@
 //! What can happen to workspaces and tickets.
 
 use kernel::{
-    AgentId, Attributes, Channel, MessageId, Priority, QueueId, RequesterId, SkillRequirement,
-    TicketId, TicketStatus, WorkspaceId,
+    AgentId, Attributes, Channel, MessageId, Packed, Priority, QueueId, RequesterId,
+    SkillRequirement, TicketId, TicketStatus, WorkspaceId,
 };
 use serde::{Deserialize, Serialize};
 
@@ -75,7 +75,7 @@ pub struct TicketOpened {
     /// Its tags, sorted, each once.
     pub tags: Box<[Box<str>]>,
     /// Its attributes.
-    pub attributes: Attributes,
+    pub attributes: Packed<Attributes>,
     /// What its agent must be able to do.
     pub required_skills: Box<[SkillRequirement]>,
     /// The queue that the caller asked for; none: routing chooses.
@@ -133,7 +133,7 @@ pub struct TicketUpdated {
     /// All tags, sorted, each once.
     pub tags: Option<Box<[Box<str>]>>,
     /// All attributes.
-    pub attributes: Option<Attributes>,
+    pub attributes: Option<Packed<Attributes>>,
 }
 
 /// A step in a ticket's life.

@@ -1,6 +1,6 @@
 //! Facts into state. What can't be is ignored: the log was checked when it was written.
 
-use kernel::{Fact, Packed, TicketId, TicketStatus};
+use kernel::{Fact, TicketId, TicketStatus};
 
 use crate::event::{Event, OwnerChanged, StatusChanged, TicketOpened, TicketUpdated, WorkspacePut};
 use crate::state::{State, Ticket, Workspace};
@@ -45,7 +45,7 @@ fn open(state: &mut State, fact: &Fact<Event>, opened: &TicketOpened) {
         priority: opened.priority,
         kind: opened.kind.clone(),
         tags: opened.tags.clone(),
-        attributes: Packed::new(&opened.attributes),
+        attributes: opened.attributes.clone(),
         required_skills: opened.required_skills.clone(),
         queue: opened.queue.clone(),
         agent: None,
@@ -72,7 +72,7 @@ fn update(ticket: &mut Ticket, updated: &TicketUpdated) {
         ticket.tags.clone_from(tags);
     }
     if let Some(attributes) = &updated.attributes {
-        ticket.attributes = Packed::new(attributes);
+        ticket.attributes = attributes.clone();
     }
 }
 

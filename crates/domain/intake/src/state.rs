@@ -109,11 +109,6 @@ impl Ticket {
     pub fn attribute_map(&self) -> Attributes {
         self.attributes.get().unwrap_or_default()
     }
-
-    /// Whether these are its attributes.
-    pub(crate) fn has_attributes(&self, attributes: &Attributes) -> bool {
-        self.attributes == Packed::new(attributes)
-    }
 }
 
 /// Which tickets to list; what is none or empty lets all through.

@@ -1,11 +1,17 @@
 //! Values that are kept for long and read seldom.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::marker::PhantomData;
 use std::sync::Arc;
 
 use serde::de::DeserializeOwned;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
+
+use crate::{AttributeValue, Attributes};
+
+/// Values up to this size are encoded without a buffer of their own.
+const SMALL_BYTES: usize = 2048;
 
 /// A value kept as its encoding: one allocation, and a fraction of the memory that its parts would take by themselves. Equal values
 /// have equal encodings. Cheap to clone; each [`get`](Self::get) decodes anew.
@@ -19,15 +25,49 @@ pub struct Packed<T> {
 
 impl<T: Serialize + DeserializeOwned> Packed<T> {
     /// Packs a value.
-    #[expect(clippy::expect_used, reason = "only a type that has no encoding at all fails, always")]
     pub fn new(value: &T) -> Self {
-        let bytes = postcard::to_stdvec(value).expect("a type of the domain has an encoding");
-        Self { bytes: bytes.into(), of: PhantomData }
+        Self::encoded(value)
     }
 
     /// The value. None only if another build packed it, whose snapshots this one sets aside.
     pub fn get(&self) -> Option<T> {
         postcard::from_bytes(&self.bytes).ok()
+    }
+}
+
+impl<T> Packed<T> {
+    /// Packs something that has the encoding of a `T`.
+    #[expect(clippy::expect_used, reason = "only a type that has no encoding at all fails, always")]
+    fn encoded(value: &impl Serialize) -> Self {
+        let mut small = [0; SMALL_BYTES];
+        let bytes = match postcard::to_slice(value, &mut small) {
+            Ok(bytes) => Arc::from(&*bytes),
+            Err(_) => {
+                postcard::to_stdvec(value).expect("a type of the domain has an encoding").into()
+            }
+        };
+        Self { bytes, of: PhantomData }
+    }
+}
+
+impl Packed<Attributes> {
+    /// Packs attributes without making a map of them. None if the names don't stand in their order, each once.
+    pub fn of_entries(entries: &[(&str, AttributeValue<&str>)]) -> Option<Self> {
+        entries.is_sorted_by(|(one, _), (next, _)| one < next).then(|| Self::encoded(&Map(entries)))
+    }
+
+    /// The attributes in the order of their names, their texts not copied.
+    pub fn entries(&self) -> BTreeMap<&str, AttributeValue<&str>> {
+        postcard::from_bytes(&self.bytes).unwrap_or_default()
+    }
+}
+
+/// Entries in the encoding of a map.
+struct Map<'a>(&'a [(&'a str, AttributeValue<&'a str>)]);
+
+impl Serialize for Map<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.0.iter().map(|(name, value)| (name, value)))
     }
 }
 
@@ -51,7 +91,7 @@ impl<T> fmt::Debug for Packed<T> {
 
 #[cfg(test)]
 mod tests {
-    use crate::{AttributeValue, Attributes, Timestamp};
+    use crate::Timestamp;
 
     use super::*;
 
@@ -71,5 +111,32 @@ mod tests {
         assert_eq!(packed.get(), Some(attributes.clone()));
         assert_eq!(packed, Packed::new(&attributes));
         assert_ne!(packed, Packed::new(&Attributes::new()));
+    }
+
+    #[test]
+    fn a_large_value_is_packed_like_a_small_one() {
+        let large = "x".repeat(2 * SMALL_BYTES);
+        assert_eq!(Packed::new(&large).get(), Some(large));
+    }
+
+    #[test]
+    fn entries_are_packed_like_the_map_that_they_make() {
+        let entries = [
+            ("age", AttributeValue::Integer(7)),
+            ("kind", AttributeValue::Text("ä")),
+            ("names", AttributeValue::Texts(vec!["a", ""])),
+        ];
+        let map = Attributes::from([
+            ("age".into(), AttributeValue::Integer(7)),
+            ("kind".into(), AttributeValue::Text("ä".into())),
+            ("names".into(), AttributeValue::Texts(vec!["a".into(), String::new()])),
+        ]);
+        let packed = Packed::new(&map);
+        assert_eq!(packed.entries().into_iter().collect::<Vec<_>>(), entries);
+        assert_eq!(Packed::of_entries(&entries), Some(packed));
+        assert_eq!(Packed::of_entries(&[]), Some(Packed::new(&Attributes::new())));
+        let [first, second, third] = entries;
+        assert_eq!(Packed::of_entries(&[second.clone(), first]), None);
+        assert_eq!(Packed::of_entries(&[third.clone(), third]), None);
     }
 }

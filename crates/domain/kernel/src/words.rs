@@ -153,11 +153,11 @@ pub struct SkillRequirement {
     pub min_level: SkillLevel,
 }
 
-/// A typed value of a ticket's attribute.
+/// A typed value of a ticket's attribute. `T`: how it holds text.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub enum AttributeValue {
+pub enum AttributeValue<T = String> {
     /// Text.
-    Text(String),
+    Text(T),
     /// A whole number.
     Integer(i64),
     /// A finite number.
@@ -167,7 +167,7 @@ pub enum AttributeValue {
     /// An instant.
     Instant(Timestamp),
     /// Several texts.
-    Texts(Vec<String>),
+    Texts(Vec<T>),
 }
 
 /// A ticket's attributes, by name.

@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use kernel::{AgentId, Attributes, PolicyId, Priority, QueueId, TicketId, TicketStatus, Timestamp};
+use kernel::{
+    AgentId, Attributes, Packed, PolicyId, Priority, QueueId, TicketId, TicketStatus, Timestamp,
+};
 
 use crate::{Targets, Traits};
 
@@ -118,5 +120,5 @@ pub struct TraitsUpdate {
     /// All tags, sorted.
     pub tags: Option<Vec<String>>,
     /// All attributes.
-    pub attributes: Option<Attributes>,
+    pub attributes: Option<Packed<Attributes>>,
 }

@@ -25,7 +25,7 @@ pub struct Traits {
     /// Its tags, sorted.
     pub tags: Vec<String>,
     /// Its attributes.
-    pub attributes: Attributes,
+    pub attributes: Packed<Attributes>,
     /// Who asks; may be empty, as the next two.
     pub requester_id: String,
     /// The requester's name.
@@ -89,6 +89,7 @@ impl Ticket {
     /// What a policy's filter is evaluated over; none once the ticket was closed.
     pub(crate) fn facts(&self) -> Option<Facts> {
         let traits = self.traits.as_ref()?.get()?;
+        let attributes = traits.attributes.get()?;
         Some(ticket_facts(TicketView {
             channel: traits.channel,
             provider: &traits.provider,
@@ -96,7 +97,7 @@ impl Ticket {
             priority: self.priority,
             kind: &traits.kind,
             tags: &traits.tags,
-            attributes: &traits.attributes,
+            attributes: &attributes,
             requester_id: &traits.requester_id,
             requester_name: &traits.requester_name,
             requester_locale: &traits.requester_locale,

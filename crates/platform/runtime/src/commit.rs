@@ -8,6 +8,7 @@ use bytes::{BufMut, Bytes, BytesMut};
 use event_log::{Record, Seq};
 use prost::Message;
 use wire::events::v1::{Commit, Consumed, Genesis, Note, Origin, Restored, note::Kind};
+use wire::lent::events::v1 as lent;
 
 use crate::{LogId, ServiceId};
 
@@ -131,6 +132,36 @@ pub(crate) fn chain_after(prev: &[u8], bytes: &[u8]) -> Chain {
 
 /// Decodes a record on its own: checksum, form, reader and number; not yet its place in the chain.
 pub fn open_record(record: &Record) -> Result<Commit, Doubt> {
+    let commit: Commit = decode(record)?;
+    check_head(record.seq, commit.seq, commit.min_reader)?;
+    Ok(commit)
+}
+
+/// The same for who reads many: the events apart, and lent from the record.
+fn open_lent(record: &Record) -> Result<(Commit, Vec<lent::Event>), Doubt> {
+    let lent: lent::Commit = decode(record)?;
+    check_head(record.seq, lent.seq, lent.min_reader)?;
+    let commit = Commit {
+        format: lent.format,
+        min_reader: lent.min_reader,
+        log_id: lent.log_id.into(),
+        seq: lent.seq,
+        epoch: lent.epoch,
+        writer: lent.writer.into(),
+        prev: lent.prev.into(),
+        time_ns: lent.time_ns,
+        consumed: lent.consumed,
+        events: Vec::new(),
+        answered: lent.answered,
+        parked: lent.parked,
+        notes: lent.notes,
+        crc32c: lent.crc32c,
+    };
+    Ok((commit, lent.events))
+}
+
+/// Decodes a record whose checksum holds.
+fn decode<M: Message + Default>(record: &Record) -> Result<M, Doubt> {
     let seq = record.seq;
     let body = record.bytes.len().checked_sub(CRC_BYTES).ok_or(Doubt::Checksum { seq })?;
     let (content, tail) = record.bytes.split_at(body);
@@ -141,15 +172,16 @@ pub fn open_record(record: &Record) -> Result<Commit, Doubt> {
     if crc32c::crc32c(content) != stored {
         return Err(Doubt::Checksum { seq });
     }
-    let commit = Commit::decode(record.bytes.clone())
-        .map_err(|error| Doubt::Malformed { seq, error: error.to_string() })?;
-    if commit.min_reader > READER {
-        return Err(Doubt::NewerReader { seq, needed: commit.min_reader });
+    M::decode(record.bytes.clone())
+        .map_err(|error| Doubt::Malformed { seq, error: error.to_string() })
+}
+
+/// Whether a record may be read here, and says of itself what it is.
+fn check_head(seq: Seq, found: Seq, needed: u32) -> Result<(), Doubt> {
+    if needed > READER {
+        return Err(Doubt::NewerReader { seq, needed });
     }
-    if commit.seq != seq {
-        return Err(Doubt::Sequence { seq, found: commit.seq });
-    }
-    Ok(commit)
+    if found != seq { Err(Doubt::Sequence { seq, found }) } else { Ok(()) }
 }
 
 /// The identity that a record says it is of. Nothing else of it is checked: who reads up to it will.
@@ -195,8 +227,24 @@ impl ChainReader {
     /// Takes the next record, or says what is wrong with it.
     pub fn take(&mut self, record: &Record) -> Result<Commit, Doubt> {
         let commit = open_record(record)?;
+        self.pass(&commit, record)?;
+        Ok(commit)
+    }
+
+    /// Takes the next record, its events apart and lent from it.
+    pub(crate) fn take_lent(
+        &mut self,
+        record: &Record,
+    ) -> Result<(Commit, Vec<lent::Event>), Doubt> {
+        let (commit, events) = open_lent(record)?;
+        self.pass(&commit, record)?;
+        Ok((commit, events))
+    }
+
+    /// Moves on to a record, if it is the next one.
+    fn pass(&mut self, commit: &Commit, record: &Record) -> Result<(), Doubt> {
         let seq = record.seq;
-        let log_id = self.identity_at(&commit).ok_or(Doubt::Identity { seq })?;
+        let log_id = self.identity_at(commit).ok_or(Doubt::Identity { seq })?;
         if seq != self.seq + 1 || commit.prev != self.chain {
             return Err(Doubt::Chain { seq });
         }
@@ -207,7 +255,7 @@ impl ChainReader {
         self.chain = chain_after(&commit.prev, &record.bytes);
         self.epoch = commit.epoch;
         self.seq = seq;
-        Ok(commit)
+        Ok(())
     }
 
     /// The identity that the next record has, if it may have it: the same as before, or a new one where the log was restored.

@@ -2,12 +2,13 @@
 
 use event_log::Record;
 use kernel::{Actor, Decider, Fact, Timestamp, WorkspaceId};
-use wire::events::v1::{Commit, Event as StoredEvent, note::Kind};
+use wire::events::v1::{Commit, note::Kind};
+use wire::lent::events::v1 as lent;
 
 use crate::LogId;
 use crate::commit::{ChainReader, Doubt};
 use crate::meta::{META_VERSION, Meta};
-use crate::service::{Event, Service, State};
+use crate::service::{DecodeError, Event, Service, State, text};
 
 /// A state hash that a leader wrote, beside what this fold came to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -88,30 +89,18 @@ impl<S: Service> Fold<S> {
 
     /// Takes the next record, or says why it can't be trusted; then nothing has changed but the place in the chain.
     pub fn take(&mut self, service: &S, record: &Record) -> Result<(), Doubt> {
-        let opened = open(service, &mut self.reader, record)?;
+        let opened = open(service, &mut self.reader, &mut Names::default(), record)?;
         self.apply(&opened);
         Ok(())
     }
 
-    /// [`take`](Self::take), and hands the commit on.
-    pub(crate) fn take_commit(&mut self, service: &S, record: &Record) -> Result<Commit, Doubt> {
-        let commit = self.reader.take(record)?;
-        let facts = commit.events.iter().map(|event| fact(service, commit.seq, event));
-        let facts = facts.collect::<Result<Vec<_>, _>>()?;
-        self.happened(&commit, &facts, record.bytes.len());
-        Ok(commit)
-    }
-
     /// Takes a record in whose place in the chain was checked.
     pub(crate) fn apply(&mut self, opened: &Opened<S>) {
-        self.happened(&opened.commit, &opened.facts, opened.bytes);
-    }
-
-    fn happened(&mut self, commit: &Commit, facts: &[Fact<Event<S>>], bytes: usize) {
+        let Opened { commit, facts, bytes } = opened;
         for fact in facts {
             S::Decider::evolve(&mut self.state, fact);
         }
-        self.meta.apply(commit, facts.len(), bytes);
+        self.meta.apply(commit, facts.len(), *bytes);
         self.writer = commit.writer.as_slice().try_into().unwrap_or_default();
     }
 
@@ -162,29 +151,58 @@ pub(crate) struct Opened<S: Service> {
 pub(crate) fn open<S: Service>(
     service: &S,
     reader: &mut ChainReader,
+    names: &mut Names,
     record: &Record,
 ) -> Result<Opened<S>, Doubt> {
-    let mut commit = reader.take(record)?;
-    let events = std::mem::take(&mut commit.events);
-    let facts = events.iter().map(|event| fact(service, commit.seq, event));
-    Ok(Opened { facts: facts.collect::<Result<_, _>>()?, commit, bytes: record.bytes.len() })
+    let (commit, events) = reader.take_lent(record)?;
+    let fact = |event: lent::Event| {
+        fact(service, names, &event).map_err(|error| {
+            let event_type = String::from_utf8_lossy(&event.r#type).into_owned();
+            Doubt::Event { seq: commit.seq, event_type, error: error.to_string() }
+        })
+    };
+    let facts = events.into_iter().map(fact).collect::<Result<_, _>>()?;
+    Ok(Opened { facts, commit, bytes: record.bytes.len() })
 }
 
 /// A stored event as a fact.
-pub(crate) fn fact<S: Service>(
+fn fact<S: Service>(
     service: &S,
-    seq: u64,
-    event: &StoredEvent,
-) -> Result<Fact<Event<S>>, Doubt> {
-    let decoded = service.decode(&event.r#type, event.version, &event.data).map_err(|error| {
-        Doubt::Event { seq, event_type: event.r#type.clone(), error: error.to_string() }
-    })?;
+    names: &mut Names,
+    event: &lent::Event,
+) -> Result<Fact<Event<S>>, DecodeError> {
     Ok(Fact {
-        workspace: WorkspaceId::trusted(&event.workspace),
-        entity: event.entity.clone(),
+        workspace: names.workspace(text(&event.workspace)?),
+        entity: text(&event.entity)?.to_owned(),
         revision: event.revision,
         at: Timestamp::from_millis(event.occurred_at_ms),
-        actor: Actor::from_text(&event.actor),
-        event: decoded,
+        actor: names.actor(text(&event.actor)?),
+        event: service.decode(text(&event.r#type)?, event.version, &event.data)?,
     })
+}
+
+/// What most events in succession have in common, made once.
+#[derive(Debug, Default)]
+pub(crate) struct Names {
+    workspace: Option<WorkspaceId>,
+    actor: Option<(String, Actor)>,
+}
+
+impl Names {
+    fn workspace(&mut self, text: &str) -> WorkspaceId {
+        match &self.workspace {
+            Some(known) if known.as_str() == text => known.clone(),
+            Some(_) | None => self.workspace.insert(WorkspaceId::trusted(text)).clone(),
+        }
+    }
+
+    fn actor(&mut self, text: &str) -> Actor {
+        match &self.actor {
+            Some((known, actor)) if known == text => actor.clone(),
+            Some(_) | None => {
+                let actor = Actor::from_text(text);
+                self.actor.insert((text.to_owned(), actor)).1.clone()
+            }
+        }
+    }
 }

@@ -52,7 +52,7 @@ pub use replay::{REPLAY_BYTES, ReplayError, replay};
 pub use requests::{KEPT_MAX, KEPT_MILLIS};
 pub use service::{
     Command, Committed, DecodeError, Event, InputError, InputEvent, Parked, Payload, Rejection,
-    Service, State,
+    Service, State, text,
 };
 pub use snapshotting::{SNAPSHOT_AFTER, SNAPSHOT_BYTES, SNAPSHOT_EVENTS, SnapshotStatus};
 pub use trace::TraceContext;

@@ -9,7 +9,7 @@ use tokio::task::{JoinError, spawn_blocking};
 
 use crate::aside::has_one_thread;
 use crate::commit::{ChainReader, Doubt};
-use crate::fold::{Fold, Opened, open};
+use crate::fold::{Fold, Names, Opened, open};
 use crate::service::Service;
 
 /// How many bytes of a log are read at once.
@@ -74,12 +74,13 @@ async fn in_turn<S: Service>(
     log: &dyn EventLog,
     mut fold: Fold<S>,
 ) -> Result<Fold<S>, ReplayError> {
+    let mut names = Names::default();
     loop {
         match log.read(fold.seq() + 1, REPLAY_BYTES).await {
             Ok(some) if some.is_empty() => return Ok(fold),
             Ok(some) => {
                 for record in &some {
-                    let opened = open(service, &mut fold.reader, record)?;
+                    let opened = open(service, &mut fold.reader, &mut names, record)?;
                     fold.apply(&opened);
                 }
             }
@@ -119,8 +120,9 @@ fn open_all<S: Service>(
     mut records: mpsc::Receiver<Vec<Record>>,
     opened: &mpsc::Sender<Vec<Opened<S>>>,
 ) -> Result<ChainReader, Doubt> {
+    let mut names = Names::default();
     while let Some(some) = records.blocking_recv() {
-        let all = some.iter().map(|record| open(service, &mut reader, record));
+        let all = some.iter().map(|record| open(service, &mut reader, &mut names, record));
         if opened.blocking_send(all.collect::<Result<_, _>>()?).is_err() {
             break;
         }

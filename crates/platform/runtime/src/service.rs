@@ -42,6 +42,11 @@ pub enum DecodeError {
     Malformed(String),
 }
 
+/// A text that is lent from a record.
+pub fn text(bytes: &Bytes) -> Result<&str, DecodeError> {
+    std::str::from_utf8(bytes).map_err(|error| DecodeError::Malformed(error.to_string()))
+}
+
 /// Why an input can't be applied: it is parked, and later ones of its entity behind it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
@@ -133,7 +138,7 @@ pub trait Service: Debug + Send + Sync + Sized + 'static {
         &self,
         event_type: &str,
         version: u32,
-        data: &[u8],
+        data: &Bytes,
     ) -> Result<Event<Self>, DecodeError>;
 
     /// What an event of another service asks for. Pure. A rejection of one of these commands is no error: the wish is moot.

@@ -4,14 +4,18 @@
 //! [`Fields`](crate::validate::Fields), which refuses; what the log holds was checked when it was written, and goes through the
 //! `stored_` functions, which take the unset or unknown as `None`.
 
+mod lent;
+
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use kernel::{
-    AttributeValue, Attributes, Channel, Priority, SkillId, SkillLevel, SkillRequirement,
+    AttributeValue, Attributes, Channel, Packed, Priority, SkillId, SkillLevel, SkillRequirement,
     TicketStatus, Timestamp,
 };
 use wire::common::v1 as common;
+
+pub use lent::{lent_attributes, lent_skills};
 
 /// The last second that the contract's timestamps can hold: the end of the year 9999.
 const SECONDS_MAX: i64 = 253_402_300_799;
@@ -189,22 +193,27 @@ pub fn stored_skills(requirements: &[common::SkillRequirement]) -> Vec<SkillRequ
 }
 
 /// An attribute's value for the wire.
-pub fn attribute_to_wire(value: &AttributeValue) -> common::AttributeValue {
+fn attribute_to_wire(value: AttributeValue<&str>) -> common::AttributeValue {
     use common::attribute_value::Kind;
     let kind = match value {
-        AttributeValue::Text(text) => Kind::Text(text.clone()),
-        AttributeValue::Integer(number) => Kind::Integer(*number),
-        AttributeValue::Number(number) => Kind::Number(*number),
-        AttributeValue::Boolean(truth) => Kind::Boolean(*truth),
-        AttributeValue::Instant(at) => Kind::Instant(timestamp_to_wire(*at)),
-        AttributeValue::Texts(values) => Kind::Texts(common::TextList { values: values.clone() }),
+        AttributeValue::Text(text) => Kind::Text(text.to_owned()),
+        AttributeValue::Integer(number) => Kind::Integer(number),
+        AttributeValue::Number(number) => Kind::Number(number),
+        AttributeValue::Boolean(truth) => Kind::Boolean(truth),
+        AttributeValue::Instant(at) => Kind::Instant(timestamp_to_wire(at)),
+        AttributeValue::Texts(values) => Kind::Texts(common::TextList {
+            values: values.into_iter().map(str::to_owned).collect(),
+        }),
     };
     common::AttributeValue { kind: Some(kind) }
 }
 
 /// Attributes for the wire.
-pub fn attributes_to_wire(attributes: &Attributes) -> BTreeMap<String, common::AttributeValue> {
-    attributes.iter().map(|(name, value)| (name.clone(), attribute_to_wire(value))).collect()
+pub fn attributes_to_wire(
+    attributes: &Packed<Attributes>,
+) -> BTreeMap<String, common::AttributeValue> {
+    let entry = |(name, value): (&str, _)| (name.to_owned(), attribute_to_wire(value));
+    attributes.entries().into_iter().map(entry).collect()
 }
 
 /// An attribute's value from the wire. `Err` says why it can't be; limits are not checked.
@@ -274,6 +283,6 @@ mod tests {
             ("instant".into(), AttributeValue::Instant(Timestamp::from_millis(17))),
             ("texts".into(), AttributeValue::Texts(vec!["a".into(), "b".into()])),
         ]);
-        assert_eq!(stored_attributes(&attributes_to_wire(&attributes)), attributes);
+        assert_eq!(stored_attributes(&attributes_to_wire(&Packed::new(&attributes))), attributes);
     }
 }

@@ -17,6 +17,25 @@ pub fn descriptors() -> &'static prost_reflect::DescriptorPool {
     &POOL
 }
 
+/// The facts of the logs once more, for who reads many and keeps little: texts are slices of the record that was read, not checked to be
+/// UTF-8, and maps are lists of their entries.
+pub mod lent {
+    /// What every service shares.
+    pub mod common {
+        /// What every service shares.
+        pub mod v1 {
+            include!(concat!(env!("OUT_DIR"), "/lent/switchyard.common.v1.rs"));
+        }
+    }
+    /// The facts of the logs, and their envelope.
+    pub mod events {
+        /// The facts of the logs, and their envelope.
+        pub mod v1 {
+            include!(concat!(env!("OUT_DIR"), "/lent/switchyard.events.v1.rs"));
+        }
+    }
+}
+
 macro_rules! package {
     ($name:ident, $about:literal) => {
         #[doc = $about]

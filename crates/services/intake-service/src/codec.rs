@@ -11,9 +11,10 @@ use intake::Event;
 use intake::event::{MessageAdded, OwnerChanged, StatusChanged, TicketUpdated, WorkspacePut};
 use kernel::{AgentId, MessageId, QueueId, TicketId, WorkspaceId};
 use prost::Message;
-use runtime::{DecodeError, Payload};
+use runtime::{DecodeError, Payload, text};
 use service_kit::convert;
 use wire::events::v1 as stored;
+use wire::lent::events::v1 as lent;
 
 const WORKSPACE_PUT: &str = "WorkspacePut";
 const TICKET_OPENED: &str = "TicketOpened";
@@ -38,17 +39,17 @@ pub(crate) fn encode(event: &Event) -> Payload {
 }
 
 /// Reads a stored fact.
-pub(crate) fn decode(event_type: &str, version: u32, data: &[u8]) -> Result<Event, DecodeError> {
+pub(crate) fn decode(event_type: &str, version: u32, data: &Bytes) -> Result<Event, DecodeError> {
     if version != VERSION {
         return Err(DecodeError::UnknownType);
     }
     match event_type {
-        WORKSPACE_PUT => read_workspace_put(message(data)?),
-        TICKET_OPENED => opened::decode(message(data)?),
-        MESSAGE_ADDED => read_message_added(message(data)?),
+        WORKSPACE_PUT => read_workspace_put(&message(data)?),
+        TICKET_OPENED => opened::decode(&message(data)?),
+        MESSAGE_ADDED => read_message_added(&message(data)?),
         TICKET_UPDATED => read_ticket_updated(&message(data)?),
-        STATUS_CHANGED => read_status_changed(message(data)?),
-        OWNER_CHANGED => Ok(read_owner_changed(&message(data)?)),
+        STATUS_CHANGED => read_status_changed(&message(data)?),
+        OWNER_CHANGED => read_owner_changed(&message(data)?),
         _ => Err(DecodeError::UnknownType),
     }
 }
@@ -63,17 +64,14 @@ pub(crate) enum Placed {
 }
 
 /// Where a fact leaves its ticket; none if it is about no ticket.
-pub(crate) fn placed(event_type: &str, data: &[u8]) -> Option<Placed> {
-    match event_type {
-        TICKET_OPENED => {
-            message::<stored::TicketOpened>(data).ok().map(|opened| Placed::In(opened.queue_id))
-        }
-        OWNER_CHANGED => {
-            message::<stored::OwnerChanged>(data).ok().map(|changed| Placed::In(changed.queue_id))
-        }
-        _ if is_of_ticket(event_type) => Some(Placed::AsBefore),
-        _ => None,
-    }
+pub(crate) fn placed(event_type: &str, data: &Bytes) -> Option<Placed> {
+    let queue = match event_type {
+        TICKET_OPENED => message::<lent::TicketOpened>(data).ok()?.queue_id,
+        OWNER_CHANGED => message::<lent::OwnerChanged>(data).ok()?.queue_id,
+        _ if is_of_ticket(event_type) => return Some(Placed::AsBefore),
+        _ => return None,
+    };
+    Some(Placed::In(text(&queue).ok()?.to_owned()))
 }
 
 /// Whether a type of fact is about a ticket.
@@ -88,8 +86,8 @@ fn payload(event_type: &'static str, message: &impl Message) -> Payload {
     Payload { event_type, version: VERSION, data: Bytes::from(message.encode_to_vec()) }
 }
 
-fn message<M: Message + Default>(data: &[u8]) -> Result<M, DecodeError> {
-    M::decode(data).map_err(|error| DecodeError::Malformed(error.to_string()))
+fn message<M: Message + Default>(data: &Bytes) -> Result<M, DecodeError> {
+    M::decode(data.clone()).map_err(|error| DecodeError::Malformed(error.to_string()))
 }
 
 fn malformed(what: &str) -> DecodeError {
@@ -104,10 +102,10 @@ fn workspace_put(put: &WorkspacePut) -> stored::WorkspacePut {
     }
 }
 
-fn read_workspace_put(put: stored::WorkspacePut) -> Result<Event, DecodeError> {
+fn read_workspace_put(put: &lent::WorkspacePut) -> Result<Event, DecodeError> {
     Ok(Event::WorkspacePut(WorkspacePut {
-        workspace: WorkspaceId::trusted(&put.workspace_id),
-        display_name: put.display_name.into(),
+        workspace: WorkspaceId::trusted(text(&put.workspace_id)?),
+        display_name: text(&put.display_name)?.into(),
         default_priority: priority(put.default_priority)?,
     }))
 }
@@ -127,16 +125,16 @@ fn message_added(added: &MessageAdded) -> stored::MessageAdded {
     }
 }
 
-fn read_message_added(added: stored::MessageAdded) -> Result<Event, DecodeError> {
+fn read_message_added(added: &lent::MessageAdded) -> Result<Event, DecodeError> {
     let author_kind = words::author_kind(added.author_kind);
     let visibility = words::visibility(added.visibility);
     Ok(Event::MessageAdded(MessageAdded {
-        ticket: TicketId::trusted(&added.ticket_id),
-        message: MessageId::trusted(&added.message_id),
+        ticket: TicketId::trusted(text(&added.ticket_id)?),
+        message: MessageId::trusted(text(&added.message_id)?),
         author_kind: author_kind.ok_or_else(|| malformed("author_kind"))?,
-        author: added.author_id.into(),
+        author: text(&added.author_id)?.into(),
         visibility: visibility.ok_or_else(|| malformed("visibility"))?,
-        body: added.body.into(),
+        body: text(&added.body)?.into(),
     }))
 }
 
@@ -167,22 +165,28 @@ fn ticket_updated(updated: &TicketUpdated) -> stored::TicketUpdated {
     }
 }
 
-fn read_ticket_updated(updated: &stored::TicketUpdated) -> Result<Event, DecodeError> {
+fn read_ticket_updated(updated: &lent::TicketUpdated) -> Result<Event, DecodeError> {
     let named = |name: &str| updated.fields.iter().any(|field| field == name);
     let mut read = TicketUpdated {
-        ticket: TicketId::trusted(&updated.ticket_id),
+        ticket: TicketId::trusted(text(&updated.ticket_id)?),
         priority: None,
-        kind: named(TYPE).then(|| updated.r#type.as_str().into()),
-        tags: named(TAGS).then(|| values::read_texts(&updated.tags)),
+        kind: None,
+        tags: None,
         attributes: None,
     };
     if named(PRIORITY) {
         let priority = priority(updated.priority)?;
         read.priority = Some(priority.ok_or_else(|| malformed(PRIORITY))?);
     }
+    if named(TYPE) {
+        read.kind = Some(text(&updated.r#type)?.into());
+    }
+    if named(TAGS) {
+        read.tags = Some(values::read_texts(&updated.tags)?);
+    }
     if named(ATTRIBUTES) {
-        let attributes = values::read_attributes(&updated.attributes);
-        read.attributes = Some(attributes.ok_or_else(|| malformed(ATTRIBUTES))?);
+        let entries = updated.attributes.iter().map(|entry| (&entry.key, &entry.value));
+        read.attributes = Some(convert::lent_attributes(entries)?);
     }
     Ok(Event::TicketUpdated(read))
 }
@@ -196,28 +200,28 @@ fn status_changed(changed: &StatusChanged) -> stored::StatusChanged {
     }
 }
 
-fn read_status_changed(changed: stored::StatusChanged) -> Result<Event, DecodeError> {
+fn read_status_changed(changed: &lent::StatusChanged) -> Result<Event, DecodeError> {
     Ok(Event::StatusChanged(StatusChanged {
-        ticket: TicketId::trusted(&changed.ticket_id),
+        ticket: TicketId::trusted(text(&changed.ticket_id)?),
         from: convert::stored_status(changed.from).ok_or_else(|| malformed("from"))?,
         to: convert::stored_status(changed.to).ok_or_else(|| malformed("to"))?,
-        reason: changed.reason.into(),
+        reason: text(&changed.reason)?.into(),
     }))
 }
 
 fn owner_changed(changed: &OwnerChanged) -> stored::OwnerChanged {
-    let text = |id: Option<&str>| id.unwrap_or_default().to_owned();
+    let optional = |id: Option<&str>| id.unwrap_or_default().to_owned();
     stored::OwnerChanged {
         ticket_id: changed.ticket.to_string(),
-        agent_id: text(changed.agent.as_ref().map(AgentId::as_str)),
-        queue_id: text(changed.queue.as_ref().map(QueueId::as_str)),
+        agent_id: optional(changed.agent.as_ref().map(AgentId::as_str)),
+        queue_id: optional(changed.queue.as_ref().map(QueueId::as_str)),
     }
 }
 
-fn read_owner_changed(changed: &stored::OwnerChanged) -> Event {
-    Event::OwnerChanged(OwnerChanged {
-        ticket: TicketId::trusted(&changed.ticket_id),
-        agent: values::named(&changed.agent_id).map(AgentId::trusted),
-        queue: values::named(&changed.queue_id).map(QueueId::trusted),
-    })
+fn read_owner_changed(changed: &lent::OwnerChanged) -> Result<Event, DecodeError> {
+    Ok(Event::OwnerChanged(OwnerChanged {
+        ticket: TicketId::trusted(text(&changed.ticket_id)?),
+        agent: values::named(text(&changed.agent_id)?).map(AgentId::trusted),
+        queue: values::named(text(&changed.queue_id)?).map(QueueId::trusted),
+    }))
 }

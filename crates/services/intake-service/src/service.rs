@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use event_log::EventLogProvider;
 use intake::{Command, Event, Intake, State};
 use kernel::{Timestamp, WorkspaceId};
@@ -43,7 +44,7 @@ impl Service for IntakeService {
         codec::encode(event)
     }
 
-    fn decode(&self, event_type: &str, version: u32, data: &[u8]) -> Result<Event, DecodeError> {
+    fn decode(&self, event_type: &str, version: u32, data: &Bytes) -> Result<Event, DecodeError> {
         codec::decode(event_type, version, data)
     }
 

@@ -33,7 +33,7 @@ pub(crate) fn encode(event: &Event) -> Payload {
 }
 
 /// Reads a stored event.
-pub(crate) fn decode(event_type: &str, version: u32, data: &[u8]) -> Result<Event, DecodeError> {
+pub(crate) fn decode(event_type: &str, version: u32, data: &Bytes) -> Result<Event, DecodeError> {
     if version != VERSION {
         return Err(DecodeError::UnknownType);
     }
@@ -50,8 +50,8 @@ pub(crate) fn decode(event_type: &str, version: u32, data: &[u8]) -> Result<Even
     }
 }
 
-fn read<M: Message + Default>(data: &[u8]) -> Result<M, DecodeError> {
-    M::decode(data).map_err(|error| DecodeError::Malformed(error.to_string()))
+fn read<M: Message + Default>(data: &Bytes) -> Result<M, DecodeError> {
+    M::decode(data.clone()).map_err(|error| DecodeError::Malformed(error.to_string()))
 }
 
 fn malformed(what: &str) -> DecodeError {

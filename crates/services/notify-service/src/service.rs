@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use kernel::Timestamp;
 use kernel::planted::{self, Bug};
 use notify::{Command, Event, Notify, State};
@@ -56,7 +57,7 @@ impl Service for NotifyService {
         codec::encode(event)
     }
 
-    fn decode(&self, event_type: &str, version: u32, data: &[u8]) -> Result<Event, DecodeError> {
+    fn decode(&self, event_type: &str, version: u32, data: &Bytes) -> Result<Event, DecodeError> {
         codec::decode(event_type, version, data)
     }
 

@@ -85,7 +85,7 @@ pub(crate) fn encode(event: &Event) -> Payload {
 }
 
 /// Reads a stored fact.
-pub(crate) fn decode(event_type: &str, version: u32, data: &[u8]) -> Result<Event, DecodeError> {
+pub(crate) fn decode(event_type: &str, version: u32, data: &Bytes) -> Result<Event, DecodeError> {
     if version != VERSION {
         return Err(DecodeError::UnknownType);
     }
@@ -123,8 +123,8 @@ fn payload(event_type: &'static str, message: &impl Message) -> Payload {
     Payload { event_type, version: VERSION, data: Bytes::from(message.encode_to_vec()) }
 }
 
-fn message<M: Message + Default>(data: &[u8]) -> Result<M, DecodeError> {
-    M::decode(data).map_err(|error| DecodeError::Malformed(error.to_string()))
+fn message<M: Message + Default>(data: &Bytes) -> Result<M, DecodeError> {
+    M::decode(data.clone()).map_err(|error| DecodeError::Malformed(error.to_string()))
 }
 
 /// A word that must be there.

@@ -1,5 +1,6 @@
 //! Routing as the runtime takes it.
 
+use bytes::Bytes;
 use kernel::{Decider, Timestamp, WorkspaceId};
 use routing::{Command, Event, Routing, State};
 use runtime::{
@@ -37,7 +38,7 @@ impl Service for RoutingService {
         codec::encode(event)
     }
 
-    fn decode(&self, event_type: &str, version: u32, data: &[u8]) -> Result<Event, DecodeError> {
+    fn decode(&self, event_type: &str, version: u32, data: &Bytes) -> Result<Event, DecodeError> {
         codec::decode(event_type, version, data)
     }
 

@@ -42,7 +42,7 @@ pub(crate) fn encode(event: &Event) -> Payload {
 }
 
 /// Reads a stored fact.
-pub(crate) fn decode(event_type: &str, version: u32, data: &[u8]) -> Result<Event, DecodeError> {
+pub(crate) fn decode(event_type: &str, version: u32, data: &Bytes) -> Result<Event, DecodeError> {
     if version != VERSION {
         return Err(DecodeError::UnknownType);
     }
@@ -57,7 +57,7 @@ pub(crate) fn decode(event_type: &str, version: u32, data: &[u8]) -> Result<Even
             let through = named(&applied.through_ticket_id).map(TicketId::trusted);
             Ok(Event::PoliciesApplied { through, done: applied.done })
         }
-        TICKET_NOTED => note::decode(message(data)?),
+        TICKET_NOTED => note::decode(&message(data)?),
         _ => clock::decode(event_type, data),
     }
 }
@@ -66,8 +66,8 @@ fn payload(event_type: &'static str, message: &impl Message) -> Payload {
     Payload { event_type, version: VERSION, data: Bytes::from(message.encode_to_vec()) }
 }
 
-fn message<M: Message + Default>(data: &[u8]) -> Result<M, DecodeError> {
-    M::decode(data).map_err(|error| DecodeError::Malformed(error.to_string()))
+fn message<M: Message + Default>(data: &Bytes) -> Result<M, DecodeError> {
+    M::decode(data.clone()).map_err(|error| DecodeError::Malformed(error.to_string()))
 }
 
 fn malformed(what: &str) -> DecodeError {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use kernel::{AgentId, QueueId, TicketId};
+use kernel::{AgentId, Packed, QueueId, TicketId};
 use runtime::{InputError, InputEvent, ServiceId};
 use service_kit::convert::{stored_attributes, stored_channel, stored_priority, stored_status};
 use sla::{Command, Traits, TraitsUpdate};
@@ -46,7 +46,7 @@ fn opened(input: &InputEvent<'_>, opened: stored::TicketOpened) -> Result<Comman
             subject: opened.subject,
             kind: opened.r#type,
             tags: opened.tags,
-            attributes: stored_attributes(&opened.attributes),
+            attributes: Packed::new(&stored_attributes(&opened.attributes)),
             requester_id: requester.requester_id,
             requester_name: requester.name,
             requester_locale: requester.locale,
@@ -62,7 +62,9 @@ fn updated(input: &InputEvent<'_>, updated: &stored::TicketUpdated) -> Result<Co
             "priority" => update.priority = Some(stored_priority(updated.priority)),
             "type" => update.kind = Some(updated.r#type.clone()),
             "tags" => update.tags = Some(updated.tags.clone()),
-            "attributes" => update.attributes = Some(stored_attributes(&updated.attributes)),
+            "attributes" => {
+                update.attributes = Some(Packed::new(&stored_attributes(&updated.attributes)));
+            }
             other => return Err(InputError(format!("TicketUpdated: field {other:?}"))),
         }
     }

@@ -1,5 +1,6 @@
 //! Sla as the runtime sees it.
 
+use bytes::Bytes;
 use kernel::{Timestamp, WorkspaceId};
 use runtime::{DecodeError, InputError, InputEvent, Parked, Payload, Service, ServiceId};
 use sla::{Command, Event, Sla, State};
@@ -23,7 +24,7 @@ impl Service for SlaService {
         codec::encode(event)
     }
 
-    fn decode(&self, event_type: &str, version: u32, data: &[u8]) -> Result<Event, DecodeError> {
+    fn decode(&self, event_type: &str, version: u32, data: &Bytes) -> Result<Event, DecodeError> {
         codec::decode(event_type, version, data)
     }
 

@@ -1,6 +1,6 @@
 //! Opening tickets.
 
-use kernel::{Actor, Context, Fact, MessageId, TicketId, Timestamp};
+use kernel::{Actor, Context, Fact, MessageId, Packed, TicketId, Timestamp};
 
 use super::{Decision, Facts, clamped, sorted, workspace};
 use crate::Rejection;
@@ -27,7 +27,7 @@ pub(super) fn create(state: &State, context: &Context, wish: CreateTicket) -> De
         priority: wish.priority.or(workspace.default_priority),
         kind: wish.kind,
         tags: sorted(wish.tags),
-        attributes: wish.attributes,
+        attributes: Packed::new(&wish.attributes),
         required_skills: wish.required_skills,
         queue: wish.queue,
         follows: None,
@@ -64,7 +64,7 @@ pub(super) fn follow_up(
         priority: closed.priority,
         kind: closed.kind.clone(),
         tags: closed.tags.clone(),
-        attributes: closed.attribute_map(),
+        attributes: closed.attributes.clone(),
         required_skills: closed.required_skills.clone(),
         queue: closed.queue.clone(),
         follows: Some(closed.id.clone()),

@@ -1,6 +1,6 @@
 //! Changing a ticket's fields.
 
-use kernel::{Context, TicketStatus};
+use kernel::{Context, Packed, TicketStatus};
 
 use super::{Decision, Facts, check_revision, sorted, ticket};
 use crate::Rejection;
@@ -19,7 +19,10 @@ pub(super) fn update(state: &State, context: &Context, wish: UpdateTicket) -> De
         priority: wish.priority.filter(|priority| Some(*priority) != ticket.priority),
         kind: wish.kind.filter(|kind| *kind != ticket.kind),
         tags: wish.tags.map(sorted).filter(|tags| *tags != ticket.tags),
-        attributes: wish.attributes.filter(|attributes| !ticket.has_attributes(attributes)),
+        attributes: wish
+            .attributes
+            .map(|all| Packed::new(&all))
+            .filter(|all| *all != ticket.attributes),
     };
     let changes = updated.priority.is_some()
         || updated.kind.is_some()

@@ -65,7 +65,7 @@ pub(super) fn update(
         let TraitsUpdate { kind, tags, attributes, priority: _ } = update;
         traits.kind = kind.unwrap_or_else(|| std::mem::take(&mut traits.kind));
         traits.tags = tags.unwrap_or_else(|| std::mem::take(&mut traits.tags));
-        traits.attributes = attributes.unwrap_or_else(|| std::mem::take(&mut traits.attributes));
+        traits.attributes = attributes.unwrap_or_else(|| traits.attributes.clone());
     }
     wanted.traits = traits.as_ref().map(Packed::new);
     let policy = draft.space.choose(&wanted);

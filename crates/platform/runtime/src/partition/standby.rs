@@ -18,6 +18,7 @@ use super::stop::Stop;
 use super::watchdog::{Sight, Watchdog};
 use super::{Core, View, Work};
 use crate::call::Failure;
+use crate::commit::open_record;
 use crate::fold::Fold;
 use crate::health::Health;
 use crate::membership::{Role, Seat, Vacancy, Verdict};
@@ -159,7 +160,8 @@ impl<S: Service> Standby<'_, S> {
                 return Ok(None);
             }
             Some(Ok(record)) => {
-                let commit = fold.take_commit(&self.core.service, &record).map_err(|doubt| {
+                let taken = fold.take(&self.core.service, &record);
+                let commit = taken.and_then(|()| open_record(&record)).map_err(|doubt| {
                     self.core.metrics.doubt(&doubt);
                     Stop::Halted(format!("{}: {doubt}", S::ID))
                 })?;

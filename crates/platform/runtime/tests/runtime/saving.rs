@@ -189,7 +189,7 @@ impl Service for Fickle {
         Source.encode(event)
     }
 
-    fn decode(&self, name: &str, version: u32, data: &[u8]) -> Result<toy::Event, DecodeError> {
+    fn decode(&self, name: &str, version: u32, data: &Bytes) -> Result<toy::Event, DecodeError> {
         Source.decode(name, version, data)
     }
 

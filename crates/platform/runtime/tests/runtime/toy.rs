@@ -97,7 +97,7 @@ fn encode(event: &Event) -> Payload {
     Payload { event_type, version: 1, data: data.into() }
 }
 
-fn decode(event_type: &str, data: &[u8]) -> Result<Event, DecodeError> {
+fn decode(event_type: &str, data: &Bytes) -> Result<Event, DecodeError> {
     let malformed = |error: prost::DecodeError| DecodeError::Malformed(error.to_string());
     match event_type {
         "Added" => Ok(Event::Added { by: u64::decode(data).map_err(malformed)? }),
@@ -120,7 +120,7 @@ impl Service for Source {
         encode(event)
     }
 
-    fn decode(&self, event_type: &str, _: u32, data: &[u8]) -> Result<Event, DecodeError> {
+    fn decode(&self, event_type: &str, _: u32, data: &Bytes) -> Result<Event, DecodeError> {
         decode(event_type, data)
     }
 
@@ -146,7 +146,7 @@ impl Service for Mendable {
         encode(event)
     }
 
-    fn decode(&self, event_type: &str, _: u32, data: &[u8]) -> Result<Event, DecodeError> {
+    fn decode(&self, event_type: &str, _: u32, data: &Bytes) -> Result<Event, DecodeError> {
         decode(event_type, data)
     }
 
@@ -174,7 +174,7 @@ impl Service for Copier {
         encode(event)
     }
 
-    fn decode(&self, event_type: &str, _: u32, data: &[u8]) -> Result<Event, DecodeError> {
+    fn decode(&self, event_type: &str, _: u32, data: &Bytes) -> Result<Event, DecodeError> {
         decode(event_type, data)
     }
 

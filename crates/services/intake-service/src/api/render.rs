@@ -31,7 +31,7 @@ pub(super) fn ticket(workspace: &WorkspaceId, ticket: &Ticket) -> api::Ticket {
         priority: convert::priority_to_wire(ticket.priority).into(),
         r#type: ticket.kind.to_string(),
         tags: values::texts_to_wire(&ticket.tags),
-        attributes: convert::attributes_to_wire(&ticket.attribute_map()),
+        attributes: convert::attributes_to_wire(&ticket.attributes),
         required_skills: convert::skills_to_wire(&ticket.required_skills),
         queue_id: text(ticket.queue.as_ref().map(QueueId::as_str)),
         agent_id: text(ticket.agent.as_ref().map(AgentId::as_str)),

@@ -3,18 +3,19 @@
 use intake::Event;
 use intake::event::TicketOpened;
 use kernel::{MessageId, QueueId, TicketId};
-use runtime::DecodeError;
+use runtime::{DecodeError, text};
 use service_kit::convert;
 use wire::events::v1 as stored;
+use wire::lent::events::v1 as lent;
 
 use super::{malformed, priority, values, words};
 
 pub(super) fn encode(opened: &TicketOpened) -> stored::TicketOpened {
-    let text = |text: Option<&str>| text.unwrap_or_default().to_owned();
+    let optional = |text: Option<&str>| text.unwrap_or_default().to_owned();
     stored::TicketOpened {
         ticket_id: opened.ticket.to_string(),
         number: opened.number,
-        external_id: text(opened.external_id.as_deref()),
+        external_id: optional(opened.external_id.as_deref()),
         channel: convert::channel_to_wire(opened.channel).into(),
         provider: opened.provider.to_string(),
         requester: Some(values::requester_to_wire(&opened.requester)),
@@ -26,30 +27,30 @@ pub(super) fn encode(opened: &TicketOpened) -> stored::TicketOpened {
         tags: values::texts_to_wire(&opened.tags),
         attributes: convert::attributes_to_wire(&opened.attributes),
         required_skills: convert::skills_to_wire(&opened.required_skills),
-        queue_id: text(opened.queue.as_ref().map(QueueId::as_str)),
-        follows_ticket_id: text(opened.follows.as_ref().map(TicketId::as_str)),
+        queue_id: optional(opened.queue.as_ref().map(QueueId::as_str)),
+        follows_ticket_id: optional(opened.follows.as_ref().map(TicketId::as_str)),
     }
 }
 
-pub(super) fn decode(opened: stored::TicketOpened) -> Result<Event, DecodeError> {
-    let skills = values::read_skills(&opened.required_skills);
+pub(super) fn decode(opened: &lent::TicketOpened) -> Result<Event, DecodeError> {
+    let attributes = opened.attributes.iter().map(|entry| (&entry.key, &entry.value));
+    let requester = opened.requester.clone().unwrap_or_default();
     Ok(Event::TicketOpened(Box::new(TicketOpened {
-        ticket: TicketId::trusted(&opened.ticket_id),
+        ticket: TicketId::trusted(text(&opened.ticket_id)?),
         number: opened.number,
-        external_id: values::named(&opened.external_id).map(Box::from),
+        external_id: values::named(text(&opened.external_id)?).map(Box::from),
         channel: convert::stored_channel(opened.channel).ok_or_else(|| malformed("channel"))?,
-        provider: opened.provider.into(),
-        requester: values::read_requester(opened.requester.unwrap_or_default()),
-        subject: opened.subject.into(),
-        body: opened.body.into(),
-        message: MessageId::trusted(&opened.message_id),
+        provider: text(&opened.provider)?.into(),
+        requester: values::read_requester(&requester)?,
+        subject: text(&opened.subject)?.into(),
+        body: text(&opened.body)?.into(),
+        message: MessageId::trusted(text(&opened.message_id)?),
         priority: priority(opened.priority)?,
-        kind: opened.r#type.into(),
-        tags: values::read_texts(&opened.tags),
-        attributes: values::read_attributes(&opened.attributes)
-            .ok_or_else(|| malformed("attributes"))?,
-        required_skills: skills.ok_or_else(|| malformed("required_skills"))?,
-        queue: values::named(&opened.queue_id).map(QueueId::trusted),
-        follows: values::named(&opened.follows_ticket_id).map(TicketId::trusted),
+        kind: text(&opened.r#type)?.into(),
+        tags: values::read_texts(&opened.tags)?,
+        attributes: convert::lent_attributes(attributes)?,
+        required_skills: convert::lent_skills(&opened.required_skills)?.into(),
+        queue: values::named(text(&opened.queue_id)?).map(QueueId::trusted),
+        follows: values::named(text(&opened.follows_ticket_id)?).map(TicketId::trusted),
     })))
 }

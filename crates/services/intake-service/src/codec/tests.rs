@@ -2,7 +2,7 @@
 
 use intake::event::{AuthorKind, Requester, TicketOpened, Visibility};
 use kernel::{
-    AttributeValue, Attributes, Channel, Priority, RequesterId, SkillId, SkillLevel,
+    AttributeValue, Attributes, Channel, Packed, Priority, RequesterId, SkillId, SkillLevel,
     SkillRequirement, TicketStatus, Timestamp,
 };
 
@@ -38,7 +38,7 @@ fn opened() -> TicketOpened {
         priority: Some(Priority::P2),
         kind: "incident".into(),
         tags: ["a".into(), "b".into()].into(),
-        attributes: attributes(),
+        attributes: Packed::new(&attributes()),
         required_skills: [SkillRequirement {
             skill: SkillId::trusted("de"),
             min_level: SkillLevel::new(4).unwrap(),
@@ -56,7 +56,7 @@ fn bare() -> TicketOpened {
         queue: None,
         follows: None,
         tags: Box::default(),
-        attributes: Attributes::default(),
+        attributes: Packed::new(&Attributes::default()),
         required_skills: Box::default(),
         ..opened()
     }
@@ -68,7 +68,7 @@ fn updated() -> TicketUpdated {
         priority: Some(Priority::P1),
         kind: Some("".into()),
         tags: Some(Box::default()),
-        attributes: Some(attributes()),
+        attributes: Some(Packed::new(&attributes())),
     }
 }
 

@@ -1,12 +1,11 @@
 //! Texts, requesters and stored attributes, as the contract has them and as the domain does.
 
-use std::collections::BTreeMap;
-
+use bytes::Bytes;
 use intake::event::Requester;
-use kernel::{Attributes, RequesterId, SkillRequirement};
-use service_kit::convert;
-use wire::common::v1 as common;
+use kernel::RequesterId;
+use runtime::{DecodeError, text};
 use wire::events::v1 as stored;
+use wire::lent::events::v1 as lent;
 
 /// The text, unless it is empty.
 pub(crate) fn named(text: &str) -> Option<&str> {
@@ -17,24 +16,8 @@ pub(crate) fn texts_to_wire(texts: &[Box<str>]) -> Vec<String> {
     texts.iter().map(ToString::to_string).collect()
 }
 
-pub(crate) fn read_texts(texts: &[String]) -> Box<[Box<str>]> {
-    texts.iter().map(|text| text.as_str().into()).collect()
-}
-
-/// None if a value can't be: a fact of our own must not lose one in silence.
-pub(crate) fn read_attributes(
-    attributes: &BTreeMap<String, common::AttributeValue>,
-) -> Option<Attributes> {
-    let read = |(name, value): (&String, &common::AttributeValue)| {
-        Some((name.clone(), convert::attribute_from_wire(value).ok()?))
-    };
-    attributes.iter().map(read).collect()
-}
-
-/// None if a level isn't 1 to 5.
-pub(crate) fn read_skills(skills: &[common::SkillRequirement]) -> Option<Box<[SkillRequirement]>> {
-    let read = convert::stored_skills(skills);
-    (read.len() == skills.len()).then(|| read.into_boxed_slice())
+pub(crate) fn read_texts(texts: &[Bytes]) -> Result<Box<[Box<str>]>, DecodeError> {
+    texts.iter().map(|one| text(one).map(Box::from)).collect()
 }
 
 pub(crate) fn requester_to_wire(requester: &Requester) -> stored::Requester {
@@ -46,11 +29,11 @@ pub(crate) fn requester_to_wire(requester: &Requester) -> stored::Requester {
     }
 }
 
-pub(crate) fn read_requester(requester: stored::Requester) -> Requester {
-    Requester {
-        id: RequesterId::trusted(&requester.requester_id),
-        name: requester.name.into(),
-        addresses: read_texts(&requester.addresses),
-        locale: requester.locale.into(),
-    }
+pub(crate) fn read_requester(requester: &lent::Requester) -> Result<Requester, DecodeError> {
+    Ok(Requester {
+        id: RequesterId::trusted(text(&requester.requester_id)?),
+        name: text(&requester.name)?.into(),
+        addresses: read_texts(&requester.addresses)?,
+        locale: text(&requester.locale)?.into(),
+    })
 }

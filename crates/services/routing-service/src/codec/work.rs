@@ -4,10 +4,11 @@ use kernel::{AgentId, Priority, QueueId, TicketId, TicketStatus, Timestamp};
 use routing::Event;
 use routing::event::{Queued, Requeued};
 use routing::words::{AssignedHow, QueueReason, RequeueReason, WorkOutcome, WorkState};
-use runtime::DecodeError;
+use runtime::{DecodeError, text as lent_text};
 use service_kit::convert;
 use wire::common::v1 as common;
 use wire::events::v1 as stored;
+use wire::lent::events::v1 as lent;
 
 use super::{named, text, word, words};
 
@@ -26,17 +27,18 @@ pub(super) fn queued_to_wire(queued: &Queued) -> stored::TicketQueued {
     }
 }
 
-pub(super) fn read_queued(queued: &stored::TicketQueued) -> Result<Event, DecodeError> {
+pub(super) fn read_queued(queued: &lent::TicketQueued) -> Result<Event, DecodeError> {
+    let reason = lent_text(&queued.reason)?;
     Ok(Event::TicketQueued(Box::new(Queued {
-        ticket: TicketId::trusted(&queued.ticket_id),
+        ticket: TicketId::trusted(lent_text(&queued.ticket_id)?),
         number: queued.number,
-        queue: QueueId::trusted(&queued.queue_id),
-        reason: word(QueueReason::from_text(&queued.reason), "reason", &queued.reason)?,
+        queue: QueueId::trusted(lent_text(&queued.queue_id)?),
+        reason: word(QueueReason::from_text(reason), "reason", reason)?,
         class: word(words::stored_class(queued.class), "class", queued.class)?,
         cost_units: queued.cost_units,
         priority: priority(queued.priority)?,
-        required_skills: convert::stored_skills(&queued.required_skills),
-        own_skills: convert::stored_skills(&queued.own_skills),
+        required_skills: convert::lent_skills(&queued.required_skills)?,
+        own_skills: convert::lent_skills(&queued.own_skills)?,
         queued_at: Timestamp::from_millis(queued.queued_at_ms),
     })))
 }

@@ -55,7 +55,7 @@ impl Api {
             subject: "No heat".into(),
             kind: String::new(),
             tags: Vec::new(),
-            attributes: kernel::Attributes::new(),
+            attributes: kernel::Packed::new(&kernel::Attributes::new()),
             requester_id: "r".into(),
             requester_name: String::new(),
             requester_locale: String::new(),

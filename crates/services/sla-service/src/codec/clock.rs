@@ -1,10 +1,12 @@
 //! The changes of clocks.
 
+use bytes::Bytes;
 use kernel::{PolicyId, TicketId, Timestamp};
-use runtime::{DecodeError, Payload};
+use runtime::{DecodeError, Payload, text};
 use sla::{BreachCause, CancelReason, Change, ClockKey, Event, Metric, clock_id, parse_clock_id};
 use wire::events::v1 as stored;
 use wire::events::v1::ClockMetric;
+use wire::lent::events::v1 as lent;
 
 use super::{malformed, message, named, payload};
 
@@ -143,13 +145,13 @@ fn promised(
     }
 }
 
-pub(super) fn decode(event_type: &str, data: &[u8]) -> Result<Event, DecodeError> {
+pub(super) fn decode(event_type: &str, data: &Bytes) -> Result<Event, DecodeError> {
     let (id, change) = match event_type {
-        STARTED => started(message(data)?),
+        STARTED => started(message(data)?)?,
         PAUSED => paused(message(data)?),
         RESUMED => resumed(message(data)?),
         REOPENED => reopened(message(data)?),
-        RETARGETED => retargeted(message(data)?),
+        RETARGETED => retargeted(message(data)?)?,
         WARNED => warned(message(data)?)?,
         BREACHED => breached(message(data)?)?,
         CANCELLED => cancelled(message(data)?)?,
@@ -158,76 +160,80 @@ pub(super) fn decode(event_type: &str, data: &[u8]) -> Result<Event, DecodeError
         BREACH_RETRACTED => breach_retracted(message(data)?),
         _ => return Err(DecodeError::UnknownType),
     };
-    let (ticket, key) = parse_clock_id(&id).ok_or_else(|| malformed("clock_id"))?;
+    let (ticket, key) = parse_clock_id(text(&id)?).ok_or_else(|| malformed("clock_id"))?;
     Ok(Event::Clock { ticket, key, change })
 }
 
 /// A clock's id, and what changed.
-type Read = (String, Change);
+type Read = (Bytes, Change);
+
+fn policy(id: &Bytes) -> Result<Option<PolicyId>, DecodeError> {
+    Ok(named(text(id)?).map(PolicyId::trusted))
+}
 
 const fn at(millis: i64) -> Timestamp {
     Timestamp::from_millis(millis)
 }
 
-fn started(it: stored::ClockStarted) -> Read {
+fn started(it: lent::ClockStarted) -> Result<Read, DecodeError> {
     let change = Change::Started {
         at: at(it.started_at_ms),
         target_ms: target(it.target_ms),
         due_at: due(it.due_at_ms),
-        policy: named(&it.policy_id).map(PolicyId::trusted),
+        policy: policy(&it.policy_id)?,
     };
-    (it.clock_id, change)
+    Ok((it.clock_id, change))
 }
 
-fn paused(it: stored::ClockPaused) -> Read {
+fn paused(it: lent::ClockPaused) -> Read {
     (it.clock_id, Change::Paused { at: at(it.at_ms), elapsed_ms: it.elapsed_ms })
 }
 
-fn resumed(it: stored::ClockResumed) -> Read {
+fn resumed(it: lent::ClockResumed) -> Read {
     (it.clock_id, Change::Resumed { at: at(it.at_ms), due_at: due(it.due_at_ms) })
 }
 
-fn reopened(it: stored::ClockReopened) -> Read {
+fn reopened(it: lent::ClockReopened) -> Read {
     (it.clock_id, Change::Reopened { at: at(it.at_ms), due_at: due(it.due_at_ms) })
 }
 
-fn retargeted(it: stored::ClockRetargeted) -> Read {
+fn retargeted(it: lent::ClockRetargeted) -> Result<Read, DecodeError> {
     let change = Change::Retargeted {
         at: at(it.at_ms),
         target_ms: target(it.target_ms),
         due_at: due(it.due_at_ms),
-        policy: named(&it.policy_id).map(PolicyId::trusted),
+        policy: policy(&it.policy_id)?,
     };
-    (it.clock_id, change)
+    Ok((it.clock_id, change))
 }
 
-fn warned(it: stored::ClockWarned) -> Result<Read, DecodeError> {
+fn warned(it: lent::ClockWarned) -> Result<Read, DecodeError> {
     let permille = u16::try_from(it.permille).map_err(|_| malformed("permille"))?;
     Ok((it.clock_id, Change::Warned { permille, due_at: at(it.due_at_ms) }))
 }
 
-fn breached(it: stored::ClockBreached) -> Result<Read, DecodeError> {
-    let cause = BreachCause::ALL.into_iter().find(|cause| cause.as_str() == it.cause);
+fn breached(it: lent::ClockBreached) -> Result<Read, DecodeError> {
+    let cause = BreachCause::ALL.into_iter().find(|cause| it.cause == cause.as_str());
     let cause = cause.ok_or_else(|| malformed("cause"))?;
     Ok((it.clock_id, Change::Breached { at: at(it.breached_at_ms), cause }))
 }
 
-fn cancelled(it: stored::ClockCancelled) -> Result<Read, DecodeError> {
-    let reason = CancelReason::ALL.into_iter().find(|reason| reason.as_str() == it.reason);
+fn cancelled(it: lent::ClockCancelled) -> Result<Read, DecodeError> {
+    let reason = CancelReason::ALL.into_iter().find(|reason| it.reason == reason.as_str());
     let reason = reason.ok_or_else(|| malformed("reason"))?;
     Ok((it.clock_id, Change::Cancelled { at: at(it.at_ms), reason }))
 }
 
-fn met(it: stored::ClockMet) -> Read {
+fn met(it: lent::ClockMet) -> Read {
     (it.clock_id, Change::Met { at: at(it.stopped_at_ms), elapsed_ms: it.elapsed_ms })
 }
 
-fn stopped_after_breach(it: stored::ClockStoppedAfterBreach) -> Read {
+fn stopped_after_breach(it: lent::ClockStoppedAfterBreach) -> Read {
     let (at, elapsed_ms) = (at(it.stopped_at_ms), it.elapsed_ms);
     (it.clock_id, Change::StoppedAfterBreach { at, elapsed_ms })
 }
 
-fn breach_retracted(it: stored::BreachRetracted) -> Read {
+fn breach_retracted(it: lent::BreachRetracted) -> Read {
     let (at, elapsed_ms) = (at(it.stopped_at_ms), it.elapsed_ms);
     (it.clock_id, Change::BreachRetracted { at, elapsed_ms })
 }

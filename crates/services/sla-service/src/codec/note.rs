@@ -3,13 +3,14 @@
 use std::sync::Arc;
 
 use kernel::{AgentId, PolicyId, QueueId, TicketId};
-use runtime::DecodeError;
+use runtime::{DecodeError, text};
 use service_kit::convert::{
-    attributes_to_wire, channel_to_wire, priority_to_wire, status_to_wire, stored_attributes,
+    attributes_to_wire, channel_to_wire, lent_attributes, priority_to_wire, status_to_wire,
     stored_channel, stored_status,
 };
 use sla::{Event, TicketNote, Traits};
 use wire::events::v1 as stored;
+use wire::lent::events::v1 as lent;
 
 use super::{malformed, named, priority};
 
@@ -40,29 +41,31 @@ fn traits(traits: &Traits) -> stored::TicketTraits {
     }
 }
 
-pub(super) fn decode(noted: stored::TicketNoted) -> Result<Event, DecodeError> {
+pub(super) fn decode(noted: &lent::TicketNoted) -> Result<Event, DecodeError> {
     Ok(Event::TicketNoted(Box::new(TicketNote {
-        ticket: TicketId::trusted(&noted.ticket_id),
+        ticket: TicketId::trusted(text(&noted.ticket_id)?),
         number: noted.number,
         priority: priority(noted.priority)?,
         status: stored_status(noted.status).ok_or_else(|| malformed("status"))?,
-        policy: named(&noted.policy_id).map(PolicyId::trusted),
-        agent: named(&noted.agent_id).map(AgentId::trusted),
-        queue: named(&noted.queue_id).map(QueueId::trusted),
-        traits: noted.traits.map(read_traits).transpose()?,
+        policy: named(text(&noted.policy_id)?).map(PolicyId::trusted),
+        agent: named(text(&noted.agent_id)?).map(AgentId::trusted),
+        queue: named(text(&noted.queue_id)?).map(QueueId::trusted),
+        traits: noted.traits.as_ref().map(read_traits).transpose()?,
     })))
 }
 
-fn read_traits(traits: stored::TicketTraits) -> Result<Arc<Traits>, DecodeError> {
+fn read_traits(traits: &lent::TicketTraits) -> Result<Arc<Traits>, DecodeError> {
+    let attributes = traits.attributes.iter().map(|entry| (&entry.key, &entry.value));
+    let tags = traits.tags.iter().map(|tag| text(tag).map(str::to_owned));
     Ok(Arc::new(Traits {
         channel: stored_channel(traits.channel).ok_or_else(|| malformed("channel"))?,
-        provider: traits.provider,
-        subject: traits.subject,
-        kind: traits.r#type,
-        tags: traits.tags,
-        attributes: stored_attributes(&traits.attributes),
-        requester_id: traits.requester_id,
-        requester_name: traits.requester_name,
-        requester_locale: traits.requester_locale,
+        provider: text(&traits.provider)?.to_owned(),
+        subject: text(&traits.subject)?.to_owned(),
+        kind: text(&traits.r#type)?.to_owned(),
+        tags: tags.collect::<Result<_, _>>()?,
+        attributes: lent_attributes(attributes)?,
+        requester_id: text(&traits.requester_id)?.to_owned(),
+        requester_name: text(&traits.requester_name)?.to_owned(),
+        requester_locale: text(&traits.requester_locale)?.to_owned(),
     }))
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use kernel::{
-    AgentId, AttributeValue, Channel, PolicyId, Priority, QueueId, TicketId, TicketStatus,
+    AgentId, AttributeValue, Channel, Packed, PolicyId, Priority, QueueId, TicketId, TicketStatus,
     Timestamp, WorkspaceId,
 };
 use sla::{
@@ -61,7 +61,7 @@ fn events() -> Vec<Event> {
         subject: "No heat".into(),
         kind: "incident".into(),
         tags: vec!["vip".into()],
-        attributes: BTreeMap::from([("amount".into(), AttributeValue::Integer(4))]),
+        attributes: Packed::new(&BTreeMap::from([("amount".into(), AttributeValue::Integer(4))])),
         requester_id: "r".into(),
         requester_name: "Ann".into(),
         requester_locale: "de-AT".into(),

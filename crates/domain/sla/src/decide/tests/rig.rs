@@ -1,11 +1,10 @@
 //! One workspace, told what happens, and asked what its clocks say.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use kernel::{
-    Actor, Channel, Context, Decider, Fact, PolicyId, Priority, TicketId, TicketStatus, Timestamp,
-    WorkspaceId,
+    Actor, Attributes, Channel, Context, Decider, Fact, Packed, PolicyId, Priority, TicketId,
+    TicketStatus, Timestamp, WorkspaceId,
 };
 
 use crate::{
@@ -145,7 +144,7 @@ pub(super) fn traits() -> Traits {
         subject: "No heat".to_owned(),
         kind: String::new(),
         tags: Vec::new(),
-        attributes: BTreeMap::new(),
+        attributes: Packed::new(&Attributes::new()),
         requester_id: "r".to_owned(),
         requester_name: String::new(),
         requester_locale: String::new(),
