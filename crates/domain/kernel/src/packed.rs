@@ -17,11 +17,23 @@ pub struct Packed<T> {
     of: PhantomData<fn() -> T>,
 }
 
-impl<T: Serialize + DeserializeOwned> Packed<T> {
+/// What most values take when encoded: one allocation to begin with.
+const USUAL_BYTES: usize = 512;
+
+impl<T: DeserializeOwned> Packed<T> {
     /// Packs a value.
+    pub fn new(value: &T) -> Self
+    where
+        T: Serialize,
+    {
+        Self::of(value)
+    }
+
+    /// Packs what has the encoding of a `T` without being one: the same fields, borrowed.
     #[expect(clippy::expect_used, reason = "only a type that has no encoding at all fails, always")]
-    pub fn new(value: &T) -> Self {
-        let bytes = postcard::to_stdvec(value).expect("a type of the domain has an encoding");
+    pub fn of(value: &impl Serialize) -> Self {
+        let bytes = postcard::to_extend(value, Vec::with_capacity(USUAL_BYTES))
+            .expect("a type of the domain has an encoding");
         Self { bytes: bytes.into(), of: PhantomData }
     }
 
