@@ -9,7 +9,7 @@ use crate::event::{Event, TicketUpdated};
 use crate::state::State;
 
 pub(super) fn update(state: &State, context: &Context, wish: UpdateTicket) -> Decision {
-    let ticket = ticket(state, context, &wish.ticket)?;
+    let ticket = &*ticket(state, context, &wish.ticket)?;
     check_revision(wish.expected, ticket.revision)?;
     if ticket.status == TicketStatus::Closed {
         return Err(Rejection::TicketClosed { ticket: wish.ticket });
@@ -19,7 +19,9 @@ pub(super) fn update(state: &State, context: &Context, wish: UpdateTicket) -> De
         priority: wish.priority.filter(|priority| Some(*priority) != ticket.priority),
         kind: wish.kind.filter(|kind| *kind != ticket.kind),
         tags: wish.tags.map(sorted).filter(|tags| *tags != ticket.tags),
-        attributes: wish.attributes.filter(|attributes| !ticket.has_attributes(attributes)),
+        attributes: wish
+            .attributes
+            .filter(|attributes| *ticket.details().attributes != *attributes),
     };
     let changes = updated.priority.is_some()
         || updated.kind.is_some()
