@@ -9,6 +9,8 @@ mod routed;
 #[cfg(test)]
 mod tests;
 
+use std::borrow::Cow;
+
 use kernel::{Context, Decider, Fact, TicketId, Timestamp};
 
 use crate::state::{State, Ticket, Workspace};
@@ -59,7 +61,11 @@ fn workspace<'a>(state: &'a State, context: &Context) -> Result<&'a Workspace, R
         .ok_or_else(|| Rejection::WorkspaceNotFound { workspace: context.workspace.clone() })
 }
 
-fn ticket<'a>(state: &'a State, context: &Context, id: &TicketId) -> Result<&'a Ticket, Rejection> {
+fn ticket<'a>(
+    state: &'a State,
+    context: &Context,
+    id: &TicketId,
+) -> Result<Cow<'a, Ticket>, Rejection> {
     workspace(state, context)?
         .ticket(id)
         .ok_or_else(|| Rejection::TicketNotFound { ticket: id.clone() })

@@ -3,7 +3,7 @@
 use kernel::{Fact, TicketId, TicketStatus};
 
 use crate::event::{Event, OwnerChanged, StatusChanged, TicketOpened, TicketUpdated, WorkspacePut};
-use crate::state::{State, Ticket, Workspace};
+use crate::state::{State, Ticket};
 
 pub(crate) fn evolve(state: &mut State, fact: &Fact<Event>) {
     match &fact.event {
@@ -18,6 +18,7 @@ pub(crate) fn evolve(state: &mut State, fact: &Fact<Event>) {
         Event::StatusChanged(changed) => change_status(state, fact, changed),
         Event::OwnerChanged(changed) => change_owner(state, fact, changed),
     }
+    state.put_away(fact.at);
 }
 
 fn put_workspace(state: &mut State, fact: &Fact<Event>, put: &WorkspacePut) {
@@ -29,36 +30,11 @@ fn put_workspace(state: &mut State, fact: &Fact<Event>, put: &WorkspacePut) {
 
 fn open(state: &mut State, fact: &Fact<Event>, opened: &TicketOpened) {
     let Some(workspace) = state.workspaces.get_mut(&fact.workspace) else { return };
-    if workspace.ticket(&opened.ticket).is_some() || workspace.tickets.contains_key(&opened.number)
-    {
+    if workspace.has_ticket(&opened.ticket) || workspace.tickets.contains_key(&opened.number) {
         return;
     }
-    let ticket = Ticket {
-        id: opened.ticket.clone(),
-        number: opened.number,
-        external_id: opened.external_id.clone(),
-        status: TicketStatus::New,
-        channel: opened.channel,
-        provider: opened.provider.clone(),
-        requester: opened.requester.clone(),
-        subject: opened.subject.clone(),
-        priority: opened.priority,
-        kind: opened.kind.clone(),
-        tags: opened.tags.clone(),
-        attributes: opened.attributes.clone(),
-        required_skills: opened.required_skills.clone(),
-        queue: opened.queue.clone(),
-        agent: None,
-        follows: opened.follows.clone(),
-        opened_at: fact.at,
-        updated_at: fact.at,
-        closed_at: None,
-        message_count: 1,
-        revision: fact.revision,
-    };
-    workspace.last_number = workspace.last_number.max(opened.number);
-    workspace.indexes.add(&ticket);
-    workspace.tickets.insert(ticket.number, Box::new(ticket));
+    let ticket = Ticket::opened(opened, fact.at, fact.revision);
+    workspace.add(ticket, opened.external_id.clone());
 }
 
 fn update(ticket: &mut Ticket, updated: &TicketUpdated) {
@@ -72,15 +48,21 @@ fn update(ticket: &mut Ticket, updated: &TicketUpdated) {
         ticket.tags.clone_from(tags);
     }
     if let Some(attributes) = &updated.attributes {
-        ticket.attributes = attributes.clone();
+        ticket.set_attributes(attributes);
     }
 }
 
 fn change_status(state: &mut State, fact: &Fact<Event>, changed: &StatusChanged) {
+    let mut closing = None;
     displace(state, fact, &changed.ticket, |ticket| {
+        let before = ticket.closed_at;
         ticket.status = changed.to;
         ticket.closed_at = (changed.to == TicketStatus::Closed).then_some(fact.at);
+        closing = Some((ticket.number, before, ticket.closed_at));
     });
+    if let Some((number, before, after)) = closing.filter(|(_, before, after)| before != after) {
+        state.note_closing(&fact.workspace, number, before, after);
+    }
 }
 
 fn change_owner(state: &mut State, fact: &Fact<Event>, changed: &OwnerChanged) {
@@ -93,8 +75,7 @@ fn change_owner(state: &mut State, fact: &Fact<Event>, changed: &OwnerChanged) {
 /// Changes what no index knows.
 fn touch(state: &mut State, fact: &Fact<Event>, id: &TicketId, change: impl FnOnce(&mut Ticket)) {
     let Some(workspace) = state.workspaces.get_mut(&fact.workspace) else { return };
-    let Workspace { tickets, indexes, .. } = workspace;
-    if let Some(ticket) = indexes.ids.get(id).and_then(|number| tickets.get_mut(number)) {
+    if let Some((ticket, _)) = workspace.change(id) {
         change(ticket);
         note(ticket, fact);
     }
@@ -108,10 +89,10 @@ fn displace(
     change: impl FnOnce(&mut Ticket),
 ) {
     let Some(workspace) = state.workspaces.get_mut(&fact.workspace) else { return };
-    let Workspace { tickets, indexes, .. } = workspace;
-    if let Some(ticket) = indexes.ids.get(id).and_then(|number| tickets.get_mut(number)) {
+    if let Some((ticket, indexes)) = workspace.change(id) {
         indexes.displace(ticket);
         change(ticket);
+        indexes.share(ticket);
         indexes.place(ticket);
         note(ticket, fact);
     }

@@ -1,22 +1,46 @@
 //! What the rules and the reads remember of a partition.
 
+mod filter;
 mod index;
+mod ticket;
 
-use std::collections::BTreeMap;
+use std::borrow::Cow;
+use std::collections::{BTreeMap, BTreeSet};
 
-use kernel::{
-    AgentId, Attributes, Channel, Packed, Priority, QueueId, RequesterId, SkillRequirement,
-    TicketId, TicketStatus, Timestamp, WorkspaceId,
-};
+use kernel::{Packed, Priority, TicketId, Timestamp, WorkspaceId};
 use serde::{Deserialize, Serialize};
 
-use crate::event::Requester;
+use crate::{STUB_AFTER_MS, STUBS_AT_ONCE};
+pub use filter::Filter;
 pub(crate) use index::Indexes;
+use index::Names;
+pub use ticket::{Details, Ticket};
 
 /// All workspaces of a partition.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(from = "Workspaces")]
 pub struct State {
     pub(crate) workspaces: BTreeMap<WorkspaceId, Workspace>,
+    /// The closed tickets that are kept whole, by when they were closed.
+    #[serde(skip)]
+    pub(crate) closed: BTreeSet<(Timestamp, WorkspaceId, u64)>,
+}
+
+/// [`State`] as it is saved: what follows from the rest is left out.
+#[derive(Deserialize)]
+struct Workspaces {
+    workspaces: BTreeMap<WorkspaceId, Workspace>,
+}
+
+impl From<Workspaces> for State {
+    fn from(Workspaces { workspaces }: Workspaces) -> Self {
+        let closed = |(id, workspace): (&WorkspaceId, &Workspace)| {
+            let closed = |ticket: &Ticket| Some((ticket.closed_at?, id.clone(), ticket.number));
+            workspace.tickets.values().filter_map(|ticket| closed(ticket)).collect::<Vec<_>>()
+        };
+        let closed = workspaces.iter().flat_map(closed).collect();
+        Self { workspaces, closed }
+    }
 }
 
 impl State {
@@ -36,13 +60,42 @@ impl State {
     }
 
     /// The ticket, if workspace and ticket are there.
-    pub fn ticket(&self, workspace: &WorkspaceId, ticket: &TicketId) -> Option<&Ticket> {
+    pub fn ticket(&self, workspace: &WorkspaceId, ticket: &TicketId) -> Option<Cow<'_, Ticket>> {
         self.workspace(workspace)?.ticket(ticket)
+    }
+
+    /// A ticket was closed, or is closed no more.
+    pub(crate) fn note_closing(
+        &mut self,
+        workspace: &WorkspaceId,
+        number: u64,
+        before: Option<Timestamp>,
+        after: Option<Timestamp>,
+    ) {
+        let Some((workspace, _)) = self.workspaces.get_key_value(workspace) else { return };
+        let entry = |at| (at, workspace.clone(), number);
+        before.map(|at| self.closed.remove(&entry(at)));
+        after.map(|at| self.closed.insert(entry(at)));
+    }
+
+    /// Leaves stubs of tickets that were closed long before `now`: a few with every fact, so that no fact waits for many.
+    pub(crate) fn put_away(&mut self, now: Timestamp) {
+        let kept_from = now.minus_millis(STUB_AFTER_MS);
+        for _ in 0..STUBS_AT_ONCE {
+            if self.closed.first().is_none_or(|(at, ..)| *at >= kept_from) {
+                return;
+            }
+            let Some((_, workspace, number)) = self.closed.pop_first() else { return };
+            if let Some(workspace) = self.workspaces.get_mut(&workspace) {
+                workspace.put_away(number);
+            }
+        }
     }
 }
 
 /// A workspace with its tickets.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(from = "Tickets")]
 pub struct Workspace {
     /// Its name for people.
     pub display_name: Box<str>,
@@ -54,118 +107,96 @@ pub struct Workspace {
     pub last_number: u64,
     /// Boxed, since a map's leaves are half empty where its keys came in their order.
     pub(crate) tickets: BTreeMap<u64, Box<Ticket>>,
+    /// What is left of tickets that were closed long ago.
+    stubs: BTreeMap<u64, Packed<Ticket>>,
+    pub(crate) names: Names,
+    #[serde(skip)]
     pub(crate) indexes: Indexes,
 }
 
-/// A ticket as it stands, without what was said.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Ticket {
-    /// The ticket.
-    pub id: TicketId,
-    /// 1, 2, 3… per workspace.
-    pub number: u64,
-    /// The caller's own id.
-    pub external_id: Option<Box<str>>,
-    /// Where it is in its life.
-    pub status: TicketStatus,
-    /// How it came.
-    pub channel: Channel,
-    /// Who carried it; may be empty.
-    pub provider: Box<str>,
-    /// Who asks.
-    pub requester: Requester,
-    /// What it is about.
-    pub subject: Box<str>,
-    /// Its priority.
-    pub priority: Option<Priority>,
-    /// Its type; may be empty.
-    pub kind: Box<str>,
-    /// Its tags, sorted.
-    pub tags: Box<[Box<str>]>,
-    /// Its attributes: as a map they would take most of a ticket's memory.
-    pub attributes: Packed<Attributes>,
-    /// What its agent must be able to do.
-    pub required_skills: Box<[SkillRequirement]>,
-    /// Its queue; before routing has chosen, the one asked for.
-    pub queue: Option<QueueId>,
-    /// Its owner. Stays after the end, for whom to thank or to ask again.
-    pub agent: Option<AgentId>,
-    /// The closed ticket that it follows up.
-    pub follows: Option<TicketId>,
-    /// When it was opened.
-    pub opened_at: Timestamp,
-    /// When it last changed.
-    pub updated_at: Timestamp,
-    /// When it was closed, while it is.
-    pub closed_at: Option<Timestamp>,
-    /// How many messages it has, the first included.
-    pub message_count: u32,
-    /// 1..n.
-    pub revision: u64,
+/// [`Workspace`] as it is saved: what follows from the rest is left out.
+#[derive(Deserialize)]
+struct Tickets {
+    display_name: Box<str>,
+    default_priority: Option<Priority>,
+    revision: u64,
+    last_number: u64,
+    tickets: BTreeMap<u64, Box<Ticket>>,
+    stubs: BTreeMap<u64, Packed<Ticket>>,
+    names: Names,
 }
 
-impl Ticket {
-    /// Its attributes as a map.
-    pub fn attribute_map(&self) -> Attributes {
-        self.attributes.get().unwrap_or_default()
-    }
-}
-
-/// Which tickets to list; what is none or empty lets all through.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Filter {
-    /// Any of these.
-    pub statuses: Vec<TicketStatus>,
-    /// Of this requester.
-    pub requester: Option<RequesterId>,
-    /// In this queue.
-    pub queue: Option<QueueId>,
-    /// With this tag.
-    pub tag: Option<Box<str>>,
-    /// Owned by this agent.
-    pub agent: Option<AgentId>,
-    /// Of this type.
-    pub kind: Option<Box<str>>,
-    /// Of this priority.
-    pub priority: Option<Priority>,
-}
-
-impl Filter {
-    /// Whether it lets the ticket through.
-    pub fn admits(&self, ticket: &Ticket) -> bool {
-        (self.statuses.is_empty() || self.statuses.contains(&ticket.status))
-            && self.requester.as_ref().is_none_or(|id| *id == ticket.requester.id)
-            && self.queue.as_ref().is_none_or(|id| Some(id) == ticket.queue.as_ref())
-            && self.agent.as_ref().is_none_or(|id| Some(id) == ticket.agent.as_ref())
-            && self.tag.as_ref().is_none_or(|tag| ticket.tags.binary_search(tag).is_ok())
-            && self.kind.as_ref().is_none_or(|kind| *kind == ticket.kind)
-            && self.priority.is_none_or(|priority| Some(priority) == ticket.priority)
+impl From<Tickets> for Workspace {
+    fn from(saved: Tickets) -> Self {
+        let Tickets { display_name, default_priority, revision, last_number, .. } = saved;
+        let Tickets { tickets, stubs, names, .. } = saved;
+        let indexes = Indexes::of(tickets.values().map(|ticket| &**ticket));
+        Self {
+            display_name,
+            default_priority,
+            revision,
+            last_number,
+            tickets,
+            stubs,
+            names,
+            indexes,
+        }
     }
 }
 
 impl Workspace {
     /// The ticket with this id.
-    pub fn ticket(&self, id: &TicketId) -> Option<&Ticket> {
-        self.ticket_by_number(*self.indexes.ids.get(id)?)
+    pub fn ticket(&self, id: &TicketId) -> Option<Cow<'_, Ticket>> {
+        self.ticket_by_number(*self.names.ids.get(id)?)
     }
 
-    /// The ticket with this number.
-    pub fn ticket_by_number(&self, number: u64) -> Option<&Ticket> {
-        self.tickets.get(&number).map(|ticket| &**ticket)
+    /// The ticket with this number. One that was closed long ago is made from its stub.
+    pub fn ticket_by_number(&self, number: u64) -> Option<Cow<'_, Ticket>> {
+        match self.tickets.get(&number) {
+            Some(ticket) => Some(Cow::Borrowed(ticket)),
+            None => self.stubs.get(&number)?.get().map(Cow::Owned),
+        }
     }
 
     /// The ticket with this external id.
-    pub fn ticket_by_external_id(&self, external_id: &str) -> Option<&Ticket> {
-        self.ticket_by_number(*self.indexes.external_ids.get(external_id)?)
+    pub fn ticket_by_external_id(&self, external_id: &str) -> Option<Cow<'_, Ticket>> {
+        self.ticket_by_number(*self.names.external_ids.get(external_id)?)
     }
 
-    /// How many tickets it has.
-    pub fn ticket_count(&self) -> usize {
-        self.tickets.len()
+    /// Whether there is a ticket with this id.
+    pub(crate) fn has_ticket(&self, id: &TicketId) -> bool {
+        self.names.ids.contains_key(id)
+    }
+
+    /// How many tickets it has, and of how many only stubs.
+    pub fn ticket_counts(&self) -> (usize, usize) {
+        (self.tickets.len().saturating_add(self.stubs.len()), self.stubs.len())
+    }
+
+    /// Takes a new ticket in.
+    pub(crate) fn add(&mut self, mut ticket: Ticket, external_id: Option<Box<str>>) {
+        self.last_number = self.last_number.max(ticket.number);
+        self.names.add(&ticket, external_id);
+        self.indexes.share(&mut ticket);
+        self.indexes.add(&ticket);
+        self.tickets.insert(ticket.number, Box::new(ticket));
+    }
+
+    /// The ticket that a fact changes, and the indexes that may have to follow.
+    pub(crate) fn change(&mut self, id: &TicketId) -> Option<(&mut Ticket, &mut Indexes)> {
+        let ticket = self.tickets.get_mut(self.names.ids.get(id)?)?;
+        Some((ticket, &mut self.indexes))
+    }
+
+    /// Leaves a stub of a ticket, which no list shows any more.
+    fn put_away(&mut self, number: u64) {
+        let Some(ticket) = self.tickets.remove(&number) else { return };
+        self.indexes.remove(&ticket);
+        self.stubs.insert(number, ticket.stub());
     }
 
     /// Candidates for the filter with a number below `below`, newest number first. They come from the narrowest index that the
-    /// filter names, so each must still be [admitted](Filter::admits).
+    /// filter names, so each must still be [admitted](Filter::admits). Tickets of which only a stub is kept are not among them.
     pub fn candidates<'a>(
         &'a self,
         filter: &'a Filter,
@@ -175,6 +206,6 @@ impl Workspace {
             Some(numbers) => numbers,
             None => Box::new(self.tickets.range(..below).rev().map(|(number, _)| *number)),
         };
-        numbers.filter_map(|number| self.ticket_by_number(number))
+        numbers.filter_map(|number| self.tickets.get(&number).map(|ticket| &**ticket))
     }
 }

@@ -1,9 +1,13 @@
 //! Plain ids: what callers name things by.
 
+mod shared;
+
 use std::fmt;
 use std::sync::Arc;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
+
+pub use shared::sharing_ids;
 
 /// The longest id, in bytes.
 pub const ID_LENGTH_MAX: usize = 64;
@@ -36,7 +40,7 @@ fn check(text: &str) -> Result<(), InvalidId> {
 macro_rules! plain_ids {
     ($($(#[$about:meta])* $name:ident;)*) => {$(
         $(#[$about])*
-        #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
         pub struct $name(Arc<str>);
 
         impl $name {
@@ -66,6 +70,12 @@ macro_rules! plain_ids {
         impl fmt::Debug for $name {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 write!(f, "{}", &self.0)
+            }
+        }
+
+        impl<'de> Deserialize<'de> for $name {
+            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                deserializer.deserialize_str(shared::Text).map(Self)
             }
         }
 

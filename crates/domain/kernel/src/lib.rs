@@ -18,7 +18,7 @@ pub mod scenario;
 pub use decider::{Context, Decider, Fact};
 pub use id::{
     AgentId, ClockId, DeliveryId, EndpointId, ID_LENGTH_MAX, InvalidId, MessageId, OfferId,
-    PolicyId, QueueId, RequesterId, RuleId, SkillId, TicketId, WorkspaceId,
+    PolicyId, QueueId, RequesterId, RuleId, SkillId, TicketId, WorkspaceId, sharing_ids,
 };
 pub use packed::Packed;
 pub use time::Timestamp;

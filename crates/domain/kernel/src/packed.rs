@@ -5,8 +5,8 @@ use std::fmt;
 use std::marker::PhantomData;
 use std::sync::Arc;
 
-use serde::de::DeserializeOwned;
-use serde::{Deserialize, Serialize, Serializer};
+use serde::de::{DeserializeOwned, Error, Visitor};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::{AttributeValue, Attributes};
 
@@ -15,30 +15,23 @@ const SMALL_BYTES: usize = 2048;
 
 /// A value kept as its encoding: one allocation, and a fraction of the memory that its parts would take by themselves. Equal values
 /// have equal encodings. Cheap to clone; each [`get`](Self::get) decodes anew.
-#[derive(Serialize, Deserialize)]
-#[serde(transparent, bound = "")]
 pub struct Packed<T> {
     bytes: Arc<[u8]>,
-    #[serde(skip)]
     of: PhantomData<fn() -> T>,
 }
 
-impl<T: Serialize + DeserializeOwned> Packed<T> {
+impl<T: DeserializeOwned> Packed<T> {
     /// Packs a value.
-    pub fn new(value: &T) -> Self {
-        Self::encoded(value)
+    pub fn new(value: &T) -> Self
+    where
+        T: Serialize,
+    {
+        Self::of(value)
     }
 
-    /// The value. None only if another build packed it, whose snapshots this one sets aside.
-    pub fn get(&self) -> Option<T> {
-        postcard::from_bytes(&self.bytes).ok()
-    }
-}
-
-impl<T> Packed<T> {
-    /// Packs something that has the encoding of a `T`.
+    /// Packs what has the encoding of a `T` without being one: the same fields, borrowed.
     #[expect(clippy::expect_used, reason = "only a type that has no encoding at all fails, always")]
-    fn encoded(value: &impl Serialize) -> Self {
+    pub fn of(value: &impl Serialize) -> Self {
         let mut small = [0; SMALL_BYTES];
         let bytes = match postcard::to_slice(value, &mut small) {
             Ok(bytes) => Arc::from(&*bytes),
@@ -48,17 +41,28 @@ impl<T> Packed<T> {
         };
         Self { bytes, of: PhantomData }
     }
+
+    /// The value. None only if another build packed it, whose snapshots this one sets aside.
+    pub fn get(&self) -> Option<T> {
+        postcard::from_bytes(&self.bytes).ok()
+    }
 }
 
 impl Packed<Attributes> {
     /// Packs attributes without making a map of them. None if the names don't stand in their order, each once.
     pub fn of_entries(entries: &[(&str, AttributeValue<&str>)]) -> Option<Self> {
-        entries.is_sorted_by(|(one, _), (next, _)| one < next).then(|| Self::encoded(&Map(entries)))
+        entries.is_sorted_by(|(one, _), (next, _)| one < next).then(|| Self::of(&Map(entries)))
     }
 
     /// The attributes in the order of their names, their texts not copied.
     pub fn entries(&self) -> BTreeMap<&str, AttributeValue<&str>> {
         postcard::from_bytes(&self.bytes).unwrap_or_default()
+    }
+}
+
+impl Default for Packed<Attributes> {
+    fn default() -> Self {
+        Self::of(&Map(&[]))
     }
 }
 
@@ -68,6 +72,35 @@ struct Map<'a>(&'a [(&'a str, AttributeValue<&'a str>)]);
 impl Serialize for Map<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_map(self.0.iter().map(|(name, value)| (name, value)))
+    }
+}
+
+/// As bytes at once: one by one, as a list of them would go, takes many times longer.
+impl<T> Serialize for Packed<T> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_bytes(&self.bytes)
+    }
+}
+
+impl<'de, T> Deserialize<'de> for Packed<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let bytes = deserializer.deserialize_bytes(Encoding)?;
+        Ok(Self { bytes, of: PhantomData })
+    }
+}
+
+/// Reads an encoding.
+struct Encoding;
+
+impl Visitor<'_> for Encoding {
+    type Value = Arc<[u8]>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an encoded value")
+    }
+
+    fn visit_bytes<E: Error>(self, bytes: &[u8]) -> Result<Arc<[u8]>, E> {
+        Ok(bytes.into())
     }
 }
 
@@ -109,6 +142,7 @@ mod tests {
         let attributes: Attributes = named.collect();
         let packed = Packed::new(&attributes);
         assert_eq!(packed.get(), Some(attributes.clone()));
+        assert_eq!(Packed::new(&packed).get(), Some(packed.clone()));
         assert_eq!(packed, Packed::new(&attributes));
         assert_ne!(packed, Packed::new(&Attributes::new()));
     }

@@ -114,7 +114,7 @@ impl Draft<'_> {
 
     /// A fact of a ticket.
     fn ticket(&mut self, id: &TicketId, event: Event) {
-        let known = self.scene.workspace.tickets.get(id).map_or(0, |ticket| ticket.revision);
+        let known = self.scene.workspace.ticket(id).map_or(0, |ticket| ticket.revision);
         let last = self.revisions.get(id).copied().unwrap_or(known);
         let revision = last.saturating_add(1);
         self.revisions.insert(id.clone(), revision);
@@ -136,7 +136,7 @@ impl Draft<'_> {
     /// Takes back the offer under which a ticket stands, if it does.
     fn rescind(&mut self, id: &TicketId, reason: RescindReason) {
         let workspace = self.scene.workspace;
-        let Some(Place::Offered(number)) = workspace.tickets.get(id).map(Ticket::place) else {
+        let Some(Place::Offered(number)) = workspace.ticket(id).map(Ticket::place) else {
             return;
         };
         let Some(offer) = workspace.offers.get(number) else { return };
@@ -158,8 +158,7 @@ impl Draft<'_> {
 
     fn would_exceed(&self, id: &TicketId, to: &AgentId, how: AssignedHow) -> bool {
         let workspace = self.scene.workspace;
-        let (Some(ticket), Some(agent)) = (workspace.tickets.get(id), workspace.agents.get(to))
-        else {
+        let (Some(ticket), Some(agent)) = (workspace.ticket(id), workspace.agents.get(to)) else {
             return false;
         };
         let holds_already = match &ticket.place {
@@ -178,7 +177,7 @@ impl Draft<'_> {
     /// Puts a ticket back into a queue, with its age.
     fn requeue(&mut self, id: &TicketId, from: Option<AgentId>, way: Way<'_>) {
         let workspace = self.scene.workspace;
-        let Some(ticket) = workspace.tickets.get(id) else { return };
+        let Some(ticket) = workspace.ticket(id) else { return };
         let queue = way.queue.unwrap_or(&ticket.queue);
         let own_skills = match way.skill {
             Some(skill) => crate::state::joined(ticket.skills.iter().chain([skill])),

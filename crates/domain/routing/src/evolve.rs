@@ -13,7 +13,7 @@ use crate::state::{
 use crate::words::{
     AssignedHow, OfferEnd, Presence, QueueReason, RequeueReason, WorkOutcome, WorkState,
 };
-use crate::{COOLDOWN_MS, ENDED_OFFERS_MAX, FORGET_MS};
+use crate::{COOLDOWN_MS, ENDED_OFFERS_MAX, FORGET_MS, FORGOTTEN_AT_ONCE};
 use placing::{change, grace, place};
 
 /// Takes a fact into the state.
@@ -159,7 +159,7 @@ fn ticket_queued(workspace: &mut Workspace, queued: &Queued, fact: &Fact<Event>)
         decision: None,
         revision: fact.revision,
     };
-    place(workspace, &queued.ticket, ticket, fact.at);
+    place(workspace, &queued.ticket, Box::new(ticket), fact.at);
 }
 
 fn offer_made(workspace: &mut Workspace, made: &Made, fact: &Fact<Event>) {
@@ -281,7 +281,10 @@ fn end(
         ticket.cooldowns.clear();
     });
     let kept_from = fact.at.minus_millis(FORGET_MS);
-    while workspace.closed.first().is_some_and(|(at, _)| *at < kept_from) {
+    for _ in 0..FORGOTTEN_AT_ONCE {
+        if workspace.closed.first().is_none_or(|(at, _)| *at >= kept_from) {
+            return;
+        }
         if let Some((_, old)) = workspace.closed.pop_first() {
             workspace.tickets.remove(&old);
         }

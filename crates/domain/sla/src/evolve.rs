@@ -1,6 +1,6 @@
 //! How facts become state.
 
-use kernel::{Fact, WorkspaceId};
+use kernel::{Fact, TicketStatus, WorkspaceId};
 
 use crate::{Event, Policy, PolicySpec, State, Sweep};
 
@@ -23,10 +23,15 @@ pub(crate) fn evolve(state: &mut State, fact: &Fact<Event>) {
             }
         }
         Event::TicketNoted(note) => {
+            let mut closes = false;
             state.with_ticket(workspace, &note.ticket, false, |ticket| {
+                closes = note.status == TicketStatus::Closed && ticket.closed_at.is_none();
                 ticket.revision = fact.revision;
-                ticket.note(note);
+                ticket.note(note, fact.at);
             });
+            if closes {
+                state.forget(workspace, fact.at);
+            }
         }
         Event::Clock { ticket: id, key, change } => {
             let Some(space) = state.workspaces.get(workspace) else { return };

@@ -4,10 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
 use std::sync::Arc;
 
-use kernel::{PolicyId, Priority, TicketId, TicketStatus, Timestamp, WorkspaceId};
+use kernel::{
+    AgentId, PolicyId, Priority, QueueId, TicketId, TicketStatus, Timestamp, WorkspaceId,
+};
 use serde::{Deserialize, Serialize};
 
-use crate::{Change, Clock, ClockState, Metric, Policy, Ticket};
+use crate::{Change, Clock, ClockState, FORGET_MS, FORGOTTEN_AT_ONCE, Metric, Policy, Ticket};
 
 /// All workspaces of a partition.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -40,6 +42,27 @@ pub struct Sweep {
     pub through: Option<TicketId>,
 }
 
+/// Ids that many tickets have: each is kept once. A workspace has hundreds of queues and thousands of agents at most.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+struct Names {
+    agents: BTreeSet<AgentId>,
+    queues: BTreeSet<QueueId>,
+}
+
+impl Names {
+    fn share(&mut self, ticket: &mut Ticket) {
+        ticket.agent.as_mut().map(|agent| share(&mut self.agents, agent));
+        ticket.queue.as_mut().map(|queue| share(&mut self.queues, queue));
+    }
+}
+
+fn share<T: Clone + Ord>(known: &mut BTreeSet<T>, id: &mut T) {
+    match known.get(id) {
+        Some(known) => *id = known.clone(),
+        None => drop(known.insert(id.clone())),
+    }
+}
+
 /// A tenant: its policies, its tickets, and its figures.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Workspace {
@@ -51,6 +74,10 @@ pub struct Workspace {
     pub(crate) tickets: BTreeMap<TicketId, Box<Ticket>>,
     /// The tickets that aren't closed.
     pub(crate) open: BTreeSet<TicketId>,
+    /// The closed tickets by the instant of closing, to be forgotten in that order.
+    closed: BTreeSet<(Timestamp, TicketId)>,
+    /// The ids of agents and queues that tickets share.
+    names: Names,
     /// The running clocks with a target, by when it must be kept.
     pub(crate) by_due: BTreeSet<(Timestamp, TicketId, Metric)>,
     pub(crate) counts: BTreeMap<(Metric, Priority), Counts>,
@@ -187,6 +214,7 @@ impl Workspace {
 pub(crate) struct Footprint {
     timer: Option<Timestamp>,
     open: bool,
+    closed_at: Option<Timestamp>,
     clocks: Vec<(Metric, Option<Timestamp>, Option<Priority>, ClockState)>,
 }
 
@@ -200,6 +228,7 @@ impl Footprint {
         Self {
             timer: ticket.next_alarm().map(|(at, _, _)| at),
             open: ticket.status != TicketStatus::Closed,
+            closed_at: ticket.closed_at,
             clocks: ticket.clocks.iter().map(mark).collect(),
         }
     }
@@ -231,6 +260,7 @@ impl State {
         }
         let before = if known { Footprint::of(ticket) } else { Footprint::default() };
         change(ticket);
+        space.names.share(ticket);
         let after = Footprint::of(ticket);
         if before.timer != after.timer {
             let entry = |at| (at, workspace.clone(), id.clone());
@@ -238,6 +268,29 @@ impl State {
             after.timer.map(|at| self.timers.insert(entry(at)));
         }
         space.follow(&id, &before, &after);
+    }
+
+    /// A ticket was closed at `at`: forgets some that were closed long before. Nothing but closings does so, each by the time that
+    /// intake gave it; so however late sla reads, a ticket is forgotten only once no reopening can be among what is unread.
+    pub(crate) fn forget(&mut self, workspace: &WorkspaceId, at: Timestamp) {
+        let Self { workspaces, timers, .. } = self;
+        let Some(space) = workspaces.get_mut(workspace) else { return };
+        let kept_from = at.minus_millis(FORGET_MS);
+        for _ in 0..FORGOTTEN_AT_ONCE {
+            if space.closed.first().is_none_or(|(at, _)| *at >= kept_from) {
+                return;
+            }
+            let Some((_, id)) = space.closed.pop_first() else { return };
+            let Some(ticket) = space.tickets.remove(&id) else { continue };
+            // A closed ticket has neither. If it had, they would be found due for ever.
+            let due = |clock: &Clock| clock.due().map(|due| (due, id.clone(), clock.key.metric));
+            for entry in ticket.clocks.iter().filter_map(due) {
+                space.by_due.remove(&entry);
+            }
+            if let Some((at, ..)) = ticket.next_alarm() {
+                timers.remove(&(at, workspace.clone(), id));
+            }
+        }
     }
 }
 
@@ -247,6 +300,10 @@ impl Workspace {
             self.open.insert(id.clone());
         } else if before.open && !after.open {
             self.open.remove(id);
+        }
+        if before.closed_at != after.closed_at {
+            before.closed_at.map(|at| self.closed.remove(&(at, id.clone())));
+            after.closed_at.map(|at| self.closed.insert((at, id.clone())));
         }
         // A clock was added, or some of the same ones changed: a change never does both.
         let (gone, come): (Vec<_>, Vec<_>) = if before.clocks.len() == after.clocks.len() {

@@ -45,6 +45,8 @@ pub struct Ticket {
     pub priority: Option<Priority>,
     /// Its status.
     pub status: TicketStatus,
+    /// When it was closed, while it is.
+    pub closed_at: Option<Timestamp>,
     /// The policy that its clocks follow.
     pub policy: Option<PolicyId>,
     /// Its owner.
@@ -67,6 +69,7 @@ impl Ticket {
             revision: 0,
             priority: None,
             status: TicketStatus::New,
+            closed_at: None,
             policy: None,
             agent: None,
             queue: None,
@@ -125,8 +128,16 @@ impl Ticket {
         }
     }
 
-    /// Takes a note that was written.
-    pub(crate) fn note(&mut self, note: &TicketNote) {
+    /// Takes a note that was written, and what it says has been so since `at`.
+    pub(crate) fn note(&mut self, note: &TicketNote, at: Timestamp) {
+        self.closed_at = match note.status {
+            TicketStatus::Closed => self.closed_at.or(Some(at)),
+            TicketStatus::New
+            | TicketStatus::Open
+            | TicketStatus::Pending
+            | TicketStatus::OnHold
+            | TicketStatus::Resolved => None,
+        };
         self.number = note.number;
         self.priority = note.priority;
         self.status = note.status;

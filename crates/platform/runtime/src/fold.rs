@@ -1,5 +1,7 @@
 //! Folding a log: records in, state out. The leader, the snapshots and `verify` all use this one.
 
+mod saved;
+
 use event_log::Record;
 use kernel::{Actor, Decider, Fact, Timestamp, WorkspaceId};
 use wire::events::v1::{Commit, note::Kind};
@@ -9,6 +11,7 @@ use crate::LogId;
 use crate::commit::{ChainReader, Doubt};
 use crate::meta::{META_VERSION, Meta};
 use crate::service::{DecodeError, Event, Service, State, text};
+pub(crate) use saved::Unencodable;
 
 /// A state hash that a leader wrote, beside what this fold came to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,13 +55,13 @@ impl<S: Service> Fold<S> {
 
     /// A fold from a snapshot's bytes; `None` if they are not of this state.
     pub(crate) fn from_snapshot(reader: ChainReader, bytes: &[u8]) -> Option<Self> {
-        let (meta, state) = postcard::from_bytes::<(Meta, State<S>)>(bytes).ok()?;
+        let (meta, state) = saved::decode::<(Meta, State<S>)>(bytes)?;
         Some(Self { reader, state, meta, writer: [0; 16] })
     }
 
     /// A snapshot's bytes.
-    pub(crate) fn snapshot(&self) -> Result<Vec<u8>, postcard::Error> {
-        postcard::to_stdvec(&(&self.meta, &self.state))
+    pub(crate) fn snapshot(&self) -> Result<Vec<u8>, Unencodable> {
+        saved::encode(&(&self.meta, &self.state))
     }
 
     /// The last record folded.

@@ -11,8 +11,8 @@ use crate::commit::Chain;
 use crate::requests::{Answer, Key, Requests};
 use crate::{LogId, ServiceId};
 
-/// The version of [`Meta`]'s layout and of [`Meta::apply`]. Raise it when either changes; see [`crate::Fold::LAYOUT`].
-pub(crate) const META_VERSION: u32 = 2;
+/// The version of [`Meta`]'s layout, of [`Meta::apply`] and of a snapshot's bytes. Raise it when either changes; see [`crate::Fold::LAYOUT`].
+pub(crate) const META_VERSION: u32 = 3;
 
 /// How far an input is handled.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]

@@ -16,7 +16,7 @@ use tokio::time::Instant;
 
 use crate::aside::aside;
 use crate::commit::Doubt;
-use crate::fold::Fold;
+use crate::fold::{Fold, Unencodable};
 use crate::partition::{Core, Stop, Work, from_the_first, read, restore, snapshot_key};
 use crate::service::Service;
 
@@ -56,7 +56,7 @@ pub(crate) enum Unsaved {
     Store(#[from] StoreError),
     /// The state can't be encoded.
     #[error("the state can't be encoded: {0}")]
-    Encoding(#[from] postcard::Error),
+    Encoding(#[from] Unencodable),
     /// The log can't be read, or can't be trusted.
     #[error("{0}")]
     Log(String),
@@ -227,7 +227,7 @@ async fn save<S: Service>(
     let snapshot = aside(move || {
         let bytes = fold.snapshot()?.into();
         let crate::ChainReader { log_id, seq, chain, .. } = fold.reader;
-        Ok::<_, postcard::Error>(Snapshot { version: Fold::<S>::LAYOUT, log_id, seq, chain, bytes })
+        Ok::<_, Unencodable>(Snapshot { version: Fold::<S>::LAYOUT, log_id, seq, chain, bytes })
     });
     store.save(&snapshot_key(core), snapshot.await??).await?;
     core.saved.send_replace(status);

@@ -8,6 +8,8 @@ mod watch;
 #[cfg(test)]
 mod tests;
 
+use std::borrow::Cow;
+
 use intake::{Event, Rejection, State, Ticket, Workspace};
 use kernel::{Actor, Fact, TicketId, WorkspaceId};
 use prost::Message;
@@ -87,7 +89,7 @@ fn find_workspace<'a>(state: &'a State, id: &WorkspaceId) -> Result<&'a Workspac
     state.workspace(id).ok_or_else(missing)
 }
 
-fn find_ticket<'a>(workspace: &'a Workspace, by: &By) -> Result<&'a Ticket, Refusal> {
+fn find_ticket<'a>(workspace: &'a Workspace, by: &By) -> Result<Cow<'a, Ticket>, Refusal> {
     let (found, named) = match by {
         By::TicketId(id) => (workspace.ticket(&TicketId::trusted(id)), id.clone()),
         By::Number(number) => (workspace.ticket_by_number(*number), number.to_string()),
@@ -282,7 +284,7 @@ impl Rpc for Api {
         let id = workspace.clone();
         let look = move |state: &State| {
             let ticket = find_ticket(find_workspace(state, &id)?, &by)?;
-            Ok(render::ticket(&id, ticket))
+            Ok(render::ticket(&id, &ticket))
         };
         let ticket = Some(self.look(&workspace, look).await?);
         Ok(Response::new(api::GetTicketResponse { ticket }))

@@ -38,7 +38,7 @@ impl Service for IntakeService {
 
     const ID: ServiceId = ServiceId::Intake;
     const INPUTS: &'static [ServiceId] = &[ServiceId::Routing];
-    const STATE_VERSION: u32 = 2;
+    const STATE_VERSION: u32 = 3;
 
     fn encode(&self, event: &Event) -> Payload {
         codec::encode(event)

@@ -1,9 +1,10 @@
 //! The read model behind `GetTimeline`: where the facts about each ticket stand in the four logs of its partition.
 //!
 //! It is kept in memory, fed by one follower for each log, and made anew from the logs at every start; it decides nothing. It holds
-//! places (16 bytes a fact), never payloads: those are read from the logs on demand, and handed out as they were stored.
+//! places (about 5 bytes a fact), never payloads: those are read from the logs on demand, and handed out as they were stored.
 
 mod index;
+mod places;
 mod follower;
 mod order;
 mod story;
@@ -18,7 +19,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use index::Index;
-pub(crate) use index::Place;
+pub(crate) use places::Place;
 pub(crate) use story::{Story, StoryError, Told};
 pub(crate) use summary::summary;
 

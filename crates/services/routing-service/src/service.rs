@@ -33,6 +33,7 @@ impl Service for RoutingService {
 
     const ID: ServiceId = ServiceId::Routing;
     const INPUTS: &'static [ServiceId] = &[ServiceId::Intake];
+    const STATE_VERSION: u32 = 2;
 
     fn encode(&self, event: &Event) -> Payload {
         codec::encode(event)

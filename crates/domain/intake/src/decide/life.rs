@@ -9,7 +9,7 @@ use crate::state::{State, Ticket};
 use crate::{REOPEN_WINDOW_MS, Rejection};
 
 pub(super) fn step(state: &State, context: &Context, wish: &Move) -> Decision {
-    let ticket = ticket(state, context, &wish.ticket)?;
+    let ticket = &*ticket(state, context, &wish.ticket)?;
     check_revision(wish.expected, ticket.revision)?;
     let at = clamped(context, wish.occurred_at);
     let to = match wish.step {

@@ -12,7 +12,7 @@ use crate::state::{State, Ticket};
 use crate::{CUSTOMER_REPLIED, REOPEN_WINDOW_MS, Rejection, WORK_STARTED};
 
 pub(super) fn add(state: &State, context: &Context, wish: AddMessage) -> Decision {
-    let ticket = ticket(state, context, &wish.ticket)?;
+    let ticket = &*ticket(state, context, &wish.ticket)?;
     check_revision(wish.expected, ticket.revision)?;
     let at = clamped(context, wish.occurred_at);
     let context = Context { actor: author(context, ticket, &wish), ..context.clone() };
@@ -34,9 +34,7 @@ pub(super) fn add(state: &State, context: &Context, wish: AddMessage) -> Decisio
 /// The author, where it is a person; a bot speaks through the backend that called.
 fn author(context: &Context, ticket: &Ticket, wish: &AddMessage) -> Actor {
     match wish.author_kind {
-        AuthorKind::EndUser if wish.author.is_empty() => {
-            Actor::Requester(ticket.requester.id.clone())
-        }
+        AuthorKind::EndUser if wish.author.is_empty() => Actor::Requester(ticket.requester.clone()),
         AuthorKind::EndUser => Actor::Requester(RequesterId::trusted(&wish.author)),
         AuthorKind::Agent => Actor::Agent(AgentId::trusted(&wish.author)),
         AuthorKind::Bot => context.actor.clone(),
@@ -67,7 +65,7 @@ fn status_after(ticket: &Ticket, wish: &AddMessage) -> Option<Event> {
 
 fn added(ticket: &Ticket, wish: AddMessage) -> Event {
     let unnamed_customer = wish.author_kind == AuthorKind::EndUser && wish.author.is_empty();
-    let author = if unnamed_customer { ticket.requester.id.as_str().into() } else { wish.author };
+    let author = if unnamed_customer { ticket.requester.as_str().into() } else { wish.author };
     Event::MessageAdded(MessageAdded {
         ticket: wish.ticket,
         message: wish.message,

@@ -43,7 +43,8 @@ pub(super) struct Reply {
     pub(super) at: Timestamp,
 }
 
-/// Opens a ticket that inherits all but the external id, the owner and the status from the closed one that it follows up.
+/// Opens a ticket that inherits all but the external id, the owner and the status from the closed one that it follows up; from a stub
+/// all that is left.
 pub(super) fn follow_up(
     workspace: &Workspace,
     context: &Context,
@@ -51,21 +52,22 @@ pub(super) fn follow_up(
     reply: Reply,
 ) -> Decision {
     check_free(workspace, &reply.ticket)?;
+    let details = closed.details();
     let opened = TicketOpened {
         ticket: reply.ticket,
         number: workspace.last_number.saturating_add(1),
         external_id: None,
         channel: closed.channel,
-        provider: closed.provider.clone(),
-        requester: closed.requester.clone(),
-        subject: closed.subject.clone(),
+        provider: details.provider.as_ref().into(),
+        requester: closed.requester(&details),
+        subject: details.subject.as_ref().into(),
         body: reply.body,
         message: reply.message,
         priority: closed.priority,
         kind: closed.kind.clone(),
         tags: closed.tags.clone(),
-        attributes: closed.attributes.clone(),
-        required_skills: closed.required_skills.clone(),
+        attributes: details.attributes.clone(),
+        required_skills: details.required_skills.as_ref().into(),
         queue: closed.queue.clone(),
         follows: Some(closed.id.clone()),
     };
@@ -78,10 +80,10 @@ fn facts(context: &Context, opened: TicketOpened, at: Timestamp) -> Vec<Fact<Eve
 }
 
 fn check_free(workspace: &Workspace, ticket: &TicketId) -> Result<(), Rejection> {
-    match workspace.ticket(ticket) {
-        Some(_) => Err(Rejection::TicketExists { ticket: ticket.clone() }),
-        None => Ok(()),
+    if workspace.has_ticket(ticket) {
+        return Err(Rejection::TicketExists { ticket: ticket.clone() });
     }
+    Ok(())
 }
 
 fn check_external_id(workspace: &Workspace, external_id: Option<&str>) -> Result<(), Rejection> {

@@ -16,7 +16,7 @@ pub(super) fn owned(
     agent: AgentId,
     at: Timestamp,
 ) -> Decision {
-    let ticket = ticket(state, context, id)?;
+    let ticket = &*ticket(state, context, id)?;
     if ticket.status == TicketStatus::Closed {
         return Ok(Vec::new());
     }
@@ -33,7 +33,7 @@ pub(super) fn queued(
     queue: Option<QueueId>,
     at: Timestamp,
 ) -> Decision {
-    let ticket = ticket(state, context, id)?;
+    let ticket = &*ticket(state, context, id)?;
     if ticket.status == TicketStatus::Closed {
         return Ok(Vec::new());
     }
@@ -48,7 +48,7 @@ pub(super) fn done(
     outcome: Outcome,
     at: Timestamp,
 ) -> Decision {
-    let ticket = ticket(state, context, id)?;
+    let ticket = &*ticket(state, context, id)?;
     if !ticket.status.is_live() {
         return Ok(Vec::new());
     }

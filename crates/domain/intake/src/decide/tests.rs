@@ -1,6 +1,7 @@
 //! Scenarios of the rules, and what holds for every history.
 
 mod scenarios;
+mod stubs;
 mod properties;
 
 use kernel::{

@@ -9,7 +9,7 @@ use crate::event::{Event, TicketUpdated};
 use crate::state::State;
 
 pub(super) fn update(state: &State, context: &Context, wish: UpdateTicket) -> Decision {
-    let ticket = ticket(state, context, &wish.ticket)?;
+    let ticket = &*ticket(state, context, &wish.ticket)?;
     check_revision(wish.expected, ticket.revision)?;
     if ticket.status == TicketStatus::Closed {
         return Err(Rejection::TicketClosed { ticket: wish.ticket });
@@ -22,7 +22,7 @@ pub(super) fn update(state: &State, context: &Context, wish: UpdateTicket) -> De
         attributes: wish
             .attributes
             .map(|all| Packed::new(&all))
-            .filter(|all| *all != ticket.attributes),
+            .filter(|all| *all != ticket.details().attributes),
     };
     let changes = updated.priority.is_some()
         || updated.kind.is_some()

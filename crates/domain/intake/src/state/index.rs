@@ -7,11 +7,26 @@ use serde::{Deserialize, Serialize};
 
 use super::{Filter, Ticket};
 
-/// Numbers of tickets by what people look for. Sets of pairs, since a set for each key would cost a node for each ticket.
+/// What tickets are named by. A name is taken for ever.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-pub(crate) struct Indexes {
+pub(crate) struct Names {
     pub(crate) ids: BTreeMap<TicketId, u64>,
     pub(crate) external_ids: BTreeMap<Box<str>, u64>,
+}
+
+impl Names {
+    pub(super) fn add(&mut self, ticket: &Ticket, external_id: Option<Box<str>>) {
+        self.ids.insert(ticket.id.clone(), ticket.number);
+        if let Some(external_id) = external_id {
+            self.external_ids.insert(external_id, ticket.number);
+        }
+    }
+}
+
+/// Numbers of tickets by what people look for; they follow from the tickets. Sets of pairs, since a set for each key would cost a
+/// node for each ticket.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(crate) struct Indexes {
     by_status: BTreeSet<(TicketStatus, u64)>,
     by_requester: BTreeSet<(RequesterId, u64)>,
     by_queue: BTreeSet<(QueueId, u64)>,
@@ -19,14 +34,34 @@ pub(crate) struct Indexes {
 }
 
 impl Indexes {
-    /// Takes a new ticket in.
-    pub(crate) fn add(&mut self, ticket: &Ticket) {
-        self.ids.insert(ticket.id.clone(), ticket.number);
-        if let Some(external_id) = &ticket.external_id {
-            self.external_ids.insert(external_id.clone(), ticket.number);
+    /// The indexes of these tickets.
+    pub(super) fn of<'a>(tickets: impl Iterator<Item = &'a Ticket> + Clone) -> Self {
+        let all = || tickets.clone();
+        Self {
+            by_status: all().map(|it| (it.status, it.number)).collect(),
+            by_requester: all().map(|it| (it.requester.clone(), it.number)).collect(),
+            by_queue: all().filter_map(|it| Some((it.queue.clone()?, it.number))).collect(),
+            by_agent: all().filter_map(|it| Some((it.agent.clone()?, it.number))).collect(),
         }
-        self.by_requester.insert((ticket.requester.id.clone(), ticket.number));
+    }
+
+    /// Gives the ticket those copies of its ids that other tickets have already.
+    pub(crate) fn share(&self, ticket: &mut Ticket) {
+        adopt(&self.by_requester, &mut ticket.requester);
+        ticket.queue.as_mut().map(|queue| adopt(&self.by_queue, queue));
+        ticket.agent.as_mut().map(|agent| adopt(&self.by_agent, agent));
+    }
+
+    /// Takes a new ticket in.
+    pub(super) fn add(&mut self, ticket: &Ticket) {
+        self.by_requester.insert((ticket.requester.clone(), ticket.number));
         self.place(ticket);
+    }
+
+    /// Forgets a ticket.
+    pub(super) fn remove(&mut self, ticket: &Ticket) {
+        self.by_requester.remove(&(ticket.requester.clone(), ticket.number));
+        self.displace(ticket);
     }
 
     /// Takes in where a ticket stands.
@@ -86,6 +121,12 @@ impl Indexes {
             let (_, run) = heads.max_by_key(|(head, _)| *head)?;
             run.next()
         })
+    }
+}
+
+fn adopt<K: Clone + Ord>(set: &BTreeSet<(K, u64)>, key: &mut K) {
+    if let Some((known, _)) = set.range((key.clone(), 0)..=(key.clone(), u64::MAX)).next() {
+        *key = known.clone();
     }
 }
 

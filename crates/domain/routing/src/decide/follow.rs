@@ -38,7 +38,7 @@ pub(super) fn queue_ticket(scene: Scene<'_>, new: &NewTicket) -> Facts {
 
 pub(super) fn reprioritise(scene: Scene<'_>, id: &TicketId, priority: Option<Priority>) -> Facts {
     let mut draft = scene.draft();
-    if scene.workspace.tickets.get(id).is_some_and(|ticket| ticket.priority != priority) {
+    if scene.workspace.ticket(id).is_some_and(|ticket| ticket.priority != priority) {
         draft.ticket(id, Event::WorkReprioritised { ticket: id.clone(), priority });
     }
     draft.done()
@@ -52,7 +52,7 @@ pub(super) fn status(
     answered: bool,
 ) -> Facts {
     let mut draft = scene.draft();
-    let Some(ticket) = scene.workspace.tickets.get(id) else { return Vec::new() };
+    let Some(ticket) = scene.workspace.ticket(id) else { return Vec::new() };
     match to {
         TicketStatus::New => {}
         // That work began is routing's own news. Late, it would undo what an agent said since.
@@ -68,7 +68,7 @@ pub(super) fn status(
 /// The customer wrote while the ticket was open: its owner has it already, unless the owner isn't there.
 pub(super) fn answer(scene: Scene<'_>, id: &TicketId) -> Facts {
     let mut draft = scene.draft();
-    let place = scene.workspace.tickets.get(id).map(Ticket::place);
+    let place = scene.workspace.ticket(id).map(Ticket::place);
     if let Some(Place::Owned { agent: owner, state: WorkState::Active }) = place {
         let agent = scene.workspace.agents.get(owner);
         let unnoted =

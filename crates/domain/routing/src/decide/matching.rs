@@ -33,7 +33,7 @@ pub(crate) fn next_match(state: &State, context: &Context) -> Facts {
 
 fn offer(scene: Scene<'_>, turn: &Turn, demand: &Demand, group: &Group) -> Option<Facts> {
     let workspace = scene.workspace;
-    let ticket = workspace.tickets.get(&turn.ticket)?;
+    let ticket = workspace.ticket(&turn.ticket)?;
     let queue = workspace.queues.get(&demand.queue)?;
     let decision = choose(scene, demand, group)?;
     let agent = decision.agent.clone();

@@ -84,7 +84,7 @@ pub(super) fn expire(scene: Scene<'_>, id: &OfferId) -> Facts {
 
 pub(super) fn end_cooldown(scene: Scene<'_>, id: &TicketId, agent: AgentId) -> Facts {
     let mut draft = scene.draft();
-    let until = scene.workspace.tickets.get(id).and_then(|ticket| ticket.cooldowns.get(&agent));
+    let until = scene.workspace.ticket(id).and_then(|ticket| ticket.cooldowns.get(&agent));
     if until.is_some_and(|until| scene.context.at >= *until) {
         draft.ticket(id, Event::CooldownEnded { ticket: id.clone(), agent });
     }

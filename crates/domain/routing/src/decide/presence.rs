@@ -53,7 +53,7 @@ pub(super) fn end_grace(scene: Scene<'_>, id: &AgentId) -> Facts {
     }
     let mut draft = scene.draft();
     for ticket in &agent.awaiting {
-        let place = scene.workspace.tickets.get(ticket).map(|ticket| &ticket.place);
+        let place = scene.workspace.ticket(ticket).map(|ticket| &ticket.place);
         if matches!(place, Some(Place::Owned { agent, .. }) if agent == id) {
             draft.requeue(ticket, Some(id.clone()), Way::back(RequeueReason::OwnerAbsent));
         }

@@ -15,7 +15,7 @@ pub(super) fn complete(
     outcome: WorkOutcome,
     note: String,
 ) -> Answer {
-    let ticket = scene.workspace.tickets.get(id);
+    let ticket = scene.workspace.ticket(id);
     let ticket = ticket.ok_or_else(|| Rejection::TicketNotRoutable(id.clone()))?;
     if is_done(ticket, agent, outcome) {
         return Ok(Vec::new());

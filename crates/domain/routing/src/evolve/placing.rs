@@ -21,7 +21,9 @@ pub(super) fn change(
     fact: &Fact<Event>,
     how: impl FnOnce(&mut Ticket),
 ) {
-    let Some(mut ticket) = workspace.tickets.remove(id) else { return };
+    // The id that is kept already: each fact brings a copy of its own.
+    let Some((id, mut ticket)) = workspace.tickets.remove_entry(id) else { return };
+    let id = &id;
     let before = unplace(workspace, id, &ticket);
     let offer = if let Place::Offered(number) = ticket.place { Some(number) } else { None };
     how(&mut ticket);
@@ -40,7 +42,7 @@ pub(super) fn change(
 
 /// Whether the ticket is offered under this number.
 fn stands(workspace: &Workspace, id: &TicketId, number: u64) -> bool {
-    workspace.tickets.get(id).is_some_and(|ticket| ticket.place == Place::Offered(number))
+    workspace.ticket(id).is_some_and(|ticket| ticket.place == Place::Offered(number))
 }
 
 /// Who holds units for a ticket in this place.
@@ -109,7 +111,13 @@ fn settle_awaiting(workspace: &mut Workspace, id: &TicketId, owner: &AgentId) {
 }
 
 /// Puts a ticket into its place.
-pub(super) fn place(workspace: &mut Workspace, id: &TicketId, ticket: Ticket, now: Timestamp) {
+pub(super) fn place(
+    workspace: &mut Workspace,
+    id: &TicketId,
+    mut ticket: Box<Ticket>,
+    now: Timestamp,
+) {
+    share(workspace, &mut ticket);
     for (agent, until) in &ticket.cooldowns {
         workspace.timers.insert((*until, Timer::Cooldown(id.clone(), agent.clone())));
     }
@@ -150,6 +158,20 @@ pub(super) fn place(workspace: &mut Workspace, id: &TicketId, ticket: Ticket, no
             agent.used_units = agent.used_units.saturating_add(held);
         }
         refresh(workspace, &id, now);
+    }
+}
+
+/// Gives a ticket the ids of its queue and owner that are kept already: each fact brings copies of its own.
+fn share(workspace: &Workspace, ticket: &mut Ticket) {
+    if let Some((queue, _)) = workspace.queues.get_key_value(&ticket.queue) {
+        ticket.queue = queue.clone();
+    }
+    let agent = match &mut ticket.place {
+        Place::Owned { agent, .. } | Place::Ended { owner: Some(agent), .. } => agent,
+        Place::Waiting | Place::Paused(_) | Place::Offered(_) | Place::Ended { .. } => return,
+    };
+    if let Some((known, _)) = workspace.agents.get_key_value(agent) {
+        *agent = known.clone();
     }
 }
 

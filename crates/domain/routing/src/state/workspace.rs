@@ -122,7 +122,8 @@ pub struct Workspace {
     /// The queues in the order in which a ticket tries them.
     pub(crate) queue_order: BTreeSet<(i32, QueueId)>,
     pub(crate) agents: BTreeMap<AgentId, Agent>,
-    pub(crate) tickets: BTreeMap<TicketId, Ticket>,
+    /// Boxed, since a map's leaves are half empty where its keys came in their order.
+    pub(crate) tickets: BTreeMap<TicketId, Box<Ticket>>,
     /// Closed tickets by the instant of closing, to be forgotten in that order.
     pub(crate) closed: BTreeSet<(Timestamp, TicketId)>,
     pub(crate) offers: BTreeMap<u64, Offer>,
@@ -168,7 +169,7 @@ impl Workspace {
 
     /// A ticket that was not forgotten.
     pub fn ticket(&self, id: &TicketId) -> Option<&Ticket> {
-        self.tickets.get(id)
+        self.tickets.get(id).map(|ticket| &**ticket)
     }
 
     /// The offers that stand, by number.
@@ -226,7 +227,7 @@ impl Workspace {
 
     /// The ticket, if it is open work.
     pub(crate) fn open_ticket(&self, id: &TicketId) -> Option<&Ticket> {
-        self.tickets.get(id).filter(|ticket| match ticket.place {
+        self.ticket(id).filter(|ticket| match ticket.place {
             Place::Waiting | Place::Paused(_) | Place::Offered(_) | Place::Owned { .. } => true,
             Place::Ended { .. } => false,
         })

@@ -35,7 +35,7 @@ fn used(workspace: &Workspace, id: &AgentId) -> u32 {
         | Place::Owned { .. }
         | Place::Ended { .. } => 0,
     };
-    workspace.tickets.values().map(held).sum()
+    workspace.tickets.values().map(|ticket| held(ticket)).sum()
 }
 
 /// After everything that follows has happened.

@@ -53,7 +53,7 @@ impl<'a> Draft<'a> {
         let mut note = before.clone();
         change(&mut note);
         if note != before || self.ticket.revision == 0 {
-            self.ticket.note(&note);
+            self.ticket.note(&note, at);
             self.fact(at, Event::TicketNoted(Box::new(note)));
         }
     }

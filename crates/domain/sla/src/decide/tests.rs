@@ -2,6 +2,7 @@
 
 mod cases;
 mod changes;
+mod forgotten;
 mod policies;
 mod properties;
 mod rig;

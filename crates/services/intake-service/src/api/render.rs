@@ -18,27 +18,29 @@ pub(super) fn workspace(id: &WorkspaceId, workspace: &Workspace) -> api::Workspa
 
 pub(super) fn ticket(workspace: &WorkspaceId, ticket: &Ticket) -> api::Ticket {
     let text = |text: Option<&str>| text.unwrap_or_default().to_owned();
+    let details = ticket.details();
     api::Ticket {
         workspace_id: workspace.to_string(),
         ticket_id: ticket.id.to_string(),
         number: ticket.number,
-        external_id: text(ticket.external_id.as_deref()),
+        external_id: text(details.external_id.as_deref()),
         status: convert::status_to_wire(ticket.status).into(),
         channel: convert::channel_to_wire(ticket.channel).into(),
-        provider: ticket.provider.to_string(),
-        requester: Some(values::requester_to_wire(&ticket.requester)),
-        subject: ticket.subject.to_string(),
+        provider: details.provider.to_string(),
+        requester: Some(values::requester_to_wire(&ticket.requester(&details))),
+        subject: details.subject.to_string(),
         priority: convert::priority_to_wire(ticket.priority).into(),
         r#type: ticket.kind.to_string(),
         tags: values::texts_to_wire(&ticket.tags),
-        attributes: convert::attributes_to_wire(&ticket.attributes),
-        required_skills: convert::skills_to_wire(&ticket.required_skills),
+        attributes: convert::attributes_to_wire(&details.attributes),
+        required_skills: convert::skills_to_wire(&details.required_skills),
         queue_id: text(ticket.queue.as_ref().map(QueueId::as_str)),
         agent_id: text(ticket.agent.as_ref().map(AgentId::as_str)),
-        follows_ticket_id: text(ticket.follows.as_ref().map(TicketId::as_str)),
+        follows_ticket_id: text(details.follows.as_ref().map(TicketId::as_str)),
         opened_at: Some(convert::timestamp_to_wire(ticket.opened_at)),
         updated_at: Some(convert::timestamp_to_wire(ticket.updated_at)),
         message_count: ticket.message_count,
         revision: ticket.revision,
+        is_stub: ticket.is_stub,
     }
 }

@@ -1,5 +1,6 @@
 //! `WatchTickets`.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -87,7 +88,7 @@ impl Watched {
         let Some(workspace) = state.workspace(&self.workspace) else { return Vec::new() };
         self.learn(workspace);
         if let Some(ticket) = &self.ticket {
-            return workspace.ticket(ticket).cloned().into_iter().collect();
+            return workspace.ticket(ticket).map(Cow::into_owned).into_iter().collect();
         }
         let queue = self.queue.as_ref().map(|in_queue| in_queue.queue.clone());
         let filter = Filter { queue, ..Filter::default() };

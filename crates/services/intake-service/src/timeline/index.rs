@@ -2,28 +2,17 @@
 
 use std::collections::HashMap;
 
-use event_log::Seq;
 use prost::Message;
 use runtime::ServiceId;
 use wire::events::v1 as stored;
 
+use super::places::{Place, Places};
 use crate::codec::is_of_ticket;
-
-/// Where a fact stands within a partition.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub(crate) struct Place {
-    /// Whose log.
-    pub(crate) service: ServiceId,
-    /// The record.
-    pub(crate) seq: Seq,
-    /// The fact's place in the record.
-    pub(crate) index: u32,
-}
 
 /// Places by workspace and ticket. What a service merely copies of another's facts is no part of a story.
 #[derive(Debug, Default)]
 pub(super) struct Index {
-    workspaces: HashMap<Box<str>, HashMap<Box<str>, Vec<Place>>>,
+    workspaces: HashMap<Box<str>, HashMap<Box<str>, Places>>,
     /// The tickets of notifications that are under way, by delivery.
     deliveries: HashMap<Box<str>, Box<str>>,
 }
@@ -32,7 +21,7 @@ impl Index {
     /// The places of a ticket's facts, in no particular order between logs.
     pub(super) fn places(&self, workspace: &str, ticket: &str) -> Vec<Place> {
         let tickets = self.workspaces.get(workspace);
-        tickets.and_then(|tickets| tickets.get(ticket)).cloned().unwrap_or_default()
+        tickets.and_then(|tickets| tickets.get(ticket)).map(Places::all).unwrap_or_default()
     }
 
     /// Takes a record in. Records of one log come in order.
@@ -50,9 +39,11 @@ impl Index {
             self.workspaces.insert(workspace.into(), HashMap::new());
         }
         let Some(tickets) = self.workspaces.get_mut(workspace) else { return };
-        match tickets.get_mut(ticket) {
-            Some(places) => places.push(place),
-            None => drop(tickets.insert(ticket.into(), vec![place])),
+        if !tickets.contains_key(ticket) {
+            tickets.insert(ticket.into(), Places::default());
+        }
+        if let Some(places) = tickets.get_mut(ticket) {
+            places.push(place);
         }
     }
 
@@ -119,6 +110,8 @@ fn of_sla(event_type: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use event_log::Seq;
+
     use super::*;
 
     fn event(event_type: &str, entity: &str, data: &impl Message) -> stored::Event {
@@ -133,11 +126,6 @@ mod tests {
 
     fn commit(seq: Seq, events: Vec<stored::Event>) -> stored::Commit {
         stored::Commit { seq, events, ..stored::Commit::default() }
-    }
-
-    #[test]
-    fn a_place_is_small() {
-        assert_eq!(size_of::<Place>(), 16);
     }
 
     #[test]

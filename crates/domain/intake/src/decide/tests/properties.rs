@@ -127,6 +127,18 @@ proptest! {
     }
 
     #[test]
+    fn a_state_that_was_saved_is_the_same_when_read(
+        commands in prop::collection::vec(commands(), 0..40),
+    ) {
+        let (facts, state) = run(commands);
+        let bytes = postcard::to_stdvec(&state).unwrap();
+        prop_assert_eq!(&postcard::from_bytes::<State>(&bytes).unwrap(), &state);
+        let mut again = State::default();
+        facts.iter().for_each(|fact| Intake::evolve(&mut again, fact));
+        prop_assert_eq!(&again, &state);
+    }
+
+    #[test]
     fn an_index_finds_what_a_scan_finds(commands in prop::collection::vec(commands(), 0..40)) {
         let (_, state) = run(commands);
         let statuses = vec![TicketStatus::New, TicketStatus::Open, TicketStatus::Closed];

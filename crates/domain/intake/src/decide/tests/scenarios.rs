@@ -21,8 +21,8 @@ fn after(steps: &[Step]) -> Given<Intake> {
     steps.iter().fold(open_ticket(), |given, next| given.when(&at(0), step(*next)).happen().0)
 }
 
-fn ticket<'a>(given: &'a Given<Intake>, id: &str) -> &'a Ticket {
-    given.state.ticket(&at(0).workspace, &TicketId::trusted(id)).unwrap()
+fn ticket(given: &Given<Intake>, id: &str) -> Ticket {
+    given.state.ticket(&at(0).workspace, &TicketId::trusted(id)).unwrap().into_owned()
 }
 
 /// What the command decides, as status changes, and the longer history.
@@ -182,9 +182,9 @@ fn a_late_reply_opens_a_follow_up() {
     let reply = || say(AuthorKind::EndUser, Visibility::Public);
     let given = after(&[Step::Close]).when(&at(7 * DAY_MS + 1), reply()).happen().0;
     let follow_up = ticket(&given, "t-2");
-    assert_eq!(follow_up.follows, Some(TicketId::trusted("t")));
+    assert_eq!(follow_up.details().follows, Some(TicketId::trusted("t")));
     assert_eq!((follow_up.number, follow_up.status), (2, TicketStatus::New));
-    assert_eq!(&*follow_up.subject, "It does not start");
+    assert_eq!(follow_up.details().subject, "It does not start");
     assert_eq!(ticket(&given, "t").status, TicketStatus::Closed);
 
     // Written in time, delivered late: it counts as written.
