@@ -9,8 +9,9 @@ use wire::lent::events::v1 as lent;
 
 use crate::LogId;
 use crate::commit::{ChainReader, Doubt};
+use crate::event_type::{DecodeError, text};
 use crate::meta::{META_VERSION, Meta};
-use crate::service::{DecodeError, Event, Service, State, text};
+use crate::service::{Event, Service, State};
 pub(crate) use saved::Unencodable;
 
 /// A state hash that a leader wrote, beside what this fold came to.

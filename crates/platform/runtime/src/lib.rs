@@ -16,6 +16,7 @@ mod aside;
 mod call;
 mod clock;
 mod commit;
+mod event_type;
 mod fold;
 mod hash;
 mod health;
@@ -35,6 +36,9 @@ pub mod trace;
 pub use call::{Call, Done, Failure, FailureOf, Render, RequestKey};
 pub use clock::{Clock, ClockError};
 pub use commit::{Chain, ChainReader, Doubt, FORMAT, READER, genesis, open_record, read_first};
+pub use event_type::{
+    DecodeError, EventType, Stored, Upcaster, Upcasters, decode_event, text, written_version,
+};
 pub use fold::{Fold, HashCheck};
 pub use health::Health;
 pub use membership::Membership;
@@ -51,8 +55,7 @@ pub use position::{InvalidPosition, LogId, Position, Positions, ServiceId, parti
 pub use replay::{REPLAY_BYTES, ReplayError, replay};
 pub use requests::{KEPT_MAX, KEPT_MILLIS};
 pub use service::{
-    Command, Committed, DecodeError, Event, InputError, InputEvent, Parked, Payload, Rejection,
-    Service, State, text,
+    Command, Committed, Event, InputError, InputEvent, Parked, Payload, Rejection, Service, State,
 };
 pub use snapshotting::{SNAPSHOT_AFTER, SNAPSHOT_BYTES, SNAPSHOT_EVENTS, SnapshotStatus};
 pub use trace::TraceContext;

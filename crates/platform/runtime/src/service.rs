@@ -8,6 +8,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use wire::events::v1::Event as StoredEvent;
 
+use crate::event_type::{DecodeError, EventType, Stored, Upcasters, decode_event};
 use crate::metrics::Counted;
 use crate::{PartitionHandle, ServiceId, TraceContext};
 
@@ -29,22 +30,6 @@ pub struct Payload {
     pub version: u32,
     /// The encoded message.
     pub data: Bytes,
-}
-
-/// Why a stored event of one's own can't be read: the partition stops.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum DecodeError {
-    /// This build doesn't know the type or version.
-    #[error("unknown event type or version")]
-    UnknownType,
-    /// The bytes are not that message, or hold what can't be.
-    #[error("malformed: {0}")]
-    Malformed(String),
-}
-
-/// A text that is lent from a record.
-pub fn text(bytes: &Bytes) -> Result<&str, DecodeError> {
-    std::str::from_utf8(bytes).map_err(|error| DecodeError::Malformed(error.to_string()))
 }
 
 /// Why an input can't be applied: it is parked, and later ones of its entity behind it.
@@ -70,9 +55,18 @@ pub struct InputEvent<'a> {
 }
 
 impl InputEvent<'_> {
-    /// Its payload, as the message that its type names.
-    pub fn payload<M: prost::Message + Default>(&self) -> Result<M, InputError> {
-        M::decode(self.event.data.clone())
+    /// Its payload, as the message that its type names, of a type that has only ever had one version.
+    pub fn payload<M: prost::Message + Default + 'static>(&self) -> Result<M, InputError> {
+        self.upcast(&Upcasters(&[]))
+    }
+
+    /// Its payload in the version of today; a later one is set aside until a release comes that knows it.
+    pub fn upcast<M: prost::Message + Default>(
+        &self,
+        upcasters: &Upcasters<M>,
+    ) -> Result<M, InputError> {
+        Stored::new(self.event.version, &self.event.data)
+            .upcast(upcasters)
             .map_err(|error| InputError(format!("{}: {error}", self.event.r#type)))
     }
 
@@ -125,6 +119,9 @@ pub trait Service: Debug + Send + Sync + Sized + 'static {
     /// The version of the state's serde layout and of `evolve`. Raise it when either changes; older snapshots are then set aside.
     const STATE_VERSION: u32 = 1;
 
+    /// Every type of event that its log may hold.
+    const EVENTS: &'static [EventType<Event<Self>>];
+
     /// What it counts of its own, for its operator.
     fn counted(&self) -> Vec<Counted> {
         Vec::new()
@@ -133,13 +130,15 @@ pub trait Service: Debug + Send + Sync + Sized + 'static {
     /// An event as it is stored.
     fn encode(&self, event: &Event<Self>) -> Payload;
 
-    /// Reads a stored event of any version ever written.
+    /// Reads a stored event of any version ever written. Only a double that stands for a service in a test has a reason to do it otherwise.
     fn decode(
         &self,
         event_type: &str,
         version: u32,
         data: &Bytes,
-    ) -> Result<Event<Self>, DecodeError>;
+    ) -> Result<Event<Self>, DecodeError> {
+        decode_event(Self::EVENTS, event_type, version, data)
+    }
 
     /// What an event of another service asks for. Pure. A rejection of one of these commands is no error: the wish is moot.
     fn react(

@@ -11,7 +11,7 @@ use intake::Event;
 use intake::event::{MessageAdded, OwnerChanged, StatusChanged, TicketUpdated, WorkspacePut};
 use kernel::{AgentId, MessageId, QueueId, TicketId, WorkspaceId};
 use prost::Message;
-use runtime::{DecodeError, Payload, text};
+use runtime::{DecodeError, EventType, Payload, text, written_version};
 use service_kit::convert;
 use wire::events::v1 as stored;
 use wire::lent::events::v1 as lent;
@@ -23,8 +23,15 @@ const TICKET_UPDATED: &str = "TicketUpdated";
 const STATUS_CHANGED: &str = "StatusChanged";
 const OWNER_CHANGED: &str = "OwnerChanged";
 
-/// The version of every payload so far.
-const VERSION: u32 = 1;
+/// Every type of fact in intake's log.
+pub(crate) const EVENTS: &[EventType<Event>] = &[
+    EventType::new(WORKSPACE_PUT, 1, |stored| read_workspace_put(&stored.message()?)),
+    EventType::new(TICKET_OPENED, 1, |stored| opened::decode(&stored.message()?)),
+    EventType::new(MESSAGE_ADDED, 1, |stored| read_message_added(&stored.message()?)),
+    EventType::new(TICKET_UPDATED, 1, |stored| read_ticket_updated(&stored.message()?)),
+    EventType::new(STATUS_CHANGED, 1, |stored| read_status_changed(&stored.message()?)),
+    EventType::new(OWNER_CHANGED, 1, |stored| read_owner_changed(&stored.message()?)),
+];
 
 /// A fact as it is stored.
 pub(crate) fn encode(event: &Event) -> Payload {
@@ -35,22 +42,6 @@ pub(crate) fn encode(event: &Event) -> Payload {
         Event::TicketUpdated(updated) => payload(TICKET_UPDATED, &ticket_updated(updated)),
         Event::StatusChanged(changed) => payload(STATUS_CHANGED, &status_changed(changed)),
         Event::OwnerChanged(changed) => payload(OWNER_CHANGED, &owner_changed(changed)),
-    }
-}
-
-/// Reads a stored fact.
-pub(crate) fn decode(event_type: &str, version: u32, data: &Bytes) -> Result<Event, DecodeError> {
-    if version != VERSION {
-        return Err(DecodeError::UnknownType);
-    }
-    match event_type {
-        WORKSPACE_PUT => read_workspace_put(&message(data)?),
-        TICKET_OPENED => opened::decode(&message(data)?),
-        MESSAGE_ADDED => read_message_added(&message(data)?),
-        TICKET_UPDATED => read_ticket_updated(&message(data)?),
-        STATUS_CHANGED => read_status_changed(&message(data)?),
-        OWNER_CHANGED => read_owner_changed(&message(data)?),
-        _ => Err(DecodeError::UnknownType),
     }
 }
 
@@ -83,7 +74,8 @@ pub(crate) fn is_of_ticket(event_type: &str) -> bool {
 }
 
 fn payload(event_type: &'static str, message: &impl Message) -> Payload {
-    Payload { event_type, version: VERSION, data: Bytes::from(message.encode_to_vec()) }
+    let version = written_version(EVENTS, event_type);
+    Payload { event_type, version, data: Bytes::from(message.encode_to_vec()) }
 }
 
 fn message<M: Message + Default>(data: &Bytes) -> Result<M, DecodeError> {

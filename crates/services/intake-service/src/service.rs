@@ -2,12 +2,11 @@
 
 use std::sync::Arc;
 
-use bytes::Bytes;
 use event_log::EventLogProvider;
 use intake::{Command, Event, Intake, State};
 use kernel::{Timestamp, WorkspaceId};
 use runtime::{
-    DecodeError, InputError, InputEvent, PartitionHandle, Payload, Service, ServiceId, partition_of,
+    EventType, InputError, InputEvent, PartitionHandle, Payload, Service, ServiceId, partition_of,
 };
 
 use crate::timeline::Timelines;
@@ -38,14 +37,11 @@ impl Service for IntakeService {
 
     const ID: ServiceId = ServiceId::Intake;
     const INPUTS: &'static [ServiceId] = &[ServiceId::Routing];
+    const EVENTS: &'static [EventType<Event>] = codec::EVENTS;
     const STATE_VERSION: u32 = 3;
 
     fn encode(&self, event: &Event) -> Payload {
         codec::encode(event)
-    }
-
-    fn decode(&self, event_type: &str, version: u32, data: &Bytes) -> Result<Event, DecodeError> {
-        codec::decode(event_type, version, data)
     }
 
     fn react(&self, _state: &State, input: &InputEvent<'_>) -> Result<Vec<Command>, InputError> {

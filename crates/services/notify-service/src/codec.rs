@@ -11,16 +11,39 @@ use notify::{
     Observation, Outcome, Recipient, RulePut, Secret, Target, TicketLearnt, Way,
 };
 use prost::Message;
-use runtime::{DecodeError, Payload};
+use runtime::{DecodeError, EventType, Payload, written_version};
 use wire::events::v1::{self as stored, AttemptOutcome, NotificationChannel};
 
-const VERSION: u32 = 1;
+/// Every type of event in notify's log.
+pub(crate) const EVENTS: &[EventType<Event>] = &[
+    EventType::new("WorkspaceSeen", 1, |stored| {
+        Ok(Event::WorkspaceSeen(workspace_seen_of(&stored.message()?)))
+    }),
+    EventType::new("EndpointPut", 1, |stored| {
+        Ok(Event::EndpointPut(endpoint_put_of(stored.message()?)))
+    }),
+    EventType::new("RulePut", 1, |stored| rule_put_of(stored.message()?).map(Event::RulePut)),
+    EventType::new("TicketLearnt", 1, |stored| {
+        ticket_learnt_of(stored.message()?).map(Event::TicketLearnt)
+    }),
+    EventType::new("AwaitingTicket", 1, |stored| {
+        awaiting_ticket_of(stored.message()?).map(Event::AwaitingTicket)
+    }),
+    EventType::new("IntentMade", 1, |stored| {
+        intent_made_of(stored.message()?).map(Event::IntentMade)
+    }),
+    EventType::new("AttemptStarted", 1, |stored| {
+        Ok(Event::AttemptStarted(attempt_started_of(&stored.message()?)))
+    }),
+    EventType::new("AttemptEnded", 1, |stored| {
+        attempt_ended_of(stored.message()?).map(Event::AttemptEnded)
+    }),
+];
 
 /// An event as it is stored.
 pub(crate) fn encode(event: &Event) -> Payload {
     let (event_type, data) = match event {
         Event::WorkspaceSeen(id) => ("WorkspaceSeen", workspace_seen(id).encode_to_vec()),
-
         Event::EndpointPut(put) => ("EndpointPut", endpoint_put(put).encode_to_vec()),
         Event::RulePut(put) => ("RulePut", rule_put(put).encode_to_vec()),
         Event::TicketLearnt(learnt) => ("TicketLearnt", ticket_learnt(learnt).encode_to_vec()),
@@ -29,29 +52,8 @@ pub(crate) fn encode(event: &Event) -> Payload {
         Event::AttemptStarted(it) => ("AttemptStarted", attempt_started(it).encode_to_vec()),
         Event::AttemptEnded(ended) => ("AttemptEnded", attempt_ended(ended).encode_to_vec()),
     };
-    Payload { event_type, version: VERSION, data: Bytes::from(data) }
-}
-
-/// Reads a stored event.
-pub(crate) fn decode(event_type: &str, version: u32, data: &Bytes) -> Result<Event, DecodeError> {
-    if version != VERSION {
-        return Err(DecodeError::UnknownType);
-    }
-    match event_type {
-        "WorkspaceSeen" => read(data).map(|it| workspace_seen_of(&it)).map(Event::WorkspaceSeen),
-        "EndpointPut" => read(data).map(endpoint_put_of).map(Event::EndpointPut),
-        "RulePut" => read(data).and_then(rule_put_of).map(Event::RulePut),
-        "TicketLearnt" => read(data).and_then(ticket_learnt_of).map(Event::TicketLearnt),
-        "AwaitingTicket" => read(data).and_then(awaiting_ticket_of).map(Event::AwaitingTicket),
-        "IntentMade" => read(data).and_then(intent_made_of).map(Event::IntentMade),
-        "AttemptStarted" => read(data).map(|it| Event::AttemptStarted(attempt_started_of(&it))),
-        "AttemptEnded" => read(data).and_then(attempt_ended_of).map(Event::AttemptEnded),
-        _ => Err(DecodeError::UnknownType),
-    }
-}
-
-fn read<M: Message + Default>(data: &Bytes) -> Result<M, DecodeError> {
-    M::decode(data.clone()).map_err(|error| DecodeError::Malformed(error.to_string()))
+    let version = written_version(EVENTS, event_type);
+    Payload { event_type, version, data: Bytes::from(data) }
 }
 
 fn malformed(what: &str) -> DecodeError {

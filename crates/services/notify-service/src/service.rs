@@ -2,13 +2,12 @@
 
 use std::sync::Arc;
 
-use bytes::Bytes;
 use kernel::Timestamp;
 use kernel::planted::{self, Bug};
 use notify::{Command, Event, Notify, State};
 use runtime::metrics::Counted;
 use runtime::{
-    Committed, DecodeError, InputError, InputEvent, PartitionHandle, Payload, Service, ServiceId,
+    Committed, EventType, InputError, InputEvent, PartitionHandle, Payload, Service, ServiceId,
 };
 
 use crate::effects::{Courier, Sender, SenderError, deliver, resume};
@@ -48,6 +47,7 @@ impl Service for NotifyService {
 
     const ID: ServiceId = ServiceId::Notify;
     const INPUTS: &'static [ServiceId] = &[ServiceId::Intake, ServiceId::Routing, ServiceId::Sla];
+    const EVENTS: &'static [EventType<Event>] = codec::EVENTS;
 
     fn counted(&self) -> Vec<Counted> {
         self.sender.counted()
@@ -55,10 +55,6 @@ impl Service for NotifyService {
 
     fn encode(&self, event: &Event) -> Payload {
         codec::encode(event)
-    }
-
-    fn decode(&self, event_type: &str, version: u32, data: &Bytes) -> Result<Event, DecodeError> {
-        codec::decode(event_type, version, data)
     }
 
     fn react(&self, state: &State, input: &InputEvent<'_>) -> Result<Vec<Command>, InputError> {

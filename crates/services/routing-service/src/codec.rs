@@ -11,13 +11,35 @@ use bytes::Bytes;
 use kernel::{AgentId, WorkspaceId};
 use prost::Message;
 use routing::Event;
-use runtime::{DecodeError, Payload};
+use runtime::{DecodeError, EventType, Payload, written_version};
 use wire::events::v1 as stored;
 
 pub(crate) use offers::decision_to_wire;
 
-/// The version of every payload so far.
-const VERSION: u32 = 1;
+/// Every type of fact in routing's log.
+pub(crate) const EVENTS: &[EventType<Event>] = &[
+    EventType::new("WorkspaceSeen", 1, |stored| Ok(workspace_seen(&stored.message()?))),
+    EventType::new("AgentPut", 1, |stored| settings::read_agent(&stored.message()?)),
+    EventType::new("QueuePut", 1, |stored| settings::read_queue(stored.message()?)),
+    EventType::new("PresenceSet", 1, |stored| presence_set(&stored.message()?)),
+    EventType::new("PresenceExpired", 1, |stored| Ok(presence_expired(&stored.message()?))),
+    EventType::new("OfferMade", 1, |stored| offers::read_made(stored.message()?)),
+    EventType::new("OfferAccepted", 1, |stored| Ok(offers::read_accepted(&stored.message()?))),
+    EventType::new("OfferDeclined", 1, |stored| Ok(offers::read_declined(stored.message()?))),
+    EventType::new("OfferExpired", 1, |stored| Ok(offers::read_expired(&stored.message()?))),
+    EventType::new("OfferRescinded", 1, |stored| offers::read_rescinded(&stored.message()?)),
+    EventType::new("CooldownEnded", 1, |stored| {
+        Ok(offers::read_cooldown_ended(&stored.message()?))
+    }),
+    EventType::new("TicketQueued", 1, |stored| work::read_queued(&stored.message()?)),
+    EventType::new("WorkReprioritised", 1, |stored| work::read_reprioritised(&stored.message()?)),
+    EventType::new("TicketAssigned", 1, |stored| work::read_assigned(stored.message()?)),
+    EventType::new("WorkStateChanged", 1, |stored| work::read_state_changed(&stored.message()?)),
+    EventType::new("WorkCompleted", 1, |stored| work::read_completed(stored.message()?)),
+    EventType::new("TicketRequeued", 1, |stored| work::read_requeued(&stored.message()?)),
+    EventType::new("TicketTransferred", 1, |stored| Ok(work::read_transferred(stored.message()?))),
+    EventType::new("WorkEnded", 1, |stored| work::read_ended(&stored.message()?)),
+];
 
 /// A fact as it is stored.
 pub(crate) fn encode(event: &Event) -> Payload {
@@ -84,47 +106,9 @@ pub(crate) fn encode(event: &Event) -> Payload {
     }
 }
 
-/// Reads a stored fact.
-pub(crate) fn decode(event_type: &str, version: u32, data: &Bytes) -> Result<Event, DecodeError> {
-    if version != VERSION {
-        return Err(DecodeError::UnknownType);
-    }
-    match event_type {
-        "WorkspaceSeen" => {
-            let seen: stored::WorkspaceSeen = message(data)?;
-            Ok(Event::WorkspaceSeen { workspace: WorkspaceId::trusted(&seen.workspace_id) })
-        }
-        "AgentPut" => settings::read_agent(&message(data)?),
-        "QueuePut" => settings::read_queue(message(data)?),
-        "PresenceSet" => presence_set(&message(data)?),
-        "PresenceExpired" => {
-            let expired: stored::PresenceExpired = message(data)?;
-            Ok(Event::PresenceExpired { agent: AgentId::trusted(&expired.agent_id) })
-        }
-        "OfferMade" => offers::read_made(message(data)?),
-        "OfferAccepted" => Ok(offers::read_accepted(&message(data)?)),
-        "OfferDeclined" => Ok(offers::read_declined(message(data)?)),
-        "OfferExpired" => Ok(offers::read_expired(&message(data)?)),
-        "OfferRescinded" => offers::read_rescinded(&message(data)?),
-        "CooldownEnded" => Ok(offers::read_cooldown_ended(&message(data)?)),
-        "TicketQueued" => work::read_queued(&message(data)?),
-        "WorkReprioritised" => work::read_reprioritised(&message(data)?),
-        "TicketAssigned" => work::read_assigned(message(data)?),
-        "WorkStateChanged" => work::read_state_changed(&message(data)?),
-        "WorkCompleted" => work::read_completed(message(data)?),
-        "TicketRequeued" => work::read_requeued(&message(data)?),
-        "TicketTransferred" => Ok(work::read_transferred(message(data)?)),
-        "WorkEnded" => work::read_ended(&message(data)?),
-        _ => Err(DecodeError::UnknownType),
-    }
-}
-
 fn payload(event_type: &'static str, message: &impl Message) -> Payload {
-    Payload { event_type, version: VERSION, data: Bytes::from(message.encode_to_vec()) }
-}
-
-fn message<M: Message + Default>(data: &Bytes) -> Result<M, DecodeError> {
-    M::decode(data.clone()).map_err(|error| DecodeError::Malformed(error.to_string()))
+    let version = written_version(EVENTS, event_type);
+    Payload { event_type, version, data: Bytes::from(message.encode_to_vec()) }
 }
 
 /// A word that must be there.
@@ -139,6 +123,14 @@ fn named<T>(text: &str, id: impl FnOnce(&str) -> T) -> Option<T> {
 
 fn text<T: ToString>(id: Option<&T>) -> String {
     id.map(ToString::to_string).unwrap_or_default()
+}
+
+fn workspace_seen(seen: &stored::WorkspaceSeen) -> Event {
+    Event::WorkspaceSeen { workspace: WorkspaceId::trusted(&seen.workspace_id) }
+}
+
+fn presence_expired(expired: &stored::PresenceExpired) -> Event {
+    Event::PresenceExpired { agent: AgentId::trusted(&expired.agent_id) }
 }
 
 fn presence_set(set: &stored::PresenceSet) -> Result<Event, DecodeError> {

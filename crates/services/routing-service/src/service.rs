@@ -1,10 +1,9 @@
 //! Routing as the runtime takes it.
 
-use bytes::Bytes;
 use kernel::{Decider, Timestamp, WorkspaceId};
 use routing::{Command, Event, Routing, State};
 use runtime::{
-    Committed, DecodeError, InputError, InputEvent, Parked, PartitionHandle, Payload, Service,
+    Committed, EventType, InputError, InputEvent, Parked, PartitionHandle, Payload, Service,
     ServiceId,
 };
 
@@ -33,14 +32,11 @@ impl Service for RoutingService {
 
     const ID: ServiceId = ServiceId::Routing;
     const INPUTS: &'static [ServiceId] = &[ServiceId::Intake];
+    const EVENTS: &'static [EventType<Event>] = codec::EVENTS;
     const STATE_VERSION: u32 = 2;
 
     fn encode(&self, event: &Event) -> Payload {
         codec::encode(event)
-    }
-
-    fn decode(&self, event_type: &str, version: u32, data: &Bytes) -> Result<Event, DecodeError> {
-        codec::decode(event_type, version, data)
     }
 
     fn react(&self, state: &State, input: &InputEvent<'_>) -> Result<Vec<Command>, InputError> {

@@ -8,7 +8,7 @@ mod tests;
 use bytes::Bytes;
 use kernel::{Priority, TicketId, WorkspaceId};
 use prost::Message;
-use runtime::{DecodeError, Payload};
+use runtime::{DecodeError, EventType, Payload, written_version};
 use service_kit::convert::{priority_to_wire, stored_priority};
 use sla::{Event, Metric, PolicySpec};
 use wire::events::v1 as stored;
@@ -20,8 +20,26 @@ const POLICY_PUT: &str = "PolicyPut";
 const POLICIES_APPLIED: &str = "PoliciesApplied";
 const TICKET_NOTED: &str = "TicketNoted";
 
-/// The version of every payload so far.
-const VERSION: u32 = 1;
+/// Every type of fact in sla's log.
+pub(crate) const EVENTS: &[EventType<Event>] = &[
+    EventType::new(WORKSPACE_NOTED, 1, |stored| Ok(workspace_noted(&stored.message()?))),
+    EventType::new(POLICY_PUT, 1, |stored| read_policy_put(stored.message()?)),
+    EventType::new(POLICIES_APPLIED, 1, |stored| Ok(policies_applied(&stored.message()?))),
+    EventType::new(TICKET_NOTED, 1, |stored| note::decode(&stored.message()?)),
+    EventType::new(clock::STARTED, 1, |stored| clock::started(stored.message()?)),
+    EventType::new(clock::PAUSED, 1, |stored| clock::paused(stored.message()?)),
+    EventType::new(clock::RESUMED, 1, |stored| clock::resumed(stored.message()?)),
+    EventType::new(clock::RETARGETED, 1, |stored| clock::retargeted(stored.message()?)),
+    EventType::new(clock::WARNED, 1, |stored| clock::warned(stored.message()?)),
+    EventType::new(clock::MET, 1, |stored| clock::met(stored.message()?)),
+    EventType::new(clock::BREACHED, 1, |stored| clock::breached(stored.message()?)),
+    EventType::new(clock::STOPPED_AFTER_BREACH, 1, |stored| {
+        clock::stopped_after_breach(stored.message()?)
+    }),
+    EventType::new(clock::BREACH_RETRACTED, 1, |stored| clock::breach_retracted(stored.message()?)),
+    EventType::new(clock::CANCELLED, 1, |stored| clock::cancelled(stored.message()?)),
+    EventType::new(clock::REOPENED, 1, |stored| clock::reopened(stored.message()?)),
+];
 
 /// A fact as it is stored.
 pub(crate) fn encode(event: &Event) -> Payload {
@@ -41,33 +59,9 @@ pub(crate) fn encode(event: &Event) -> Payload {
     }
 }
 
-/// Reads a stored fact.
-pub(crate) fn decode(event_type: &str, version: u32, data: &Bytes) -> Result<Event, DecodeError> {
-    if version != VERSION {
-        return Err(DecodeError::UnknownType);
-    }
-    match event_type {
-        WORKSPACE_NOTED => {
-            let noted: stored::WorkspaceNoted = message(data)?;
-            Ok(Event::WorkspaceNoted(WorkspaceId::trusted(&noted.workspace_id)))
-        }
-        POLICY_PUT => read_policy_put(message(data)?),
-        POLICIES_APPLIED => {
-            let applied: stored::PoliciesApplied = message(data)?;
-            let through = named(&applied.through_ticket_id).map(TicketId::trusted);
-            Ok(Event::PoliciesApplied { through, done: applied.done })
-        }
-        TICKET_NOTED => note::decode(&message(data)?),
-        _ => clock::decode(event_type, data),
-    }
-}
-
 fn payload(event_type: &'static str, message: &impl Message) -> Payload {
-    Payload { event_type, version: VERSION, data: Bytes::from(message.encode_to_vec()) }
-}
-
-fn message<M: Message + Default>(data: &Bytes) -> Result<M, DecodeError> {
-    M::decode(data.clone()).map_err(|error| DecodeError::Malformed(error.to_string()))
+    let version = written_version(EVENTS, event_type);
+    Payload { event_type, version, data: Bytes::from(message.encode_to_vec()) }
 }
 
 fn malformed(what: &str) -> DecodeError {
@@ -84,6 +78,15 @@ fn priority(number: i32) -> Result<Option<Priority>, DecodeError> {
         None if number != 0 => Err(malformed("priority")),
         priority => Ok(priority),
     }
+}
+
+fn workspace_noted(noted: &stored::WorkspaceNoted) -> Event {
+    Event::WorkspaceNoted(WorkspaceId::trusted(&noted.workspace_id))
+}
+
+fn policies_applied(applied: &stored::PoliciesApplied) -> Event {
+    let through = named(&applied.through_ticket_id).map(TicketId::trusted);
+    Event::PoliciesApplied { through, done: applied.done }
 }
 
 fn policy_put(spec: &PolicySpec) -> stored::PolicyPut {

@@ -1,8 +1,7 @@
 //! Sla as the runtime sees it.
 
-use bytes::Bytes;
 use kernel::{Timestamp, WorkspaceId};
-use runtime::{DecodeError, InputError, InputEvent, Parked, Payload, Service, ServiceId};
+use runtime::{EventType, InputError, InputEvent, Parked, Payload, Service, ServiceId};
 use sla::{Command, Event, Sla, State};
 
 use crate::{codec, reactions};
@@ -16,16 +15,13 @@ impl Service for SlaService {
 
     const ID: ServiceId = ServiceId::Sla;
     const INPUTS: &'static [ServiceId] = &[ServiceId::Intake, ServiceId::Routing];
+    const EVENTS: &'static [EventType<Event>] = codec::EVENTS;
     const STATE_VERSION: u32 = 3;
     /// A breach is decided only once every reply that the log held by then was read.
     const CONFIRM_BEFORE_TIMERS: bool = true;
 
     fn encode(&self, event: &Event) -> Payload {
         codec::encode(event)
-    }
-
-    fn decode(&self, event_type: &str, version: u32, data: &Bytes) -> Result<Event, DecodeError> {
-        codec::decode(event_type, version, data)
     }
 
     fn react(&self, _state: &State, input: &InputEvent<'_>) -> Result<Vec<Command>, InputError> {

@@ -3,10 +3,9 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use bytes::Bytes;
 use kernel::{Actor, Context, Decider, Fact, WorkspaceId};
 use runtime::{
-    Call, DecodeError, HASH_EVERY, Health, InputError, InputEvent, Payload, SNAPSHOT_AFTER,
+    Call, EventType, HASH_EVERY, Health, InputError, InputEvent, Payload, SNAPSHOT_AFTER,
     SNAPSHOT_EVENTS, Service, ServiceId, SnapshotStatus,
 };
 use snapshots::{MemorySnapshots, Snapshot, SnapshotKey, SnapshotStore, StoreError};
@@ -184,13 +183,10 @@ impl Service for Fickle {
     type Decider = Self;
     const ID: ServiceId = ServiceId::Intake;
     const INPUTS: &'static [ServiceId] = &[];
+    const EVENTS: &'static [EventType<toy::Event>] = toy::EVENTS;
 
     fn encode(&self, event: &toy::Event) -> Payload {
         Source.encode(event)
-    }
-
-    fn decode(&self, name: &str, version: u32, data: &Bytes) -> Result<toy::Event, DecodeError> {
-        Source.decode(name, version, data)
     }
 
     fn react(&self, _: &toy::State, _: &InputEvent<'_>) -> Result<Vec<Command>, InputError> {

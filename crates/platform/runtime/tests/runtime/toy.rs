@@ -4,7 +4,10 @@ use std::collections::BTreeMap;
 
 use kernel::{Actor, Context, Decider, Fact, Timestamp, WorkspaceId};
 use prost::Message;
-use runtime::{Call, DecodeError, InputError, InputEvent, Payload, RequestKey, Service, ServiceId};
+use runtime::{
+    Call, DecodeError, EventType, InputError, InputEvent, Payload, RequestKey, Service, ServiceId,
+    decode_event, written_version,
+};
 use serde::{Deserialize, Serialize};
 
 #[derive(Debug, Clone, PartialEq)]
@@ -94,17 +97,18 @@ fn encode(event: &Event) -> Payload {
         Event::Set { ring_at } => ("Set", ring_at.encode_to_vec()),
         Event::Rang => ("Rang", Vec::new()),
     };
-    Payload { event_type, version: 1, data: data.into() }
+    Payload { event_type, version: written_version(EVENTS, event_type), data: data.into() }
 }
 
-fn decode(event_type: &str, data: &Bytes) -> Result<Event, DecodeError> {
-    let malformed = |error: prost::DecodeError| DecodeError::Malformed(error.to_string());
-    match event_type {
-        "Added" => Ok(Event::Added { by: u64::decode(data).map_err(malformed)? }),
-        "Set" => Ok(Event::Set { ring_at: i64::decode(data).map_err(malformed)? }),
-        "Rang" => Ok(Event::Rang),
-        _ => Err(DecodeError::UnknownType),
-    }
+/// Every type of event in a toy's log.
+pub(crate) const EVENTS: &[EventType<Event>] = &[
+    EventType::new("Added", 1, |stored| Ok(Event::Added { by: stored.message()? })),
+    EventType::new("Set", 1, |stored| Ok(Event::Set { ring_at: stored.message()? })),
+    EventType::new("Rang", 1, |_| Ok(Event::Rang)),
+];
+
+fn decode(input: &InputEvent<'_>) -> Result<Event, DecodeError> {
+    decode_event(EVENTS, &input.event.r#type, input.event.version, &input.event.data)
 }
 
 /// Counts what it is asked to.
@@ -115,13 +119,10 @@ impl Service for Source {
     type Decider = Toy;
     const ID: ServiceId = ServiceId::Intake;
     const INPUTS: &'static [ServiceId] = &[];
+    const EVENTS: &'static [EventType<Event>] = EVENTS;
 
     fn encode(&self, event: &Event) -> Payload {
         encode(event)
-    }
-
-    fn decode(&self, event_type: &str, _: u32, data: &Bytes) -> Result<Event, DecodeError> {
-        decode(event_type, data)
     }
 
     fn react(&self, _: &State, _: &InputEvent<'_>) -> Result<Vec<Command>, InputError> {
@@ -141,17 +142,14 @@ impl Service for Mendable {
     type Decider = Toy;
     const ID: ServiceId = ServiceId::Sla;
     const INPUTS: &'static [ServiceId] = &[ServiceId::Intake];
+    const EVENTS: &'static [EventType<Event>] = EVENTS;
 
     fn encode(&self, event: &Event) -> Payload {
         encode(event)
     }
 
-    fn decode(&self, event_type: &str, _: u32, data: &Bytes) -> Result<Event, DecodeError> {
-        decode(event_type, data)
-    }
-
     fn react(&self, state: &State, input: &InputEvent<'_>) -> Result<Vec<Command>, InputError> {
-        match decode(&input.event.r#type, &input.event.data) {
+        match decode(input) {
             Ok(Event::Added { by }) if self.0.0.load(std::sync::atomic::Ordering::SeqCst) => {
                 Ok(vec![Command::Add { by }])
             }
@@ -168,18 +166,15 @@ impl Service for Copier {
     type Decider = Toy;
     const ID: ServiceId = ServiceId::Sla;
     const INPUTS: &'static [ServiceId] = &[ServiceId::Intake];
+    const EVENTS: &'static [EventType<Event>] = EVENTS;
     const CONFIRM_BEFORE_TIMERS: bool = true;
 
     fn encode(&self, event: &Event) -> Payload {
         encode(event)
     }
 
-    fn decode(&self, event_type: &str, _: u32, data: &Bytes) -> Result<Event, DecodeError> {
-        decode(event_type, data)
-    }
-
     fn react(&self, _: &State, input: &InputEvent<'_>) -> Result<Vec<Command>, InputError> {
-        match decode(&input.event.r#type, &input.event.data) {
+        match decode(input) {
             Ok(Event::Added { by: 13 }) => Err(InputError("13 brings bad luck".into())),
             Ok(Event::Added { by }) => Ok(vec![Command::Add { by }]),
             Ok(Event::Set { .. } | Event::Rang) => Ok(vec![]),

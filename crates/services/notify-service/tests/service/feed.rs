@@ -4,7 +4,8 @@ use bytes::Bytes;
 use kernel::{Actor, Context, Decider, Fact, WorkspaceId};
 use prost::Message;
 use runtime::{
-    Call, DecodeError, InputError, InputEvent, Node, Payload, Positions, Service, ServiceId,
+    Call, DecodeError, EventType, InputError, InputEvent, Node, Payload, Positions, Service,
+    ServiceId,
 };
 
 #[derive(Debug, Clone, PartialEq)]
@@ -45,6 +46,7 @@ macro_rules! feeds {
 
             const ID: ServiceId = ServiceId::$name;
             const INPUTS: &'static [ServiceId] = &[];
+            const EVENTS: &'static [EventType<Event>] = &[];
 
             fn encode(&self, event: &Event) -> Payload {
                 let data = Bytes::from(event.data.clone());

@@ -10,8 +10,13 @@ use routing::words::{
     AssignedHow, Candidate, Decision, OfferMode, Presence, QueueReason, RequeueReason,
     RescindReason, Rule, WorkClass, WorkOutcome, WorkState,
 };
+use runtime::DecodeError;
 
-use super::{decode, encode};
+use super::{EVENTS, encode};
+
+fn decode(event_type: &str, version: u32, data: &[u8]) -> Result<Event, DecodeError> {
+    runtime::decode_event(EVENTS, event_type, version, &Bytes::copy_from_slice(data))
+}
 
 fn agent() -> AgentId {
     AgentId::trusted("ada")
@@ -179,8 +184,8 @@ fn every_fact_survives_being_stored() {
 
 #[test]
 fn what_is_newer_or_broken_is_refused() {
-    use runtime::DecodeError;
-    assert_eq!(decode("OfferMade", 2, &[]), Err(DecodeError::UnknownType));
+    let later = DecodeError::UnknownVersion { found: 2, known: 1 };
+    assert_eq!(decode("OfferMade", 2, &[]), Err(later));
     assert_eq!(decode("OfferMaid", 1, &[]), Err(DecodeError::UnknownType));
     for broken in ["OfferMade", "PresenceSet", "TicketQueued", "TicketAssigned", "WorkEnded"] {
         assert!(matches!(decode(broken, 1, &[]), Err(DecodeError::Malformed(_))), "{broken}");

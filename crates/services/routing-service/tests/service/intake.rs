@@ -3,7 +3,9 @@
 use bytes::Bytes;
 use kernel::{Actor, Context, Decider, Fact, WorkspaceId};
 use prost::Message;
-use runtime::{Call, DecodeError, InputError, InputEvent, Node, Payload, Service, ServiceId};
+use runtime::{
+    Call, DecodeError, EventType, InputError, InputEvent, Node, Payload, Service, ServiceId,
+};
 use wire::events::v1 as events;
 
 #[derive(Debug, Clone, PartialEq)]
@@ -43,6 +45,7 @@ impl Service for Intake {
 
     const ID: ServiceId = ServiceId::Intake;
     const INPUTS: &'static [ServiceId] = &[];
+    const EVENTS: &'static [EventType<Said>] = &[];
 
     fn encode(&self, said: &Said) -> Payload {
         let data = Bytes::from(said.data.clone());

@@ -1,6 +1,7 @@
 //! The stream of what happens to clocks.
 
 use kernel::{TicketId, Timestamp, WorkspaceId};
+use runtime::decode_event;
 use service_kit::convert::timestamp_to_wire;
 use service_kit::{Fields, Item, WatchRequest, WatchStream, checkpoint_every, paging};
 use sla::{Event, clock_id};
@@ -10,6 +11,7 @@ use wire::sla::v1 as wire_sla;
 use wire_sla::watch_sla_response::Kind;
 
 use super::Api;
+use crate::codec::EVENTS;
 
 /// Begins a watch of a workspace's clocks, or of one ticket's.
 pub(super) async fn watch(
@@ -62,7 +64,7 @@ fn change(
     if event.workspace != workspace.as_str() || !of_ticket {
         return None;
     }
-    match crate::codec::decode(&event.r#type, event.version, &event.data).ok()? {
+    match decode_event(EVENTS, &event.r#type, event.version, &event.data).ok()? {
         Event::Clock { ticket, key, change: _ } => Some(wire_sla::ClockChange {
             event_type: event.r#type.clone(),
             clock_id: clock_id(&ticket, key).to_string(),

@@ -8,19 +8,19 @@ use wire::events::v1 as stored;
 use wire::events::v1::ClockMetric;
 use wire::lent::events::v1 as lent;
 
-use super::{malformed, message, named, payload};
+use super::{malformed, named, payload};
 
-const STARTED: &str = "ClockStarted";
-const PAUSED: &str = "ClockPaused";
-const RESUMED: &str = "ClockResumed";
-const RETARGETED: &str = "ClockRetargeted";
-const WARNED: &str = "ClockWarned";
-const MET: &str = "ClockMet";
-const BREACHED: &str = "ClockBreached";
-const STOPPED_AFTER_BREACH: &str = "ClockStoppedAfterBreach";
-const BREACH_RETRACTED: &str = "BreachRetracted";
-const CANCELLED: &str = "ClockCancelled";
-const REOPENED: &str = "ClockReopened";
+pub(super) const STARTED: &str = "ClockStarted";
+pub(super) const PAUSED: &str = "ClockPaused";
+pub(super) const RESUMED: &str = "ClockResumed";
+pub(super) const RETARGETED: &str = "ClockRetargeted";
+pub(super) const WARNED: &str = "ClockWarned";
+pub(super) const MET: &str = "ClockMet";
+pub(super) const BREACHED: &str = "ClockBreached";
+pub(super) const STOPPED_AFTER_BREACH: &str = "ClockStoppedAfterBreach";
+pub(super) const BREACH_RETRACTED: &str = "BreachRetracted";
+pub(super) const CANCELLED: &str = "ClockCancelled";
+pub(super) const REOPENED: &str = "ClockReopened";
 
 /// A metric for the wire.
 pub(crate) const fn metric_to_wire(metric: Metric) -> ClockMetric {
@@ -145,27 +145,11 @@ fn promised(
     }
 }
 
-pub(super) fn decode(event_type: &str, data: &Bytes) -> Result<Event, DecodeError> {
-    let (id, change) = match event_type {
-        STARTED => started(message(data)?)?,
-        PAUSED => paused(message(data)?),
-        RESUMED => resumed(message(data)?),
-        REOPENED => reopened(message(data)?),
-        RETARGETED => retargeted(message(data)?)?,
-        WARNED => warned(message(data)?)?,
-        BREACHED => breached(message(data)?)?,
-        CANCELLED => cancelled(message(data)?)?,
-        MET => met(message(data)?),
-        STOPPED_AFTER_BREACH => stopped_after_breach(message(data)?),
-        BREACH_RETRACTED => breach_retracted(message(data)?),
-        _ => return Err(DecodeError::UnknownType),
-    };
-    let (ticket, key) = parse_clock_id(text(&id)?).ok_or_else(|| malformed("clock_id"))?;
+/// The change of the clock with this id.
+fn of_clock(id: &Bytes, change: Change) -> Result<Event, DecodeError> {
+    let (ticket, key) = parse_clock_id(text(id)?).ok_or_else(|| malformed("clock_id"))?;
     Ok(Event::Clock { ticket, key, change })
 }
-
-/// A clock's id, and what changed.
-type Read = (Bytes, Change);
 
 fn policy(id: &Bytes) -> Result<Option<PolicyId>, DecodeError> {
     Ok(named(text(id)?).map(PolicyId::trusted))
@@ -175,65 +159,67 @@ const fn at(millis: i64) -> Timestamp {
     Timestamp::from_millis(millis)
 }
 
-fn started(it: lent::ClockStarted) -> Result<Read, DecodeError> {
+pub(super) fn started(it: lent::ClockStarted) -> Result<Event, DecodeError> {
     let change = Change::Started {
         at: at(it.started_at_ms),
         target_ms: target(it.target_ms),
         due_at: due(it.due_at_ms),
         policy: policy(&it.policy_id)?,
     };
-    Ok((it.clock_id, change))
+    of_clock(&it.clock_id, change)
 }
 
-fn paused(it: lent::ClockPaused) -> Read {
-    (it.clock_id, Change::Paused { at: at(it.at_ms), elapsed_ms: it.elapsed_ms })
+pub(super) fn paused(it: lent::ClockPaused) -> Result<Event, DecodeError> {
+    of_clock(&it.clock_id, Change::Paused { at: at(it.at_ms), elapsed_ms: it.elapsed_ms })
 }
 
-fn resumed(it: lent::ClockResumed) -> Read {
-    (it.clock_id, Change::Resumed { at: at(it.at_ms), due_at: due(it.due_at_ms) })
+pub(super) fn resumed(it: lent::ClockResumed) -> Result<Event, DecodeError> {
+    of_clock(&it.clock_id, Change::Resumed { at: at(it.at_ms), due_at: due(it.due_at_ms) })
 }
 
-fn reopened(it: lent::ClockReopened) -> Read {
-    (it.clock_id, Change::Reopened { at: at(it.at_ms), due_at: due(it.due_at_ms) })
+pub(super) fn reopened(it: lent::ClockReopened) -> Result<Event, DecodeError> {
+    of_clock(&it.clock_id, Change::Reopened { at: at(it.at_ms), due_at: due(it.due_at_ms) })
 }
 
-fn retargeted(it: lent::ClockRetargeted) -> Result<Read, DecodeError> {
+pub(super) fn retargeted(it: lent::ClockRetargeted) -> Result<Event, DecodeError> {
     let change = Change::Retargeted {
         at: at(it.at_ms),
         target_ms: target(it.target_ms),
         due_at: due(it.due_at_ms),
         policy: policy(&it.policy_id)?,
     };
-    Ok((it.clock_id, change))
+    of_clock(&it.clock_id, change)
 }
 
-fn warned(it: lent::ClockWarned) -> Result<Read, DecodeError> {
+pub(super) fn warned(it: lent::ClockWarned) -> Result<Event, DecodeError> {
     let permille = u16::try_from(it.permille).map_err(|_| malformed("permille"))?;
-    Ok((it.clock_id, Change::Warned { permille, due_at: at(it.due_at_ms) }))
+    of_clock(&it.clock_id, Change::Warned { permille, due_at: at(it.due_at_ms) })
 }
 
-fn breached(it: lent::ClockBreached) -> Result<Read, DecodeError> {
+pub(super) fn breached(it: lent::ClockBreached) -> Result<Event, DecodeError> {
     let cause = BreachCause::ALL.into_iter().find(|cause| it.cause == cause.as_str());
     let cause = cause.ok_or_else(|| malformed("cause"))?;
-    Ok((it.clock_id, Change::Breached { at: at(it.breached_at_ms), cause }))
+    of_clock(&it.clock_id, Change::Breached { at: at(it.breached_at_ms), cause })
 }
 
-fn cancelled(it: lent::ClockCancelled) -> Result<Read, DecodeError> {
+pub(super) fn cancelled(it: lent::ClockCancelled) -> Result<Event, DecodeError> {
     let reason = CancelReason::ALL.into_iter().find(|reason| it.reason == reason.as_str());
     let reason = reason.ok_or_else(|| malformed("reason"))?;
-    Ok((it.clock_id, Change::Cancelled { at: at(it.at_ms), reason }))
+    of_clock(&it.clock_id, Change::Cancelled { at: at(it.at_ms), reason })
 }
 
-fn met(it: lent::ClockMet) -> Read {
-    (it.clock_id, Change::Met { at: at(it.stopped_at_ms), elapsed_ms: it.elapsed_ms })
+pub(super) fn met(it: lent::ClockMet) -> Result<Event, DecodeError> {
+    of_clock(&it.clock_id, Change::Met { at: at(it.stopped_at_ms), elapsed_ms: it.elapsed_ms })
 }
 
-fn stopped_after_breach(it: lent::ClockStoppedAfterBreach) -> Read {
+pub(super) fn stopped_after_breach(
+    it: lent::ClockStoppedAfterBreach,
+) -> Result<Event, DecodeError> {
     let (at, elapsed_ms) = (at(it.stopped_at_ms), it.elapsed_ms);
-    (it.clock_id, Change::StoppedAfterBreach { at, elapsed_ms })
+    of_clock(&it.clock_id, Change::StoppedAfterBreach { at, elapsed_ms })
 }
 
-fn breach_retracted(it: lent::BreachRetracted) -> Read {
+pub(super) fn breach_retracted(it: lent::BreachRetracted) -> Result<Event, DecodeError> {
     let (at, elapsed_ms) = (at(it.stopped_at_ms), it.elapsed_ms);
-    (it.clock_id, Change::BreachRetracted { at, elapsed_ms })
+    of_clock(&it.clock_id, Change::BreachRetracted { at, elapsed_ms })
 }

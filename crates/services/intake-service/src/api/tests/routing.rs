@@ -3,8 +3,8 @@
 use kernel::{Actor, Context, Decider, Fact, WorkspaceId};
 use prost::Message;
 use runtime::{
-    Call, DecodeError, InputError, InputEvent, Node, NodeConfig, Payload, Position, Service,
-    ServiceId,
+    Call, DecodeError, EventType, InputError, InputEvent, Node, NodeConfig, Payload, Position,
+    Service, ServiceId,
 };
 
 #[derive(Debug, Clone, PartialEq)]
@@ -51,6 +51,7 @@ impl Service for Mute {
 
     const ID: ServiceId = ServiceId::Routing;
     const INPUTS: &'static [ServiceId] = &[];
+    const EVENTS: &'static [EventType<Said>] = &[];
 
     fn encode(&self, event: &Said) -> Payload {
         Payload { event_type: event.event_type, version: 1, data: event.data.clone().into() }
