@@ -2,7 +2,8 @@
 
 use kernel::{Fact, TicketStatus, WorkspaceId};
 
-use crate::{Event, Policy, PolicySpec, State, Sweep};
+use crate::state::ChangeOf;
+use crate::{Change, Event, Policy, PolicySpec, State, Sweep};
 
 /// Takes a fact into the state. What doesn't fit (a clock of a ticket that isn't known) is ignored.
 pub(crate) fn evolve(state: &mut State, fact: &Fact<Event>) {
@@ -24,7 +25,7 @@ pub(crate) fn evolve(state: &mut State, fact: &Fact<Event>) {
         }
         Event::TicketNoted(note) => {
             let mut closes = false;
-            state.with_ticket(workspace, &note.ticket, false, |ticket| {
+            state.with_ticket(workspace, &note.ticket, ChangeOf::Ticket, |ticket| {
                 closes = note.status == TicketStatus::Closed && ticket.closed_at.is_none();
                 ticket.revision = fact.revision;
                 ticket.note(note, fact.at);
@@ -35,13 +36,11 @@ pub(crate) fn evolve(state: &mut State, fact: &Fact<Event>) {
         }
         Event::Clock { ticket: id, key, change } => {
             let Some(space) = state.workspaces.get(workspace) else { return };
-            if space.ticket(id).is_none() {
-                return;
-            }
             let warn = space.warnings_of(change);
             let change = &space.own(change);
-            let starts = matches!(change, crate::Change::Started { .. });
-            state.with_ticket(workspace, id, starts, |ticket| {
+            let starts = matches!(change, Change::Started { .. });
+            let kind = if starts { ChangeOf::NewClock } else { ChangeOf::Clock };
+            state.with_ticket(workspace, id, kind, |ticket| {
                 ticket.revision = fact.revision;
                 ticket.change(*key, change, warn);
             });

@@ -1,6 +1,7 @@
 //! What the rules remember of one partition.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
+use std::collections::btree_map::{BTreeMap, Entry};
 use std::ops::Bound;
 use std::sync::Arc;
 
@@ -234,13 +235,24 @@ impl Footprint {
     }
 }
 
+/// What a change is of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum ChangeOf {
+    /// A ticket, made if unknown.
+    Ticket,
+    /// A clock of a known ticket: of an unknown one it is ignored.
+    Clock,
+    /// A clock that such a ticket gets.
+    NewClock,
+}
+
 impl State {
-    /// Changes a ticket, made if unknown, and what depends on it.
+    /// Changes a ticket, and what depends on it.
     pub(crate) fn with_ticket(
         &mut self,
         workspace: &WorkspaceId,
         id: &TicketId,
-        make_room: bool,
+        kind: ChangeOf,
         change: impl FnOnce(&mut Ticket),
     ) {
         // The ids that are kept already: each fact brings copies of its own.
@@ -249,13 +261,14 @@ impl State {
             None => workspace.clone(),
         };
         let space = self.workspaces.entry(workspace.clone()).or_default();
-        let (id, known) = match space.tickets.get_key_value(id) {
-            Some((known, _)) => (known.clone(), true),
-            None => (id.clone(), false),
+        let (id, ticket, known) = match space.tickets.entry(id.clone()) {
+            Entry::Occupied(found) => (found.key().clone(), found.into_mut(), true),
+            Entry::Vacant(_) if kind != ChangeOf::Ticket => return,
+            Entry::Vacant(place) => {
+                (place.key().clone(), place.insert(Box::new(Ticket::unknown())), false)
+            }
         };
-        let unknown = || Box::new(Ticket::unknown());
-        let ticket = space.tickets.entry(id.clone()).or_insert_with(unknown);
-        if make_room {
+        if kind == ChangeOf::NewClock {
             ticket.make_room();
         }
         let before = if known { Footprint::of(ticket) } else { Footprint::default() };

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use bytes::Bytes;
 use kernel::{Actor, Context, Decider, Fact, WorkspaceId};
 use runtime::{
     Call, EventType, HASH_EVERY, Health, InputError, InputEvent, Payload, SNAPSHOT_AFTER,

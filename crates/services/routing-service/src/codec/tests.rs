@@ -15,7 +15,7 @@ use runtime::DecodeError;
 use super::{EVENTS, encode};
 
 fn decode(event_type: &str, version: u32, data: &[u8]) -> Result<Event, DecodeError> {
-    runtime::decode_event(EVENTS, event_type, version, &Bytes::copy_from_slice(data))
+    runtime::decode_event(EVENTS, event_type, version, &bytes::Bytes::copy_from_slice(data))
 }
 
 fn agent() -> AgentId {
