@@ -2,7 +2,7 @@
 
 use kernel::{Fact, TicketStatus, WorkspaceId};
 
-use crate::state::ChangeOf;
+use crate::state::upkeep::ChangeOf;
 use crate::{Change, Event, Policy, PolicySpec, State, Sweep};
 
 /// Takes a fact into the state. What doesn't fit (a clock of a ticket that isn't known) is ignored.

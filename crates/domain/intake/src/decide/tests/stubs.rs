@@ -86,8 +86,8 @@ fn a_late_reply_to_a_stub_opens_a_follow_up_of_what_is_left() {
     assert_eq!((follow_up.number, follow_up.status), (2, TicketStatus::New));
     assert_eq!(follow_up.details().follows, Some(TicketId::trusted("t")));
     assert_eq!(
-        (follow_up.priority, &*follow_up.kind, follow_up.queue),
-        (Some(Priority::P2), "incident", Some(QueueId::trusted("q")))
+        (follow_up.priority, &*follow_up.kind, &follow_up.queue),
+        (Some(Priority::P2), "incident", &Some(QueueId::trusted("q")))
     );
     let (left, inherited) = (stub.details(), follow_up.details());
     assert_eq!(follow_up.requester(&inherited), stub.requester(&left));
