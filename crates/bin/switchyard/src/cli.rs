@@ -14,7 +14,9 @@ use crate::exit::EXIT_CODES;
 use crate::out::Output;
 use crate::{agent, bench, parked, queue, sla, ticket};
 
-pub(crate) use settings::{Advertised, ClockKind, LogSource, Nats, Role, Server, Target};
+pub(crate) use settings::{
+    Advertised, ClockKind, INVARIANTS_SHARE, LogSource, Nats, Role, Server, Target,
+};
 
 /// A self-hosted router for customer-support tickets, over an event log.
 ///

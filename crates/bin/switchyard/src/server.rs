@@ -15,7 +15,7 @@ use event_log_nats::NatsProvider;
 use kernel::Timestamp;
 use runtime::{Clock, Membership, NodeConfig, ServiceId};
 use serde_json::json;
-use service_kit::{Drain, ServerError};
+use service_kit::{Allowance, Drain, ServerError};
 use snapshots::SledSnapshots;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
@@ -106,8 +106,11 @@ pub(crate) async fn start(
         cluster,
     };
     let drain = Drain::new();
-    let allow_private = settings.dev || settings.allow_private_endpoints;
-    let (nodes, services, scrape) = nodes::start(roles, &config, allow_private, &drain).await?;
+    let told = nodes::Told {
+        allow_private_endpoints: settings.dev || settings.allow_private_endpoints,
+        allowance: Allowance::percent(settings.invariants_share),
+    };
+    let (nodes, services, scrape) = nodes::start(roles, &config, &told, &drain).await?;
     let metrics = match settings.metrics_listen {
         Some(address) => Some(metrics::listen(address, scrape).await?),
         None => None,

@@ -1,4 +1,5 @@
-//! `switchyard verify`: folds logs anew and compares what comes of it with what the leaders had.
+//! `switchyard verify`: folds logs anew, compares what comes of it with what the leaders had, and looks for broken invariants on the
+//! way.
 
 use std::sync::Arc;
 
@@ -7,6 +8,7 @@ use archive::{Archive, Manifest};
 use event_log::memory::MemoryProvider;
 use event_log::{EventLogProvider, LogError, Record, Seq};
 use intake_service::IntakeService;
+use invariants::{LogWalk, Scope};
 use notify_service::NotifyService;
 use routing_service::RoutingService;
 use runtime::{Fold, Service, ServiceId, read_first};
@@ -29,6 +31,10 @@ pub(crate) struct Finding {
     pub(crate) compared: u64,
     /// The state's hash at the last one of them, in hex.
     state_hash: String,
+    /// Invariants that were found violated, in all.
+    violations: usize,
+    /// The first of them; empty: there is none.
+    first_violation: String,
     /// What is wrong; empty: nothing.
     pub(crate) problem: String,
 }
@@ -78,6 +84,10 @@ pub(crate) async fn run(settings: Verify) -> Result<()> {
             upto: live.map(|live| live.seq),
         };
         let (mut finding, _) = fold(&source, service, partition, wanted).await?;
+        if finding.problem.is_empty() && finding.violations > 0 {
+            let (count, first) = (finding.violations, &finding.first_violation);
+            finding.problem = format!("{count} violations of invariants, the first: {first}");
+        }
         if finding.problem.is_empty() && finding.compared == 0 {
             "there is no state hash to compare with".clone_into(&mut finding.problem);
         }
@@ -164,7 +174,7 @@ async fn one<S: Service>(
 /// One partition on the way.
 struct Check<'a, S: Service> {
     service: &'a S,
-    fold: Option<Fold<S>>,
+    on_the_way: Option<(Fold<S>, LogWalk)>,
     wanted: Wanted,
     finding: Finding,
 }
@@ -178,9 +188,11 @@ impl<'a, S: Service> Check<'a, S> {
             events: 0,
             compared: 0,
             state_hash: String::new(),
+            violations: 0,
+            first_violation: String::new(),
             problem: String::new(),
         };
-        Self { service, fold: None, wanted, finding }
+        Self { service, on_the_way: None, wanted, finding }
     }
 
     /// Takes the next record, unless something was wrong before or it is one too many.
@@ -198,14 +210,20 @@ impl<'a, S: Service> Check<'a, S> {
         if record.seq != next {
             return Err(format!("record {next} is missing, the next one is {}", record.seq));
         }
-        if self.fold.is_none() {
+        if self.on_the_way.is_none() {
             let genesis = read_first(record, S::ID, self.finding.partition);
             let (log_id, _) = genesis.map_err(|doubt| doubt.to_string())?;
-            self.fold = Some(Fold::at_start(log_id));
+            let walk = LogWalk::over(S::ID, log_id, Scope::Whole);
+            self.on_the_way = Some((Fold::at_start(log_id), walk));
         }
-        let Some(fold) = &mut self.fold else { return Ok(()) };
+        let Some((fold, walk)) = &mut self.on_the_way else { return Ok(()) };
         let checked = fold.take_and_check(self.service, record);
         let checked = checked.map_err(|doubt| doubt.to_string())?;
+        let (_, violations) = walk.take(record);
+        self.finding.violations += violations.len();
+        if let (true, Some(first)) = (self.finding.first_violation.is_empty(), violations.first()) {
+            self.finding.first_violation = first.to_string();
+        }
         self.finding.records = record.seq;
         self.finding.events = fold.events();
         if let Some(check) = checked {
@@ -226,7 +244,7 @@ impl<'a, S: Service> Check<'a, S> {
     }
 
     fn end(self) -> (Finding, Folded) {
-        let hash = self.fold.map_or([0; 32], |fold| fold.state_hash());
+        let hash = self.on_the_way.map_or([0; 32], |(fold, _)| fold.state_hash());
         (self.finding, Folded { hash, version: Fold::<S>::LAYOUT })
     }
 }
@@ -249,8 +267,16 @@ fn print(output: Output, findings: &[Finding]) -> Result<()> {
     if output == Output::Json {
         return out::line(&serde_json::to_string_pretty(findings)?);
     }
-    let columns =
-        ["service", "partition", "records", "events", "compared", "state hash", "verdict"];
+    let columns = [
+        "service",
+        "partition",
+        "records",
+        "events",
+        "compared",
+        "state hash",
+        "violations",
+        "verdict",
+    ];
     let mut table = out::table(columns);
     for finding in findings {
         let verdict = if finding.problem.is_empty() { "ok" } else { &finding.problem };
@@ -261,6 +287,7 @@ fn print(output: Output, findings: &[Finding]) -> Result<()> {
             finding.events.to_string(),
             finding.compared.to_string(),
             finding.state_hash.chars().take(16).collect(),
+            finding.violations.to_string(),
             verdict.to_owned(),
         ]);
     }

@@ -1,12 +1,12 @@
 //! What every log promises, whoever owns it: I3 to I6, I12 and I23.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 
 use event_log::Record;
-use runtime::{ChainReader, Doubt, LogId, open_record};
+use runtime::{ChainReader, Doubt, KEPT_MAX, KEPT_MILLIS, LogId, open_record};
 use wire::events::v1::{Commit, Event, note::Kind};
 
-use crate::Findings;
+use crate::{Findings, Scope};
 
 /// An input's place: service, record, index.
 pub type CauseKey = (u32, u64, u32);
@@ -14,13 +14,19 @@ pub type CauseKey = (u32, u64, u32);
 /// What the records of one log say of themselves.
 #[derive(Debug)]
 pub struct Commits {
+    scope: Scope,
     reader: ChainReader,
-    epoch: u64,
-    writer: Vec<u8>,
+    seq: u64,
+    /// The epoch, and who claimed it; none: not known yet.
+    leader: Option<(u64, Vec<u8>)>,
     time_ns: u64,
     consumed: BTreeMap<u32, (u64, u32)>,
+    /// An input to the record that handled it.
     causes: BTreeMap<CauseKey, u64>,
+    /// A request to the record that answered it.
     answered: BTreeMap<Vec<u8>, u64>,
+    /// The requests in order, each with the time of its answer.
+    answers: VecDeque<(u64, Vec<u8>)>,
     revisions: BTreeMap<(String, Entity, String), u64>,
 }
 
@@ -40,22 +46,29 @@ enum Entity {
 }
 
 impl Commits {
-    pub(crate) fn new(log_id: LogId) -> Self {
+    pub(crate) fn new(scope: Scope, log_id: LogId) -> Self {
         Self {
+            scope,
             reader: ChainReader::at_start(log_id),
-            epoch: 0,
-            writer: Vec::new(),
+            seq: 0,
+            leader: scope.is_whole().then(Default::default),
             time_ns: 0,
             consumed: BTreeMap::new(),
             causes: BTreeMap::new(),
             answered: BTreeMap::new(),
+            answers: VecDeque::new(),
             revisions: BTreeMap::new(),
         }
     }
 
     /// The last record taken.
     pub fn seq(&self) -> u64 {
-        self.reader.seq
+        self.seq
+    }
+
+    /// How much it holds in memory, in entries.
+    pub(crate) fn kept(&self) -> usize {
+        self.causes.len() + self.answered.len() + self.revisions.len()
     }
 
     /// The record that answered a request, by the request's key.
@@ -91,38 +104,77 @@ impl Commits {
                 return open_record(record).ok();
             }
         };
-        self.leadership(&commit, findings);
+        self.checked(&commit, findings);
+        Some(commit)
+    }
+
+    /// Takes a commit whose record was checked already.
+    pub(crate) fn checked(&mut self, commit: &Commit, findings: &mut Findings) {
+        self.seq = commit.seq;
+        self.leadership(commit, findings);
         findings.check(commit.time_ns > self.time_ns || commit.seq == 1, "I5", || {
             format!("its time {} is not after {}", commit.time_ns, self.time_ns)
         });
         self.time_ns = self.time_ns.max(commit.time_ns);
-        self.inputs(&commit, findings);
+        self.inputs(commit, findings);
+        self.answers(commit, findings);
+        for event in &commit.events {
+            self.revision(event, findings);
+        }
+    }
+
+    /// A request is answered once for as long as its answer is remembered.
+    fn answers(&mut self, commit: &Commit, findings: &mut Findings) {
+        let horizon = commit.time_ns.saturating_sub(KEPT_MILLIS.saturating_mul(1_000_000));
+        while let Some((at, _)) = self.answers.front() {
+            if *at > horizon && self.answers.len() < KEPT_MAX {
+                break;
+            }
+            if let Some((_, key)) = self.answers.pop_front() {
+                self.answered.remove(&key);
+            }
+        }
         for answered in &commit.answered {
+            self.answers.push_back((commit.time_ns, answered.key.clone()));
             if let Some(first) = self.answered.insert(answered.key.clone(), commit.seq) {
                 findings.add("I3", format!("a request that {first} answered is answered again"));
             }
         }
-        for event in &commit.events {
-            self.revision(event, findings);
-        }
-        Some(commit)
     }
 
-    /// A claim raises the epoch, and nobody but who claimed it writes in it.
+    /// A claim raises the epoch, and nobody but who claimed it writes in it. A log that was restored goes on without a claim.
     fn leadership(&mut self, commit: &Commit, findings: &mut Findings) {
-        let mut claims = commit.notes.iter().filter_map(|note| match &note.kind {
-            Some(Kind::LeaderClaimed(claim)) => Some(claim.epoch),
-            Some(_) | None => None,
-        });
-        if let Some(epoch) = claims.next() {
-            findings.check(epoch > self.epoch, "I23", || {
-                format!("epoch {epoch} is claimed after epoch {}", self.epoch)
-            });
-            (self.epoch, self.writer) = (epoch, commit.writer.clone());
+        let (mut claimed, mut restored) = (None, false);
+        for note in &commit.notes {
+            match &note.kind {
+                Some(Kind::LeaderClaimed(claim)) => claimed = Some(claim.epoch),
+                Some(Kind::Restored(_)) => restored = true,
+                Some(
+                    Kind::Genesis(_)
+                    | Kind::StateHash(_)
+                    | Kind::InputsRetried(_)
+                    | Kind::InputsDropped(_)
+                    | Kind::Origin(_),
+                )
+                | None => {}
+            }
         }
-        findings.check(commit.epoch == self.epoch && commit.writer == self.writer, "I23", || {
+        let writer = || commit.writer.clone();
+        let (epoch, last) = match self.leader.take() {
+            None => (commit.epoch, writer()),
+            Some((epoch, _)) if restored => (epoch, writer()),
+            Some((epoch, _)) if let Some(next) = claimed => {
+                findings.check(next > epoch, "I23", || {
+                    format!("epoch {next} is claimed after epoch {epoch}")
+                });
+                (next, writer())
+            }
+            Some(leader) => leader,
+        };
+        findings.check(commit.epoch == epoch && commit.writer == last, "I23", || {
             format!("epoch {} is written by one who did not claim it last", commit.epoch)
         });
+        self.leader = Some((epoch, last));
     }
 
     /// Inputs are handled once, in order, and the position moves in the commit that says what they caused.
@@ -135,6 +187,9 @@ impl Commits {
                 format!("input {} went back from {last:?} to {now:?}", consumed.service)
             });
         }
+        // What had been set aside is behind the position, which is why it is noted.
+        let retried =
+            commit.notes.iter().any(|note| matches!(note.kind, Some(Kind::InputsRetried(_))));
         for cause in commit.events.iter().filter_map(|event| event.cause.as_ref()) {
             let key = (cause.service, cause.seq, cause.index);
             let first = *self.causes.entry(key).or_insert(commit.seq);
@@ -144,12 +199,17 @@ impl Commits {
             let at = (cause.seq, cause.index);
             let handled = |(seq, next): (u64, u32)| at.0 <= seq || (at.0 == seq + 1 && at.1 < next);
             let (was, is) = (before.get(&cause.service), self.consumed.get(&cause.service));
-            findings.check(!handled(was.copied().unwrap_or_default()), "I12", || {
+            findings.check(retried || !handled(was.copied().unwrap_or_default()), "I12", || {
                 format!("input {key:?} was handled already")
             });
-            findings.check(handled(is.copied().unwrap_or_default()), "I7", || {
+            let known = is.is_some() || self.scope.is_whole();
+            findings.check(!known || handled(is.copied().unwrap_or_default()), "I7", || {
                 format!("input {key:?} has an effect, but its position isn't written with it")
             });
+        }
+        if !self.scope.keeps_all() {
+            // What lies behind the positions can't be handled again without a violation of its own.
+            self.causes.clear();
         }
     }
 
@@ -159,8 +219,10 @@ impl Commits {
             return;
         }
         let key = (event.workspace.clone(), kind, event.entity.clone());
-        let last = self.revisions.insert(key, event.revision).unwrap_or(0);
-        findings.check(event.revision == last + 1, "I4", || {
+        let last = self.revisions.insert(key, event.revision);
+        let known = last.is_some() || self.scope.is_whole();
+        let last = last.unwrap_or(0);
+        findings.check(!known || event.revision == last + 1, "I4", || {
             format!(
                 "{} of {}: revision {} after {last}",
                 event.r#type, event.entity, event.revision

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use wire::events::v1 as events;
 use wire::events::v1::{AttemptOutcome, Commit};
 
-use crate::{Findings, payload};
+use crate::{Findings, Scope, payload};
 
 /// A delivery as its log tells it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -23,12 +23,30 @@ pub struct Delivery {
 }
 
 /// The deliveries of notify's log.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct NotifyWalk {
+    scope: Scope,
     deliveries: BTreeMap<String, Delivery>,
 }
 
 impl NotifyWalk {
+    pub(crate) fn new(scope: Scope) -> Self {
+        Self { scope, deliveries: BTreeMap::new() }
+    }
+
+    pub(crate) fn kept(&self) -> usize {
+        self.deliveries.len()
+    }
+
+    /// The delivery that an attempt is of, if it is known.
+    fn delivery(&mut self, id: &str, findings: &mut Findings) -> Option<&mut Delivery> {
+        let delivery = self.deliveries.get_mut(id);
+        if delivery.is_none() && self.scope.is_whole() {
+            findings.add("I35", format!("{id} has no intent"));
+        }
+        delivery
+    }
+
     /// The deliveries by id.
     pub fn deliveries(&self) -> &BTreeMap<String, Delivery> {
         &self.deliveries
@@ -39,17 +57,15 @@ impl NotifyWalk {
             match event.r#type.as_str() {
                 "IntentMade" => {
                     let it: events::IntentMade = payload(event, findings);
-                    let delivery = Delivery { body: it.body, ..Delivery::default() };
+                    let body = if self.scope.keeps_all() { it.body } else { String::new() };
+                    let delivery = Delivery { body, ..Delivery::default() };
                     if self.deliveries.insert(it.delivery_id.clone(), delivery).is_some() {
                         findings.add("I33", format!("{} is intended twice", it.delivery_id));
                     }
                 }
                 "AttemptStarted" => {
                     let it: events::AttemptStarted = payload(event, findings);
-                    let Some(delivery) = self.deliveries.get_mut(&it.delivery_id) else {
-                        findings.add("I35", format!("{} has no intent", it.delivery_id));
-                        continue;
-                    };
+                    let Some(delivery) = self.delivery(&it.delivery_id, findings) else { continue };
                     let next = delivery.attempts + 1 == it.attempt;
                     findings.check(next && !delivery.in_flight && !delivery.over, "I33", || {
                         format!("{}: attempt {} in {delivery:?}", it.delivery_id, it.attempt)
@@ -58,10 +74,7 @@ impl NotifyWalk {
                 }
                 "AttemptEnded" => {
                     let it: events::AttemptEnded = payload(event, findings);
-                    let Some(delivery) = self.deliveries.get_mut(&it.delivery_id) else {
-                        findings.add("I35", format!("{} has no intent", it.delivery_id));
-                        continue;
-                    };
+                    let Some(delivery) = self.delivery(&it.delivery_id, findings) else { continue };
                     let again = it.outcome() == AttemptOutcome::Failed;
                     let fits = delivery.in_flight && delivery.attempts == it.attempt;
                     // What is told in the app arrives with its intent, and a full queue fails at once.
@@ -71,6 +84,9 @@ impl NotifyWalk {
                     });
                     (delivery.in_flight, delivery.over) = (false, !again);
                     delivery.next_attempt_at_ms = it.next_attempt_at_ms;
+                    if !again && !self.scope.is_whole() {
+                        self.deliveries.remove(&it.delivery_id);
+                    }
                 }
                 _ => {}
             }

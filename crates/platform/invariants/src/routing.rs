@@ -1,189 +1,136 @@
 //! Routing: one owner a ticket (I18), no offer above capacity (I19) or to one who may not have it (I20), no lost offer (I24), and no
 //! ticket waits while someone could take it (I22).
 
+mod board;
+
 use std::collections::{BTreeMap, BTreeSet};
 
-use wire::common::v1::SkillRequirement;
 use wire::events::v1 as events;
 use wire::events::v1::{Commit, Event, Presence, WorkOutcome, WorkState};
 
-use crate::{Findings, payload};
-
-#[derive(Debug, Clone, PartialEq, Eq)]
-enum Place {
-    Waiting,
-    Offered { offer: String, agent: String },
-    Owned { agent: String, state: WorkState },
-    Paused(WorkState),
-    Ended,
-}
+use crate::{Findings, Scope, payload};
+use board::{Board, Changed, Demand, Place, Ticket};
 
 #[derive(Debug)]
-struct Ticket {
-    place: Place,
-    cost: u32,
-    queue: String,
-    skills: Vec<SkillRequirement>,
-    queued_at_ms: i64,
-    cooling: BTreeSet<String>,
-}
-
-impl Ticket {
-    fn held_of(&self, name: &str) -> u32 {
-        match &self.place {
-            Place::Offered { agent, .. } if agent == name => self.cost,
-            Place::Owned { agent, state } if agent == name => match state {
-                WorkState::Active | WorkState::Unspecified => self.cost,
-                WorkState::Pending => 0,
-                WorkState::OnHold => self.cost.div_ceil(4),
-            },
-            Place::Waiting
-            | Place::Offered { .. }
-            | Place::Owned { .. }
-            | Place::Paused(_)
-            | Place::Ended => 0,
-        }
-    }
-}
-
-#[derive(Debug, Default)]
-struct Agent {
-    capacity: u32,
-    skills: BTreeMap<String, u32>,
-    queues: BTreeSet<String>,
-    available: bool,
-}
-
-impl Agent {
-    fn masters(&self, required: &[SkillRequirement]) -> bool {
-        let level = |skill: &str| self.skills.get(skill).copied().unwrap_or(0);
-        required.iter().all(|one| level(&one.skill) >= one.min_level)
-    }
-}
-
-#[derive(Debug, Default)]
 struct Workspace {
-    tickets: BTreeMap<String, Ticket>,
-    agents: BTreeMap<String, Agent>,
-    queues: BTreeMap<String, Vec<SkillRequirement>>,
+    scope: Scope,
+    board: Board,
     /// Live offers: the last instant at which each can be accepted.
     offers: BTreeMap<String, i64>,
     ended: BTreeSet<String>,
 }
 
 /// The tickets, agents and offers of routing's log.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct RoutingWalk {
+    scope: Scope,
     workspaces: BTreeMap<String, Workspace>,
 }
 
 impl RoutingWalk {
+    pub(crate) fn new(scope: Scope) -> Self {
+        Self { scope, workspaces: BTreeMap::new() }
+    }
+
+    pub(crate) fn kept(&self) -> usize {
+        let of = |it: &Workspace| it.board.kept() + it.offers.len() + it.ended.len();
+        self.workspaces.values().map(of).sum()
+    }
+
     /// Whether routing has learnt of this ticket.
     pub fn knows(&self, workspace: &str, ticket: &str) -> bool {
-        self.workspaces.get(workspace).is_some_and(|it| it.tickets.contains_key(ticket))
+        self.workspaces.get(workspace).is_some_and(|it| it.board.ticket(ticket).is_some())
     }
 
     /// The tickets that wait in a queue, or are offered.
     pub fn waiting(&self) -> usize {
-        let waits =
-            |ticket: &&Ticket| matches!(ticket.place, Place::Waiting | Place::Offered { .. });
-        self.workspaces.values().flat_map(|it| it.tickets.values()).filter(waits).count()
+        self.workspaces.values().map(|it| it.board.waiting()).sum()
     }
 
     pub(crate) fn take(&mut self, commit: &Commit, findings: &mut Findings) {
         let now_ms = i64::try_from(commit.time_ns / 1_000_000).unwrap_or(i64::MAX);
+        let mut touched = BTreeSet::new();
         for event in &commit.events {
-            let workspace = self.workspaces.entry(event.workspace.clone()).or_default();
+            let workspace = self.workspaces.entry(event.workspace.clone());
+            let workspace = workspace.or_insert_with(|| Workspace::new(self.scope));
             workspace.event(event, now_ms, findings);
+            touched.insert(&event.workspace);
         }
-        for workspace in self.workspaces.values() {
-            workspace.nobody_waits_in_vain(findings);
+        for id in touched {
+            let Some(workspace) = self.workspaces.get_mut(id) else { continue };
+            let changed = workspace.board.take_changed();
+            if self.scope.is_whole() {
+                workspace.board.nobody_waits_in_vain(&changed, findings);
+            }
         }
     }
 
     pub(crate) fn at_rest(&self, findings: &mut Findings) {
         for workspace in self.workspaces.values() {
-            workspace.nobody_waits_in_vain(findings);
+            workspace.board.nobody_waits_in_vain(&Changed::all(), findings);
         }
     }
 }
 
 impl Workspace {
-    fn used(&self, agent: &str) -> u32 {
-        self.tickets.values().map(|ticket| ticket.held_of(agent)).sum()
+    fn new(scope: Scope) -> Self {
+        let (board, offers, ended) = Default::default();
+        Self { scope, board, offers, ended }
     }
 
-    fn fits(&self, ticket: &Ticket, agent: &Agent) -> bool {
-        let of_queue = self.queues.get(&ticket.queue).map_or(&[][..], Vec::as_slice);
-        (agent.queues.is_empty() || agent.queues.contains(&ticket.queue))
-            && agent.capacity >= ticket.cost
-            && agent.masters(&ticket.skills)
-            && agent.masters(of_queue)
-    }
-
-    fn nobody_waits_in_vain(&self, findings: &mut Findings) {
-        let waiting = self.tickets.iter().filter(|(_, ticket)| ticket.place == Place::Waiting);
-        let mut free = None;
-        for (id, ticket) in waiting {
-            let free: &BTreeMap<&str, u32> = free.get_or_insert_with(|| {
-                let free =
-                    |(id, agent): (&String, &Agent)| agent.capacity.saturating_sub(self.used(id));
-                self.agents.iter().map(|one| (one.0.as_str(), free(one))).collect()
-            });
-            let fit = self.agents.values().filter(|agent| self.fits(ticket, agent)).count();
-            let able = self.agents.iter().find(|(name, agent)| {
-                agent.available
-                    && free.get(name.as_str()).is_some_and(|units| *units >= ticket.cost)
-                    && self.fits(ticket, agent)
-                    && (fit == 1 || !ticket.cooling.contains(*name))
-            });
-            if let Some((name, _)) = able {
-                findings.add("I22", format!("ticket {id} waits while {name} could take it"));
-            }
+    /// What isn't known should be.
+    fn unknown(&self, what: impl FnOnce() -> String, findings: &mut Findings) {
+        if self.scope.is_whole() {
+            findings.add("I2", what());
         }
     }
 
     /// Moves a ticket, if it is known.
     fn place(&mut self, id: &str, place: Place, findings: &mut Findings) {
-        match self.tickets.get_mut(id) {
-            Some(ticket) => ticket.place = place,
-            None => findings.add("I2", format!("ticket {id} was never queued")),
+        if !self.board.change(id, |ticket| ticket.place = place) {
+            self.unknown(|| format!("ticket {id} was never queued"), findings);
         }
+    }
+
+    fn set_available(&mut self, agent: &str, available: bool) {
+        if self.scope.is_whole() && self.board.agent(agent).is_none() {
+            self.board.put_agent(agent.to_owned(), |_| {});
+        }
+        self.board.set_available(agent, available);
     }
 
     fn event(&mut self, event: &Event, now_ms: i64, findings: &mut Findings) {
         match event.r#type.as_str() {
             "AgentPut" => {
                 let it: events::AgentPut = payload(event, findings);
-                let agent = self.agents.entry(it.agent_id).or_default();
-                agent.capacity = it.capacity_units;
-                agent.skills = it.skills.into_iter().map(|one| (one.skill, one.level)).collect();
-                agent.queues = it.queue_ids.into_iter().collect();
+                self.board.put_agent(it.agent_id, |agent| {
+                    agent.capacity = it.capacity_units;
+                    agent.skills =
+                        it.skills.into_iter().map(|one| (one.skill, one.level)).collect();
+                    agent.queues = it.queue_ids.into_iter().collect();
+                });
             }
             "PresenceSet" => {
                 let it: events::PresenceSet = payload(event, findings);
-                let available = it.presence() == Presence::Available;
-                self.agents.entry(it.agent_id).or_default().available = available;
+                self.set_available(&it.agent_id, it.presence() == Presence::Available);
             }
             "PresenceExpired" => {
                 let it: events::PresenceExpired = payload(event, findings);
-                self.agents.entry(it.agent_id).or_default().available = false;
+                self.set_available(&it.agent_id, false);
             }
             "QueuePut" => {
                 let it: events::QueuePut = payload(event, findings);
-                self.queues.insert(it.queue_id, it.required_skills);
+                self.board.put_queue(it.queue_id, it.required_skills);
             }
             "TicketQueued" => {
                 let it: events::TicketQueued = payload(event, findings);
                 let ticket = Ticket {
                     place: Place::Waiting,
-                    cost: it.cost_units,
-                    queue: it.queue_id,
-                    skills: it.own_skills,
+                    demand: Demand::new(it.cost_units, it.queue_id, it.own_skills),
                     queued_at_ms: it.queued_at_ms,
                     cooling: BTreeSet::new(),
                 };
-                if self.tickets.insert(it.ticket_id, ticket).is_some() {
+                if self.board.queue(it.ticket_id, ticket) {
                     findings.add("I12", format!("ticket {} is queued twice", event.entity));
                 }
             }
@@ -197,27 +144,34 @@ impl Workspace {
 
     fn offered(&mut self, event: &Event, findings: &mut Findings) {
         let it: events::OfferMade = payload(event, findings);
-        let (Some(ticket), Some(agent)) =
-            (self.tickets.get(&it.ticket_id), self.agents.get(&it.agent_id))
-        else {
-            return findings.add("I2", format!("offer {} of what nobody knows", it.offer_id));
-        };
-        findings.check(ticket.place == Place::Waiting, "I18", || {
-            format!("ticket {} is offered while it is {:?}", it.ticket_id, ticket.place)
-        });
-        let used = self.used(&it.agent_id) + ticket.cost;
-        findings.check(used <= agent.capacity, "I19", || {
-            format!("{} would hold {used} of {} units", it.agent_id, agent.capacity)
-        });
-        findings.check(agent.available && self.fits(ticket, agent), "I20", || {
-            format!("{} is offered what it may not have", it.agent_id)
-        });
+        let (ticket, agent) = (self.board.ticket(&it.ticket_id), self.board.agent(&it.agent_id));
+        if ticket.is_none() || agent.is_none() {
+            self.unknown(|| format!("offer {} of what nobody knows", it.offer_id), findings);
+        }
+        if let Some(ticket) = ticket {
+            findings.check(ticket.place == Place::Waiting, "I18", || {
+                format!("ticket {} is offered while it is {:?}", it.ticket_id, ticket.place)
+            });
+        }
+        if let (Some(ticket), Some(agent)) = (ticket, agent) {
+            let used = self.board.used(&it.agent_id) + ticket.demand.cost;
+            findings.check(used <= agent.capacity, "I19", || {
+                format!("{} would hold {used} of {} units", it.agent_id, agent.capacity)
+            });
+            let there = agent.available.unwrap_or(!self.scope.is_whole());
+            // A queue's own requirements may not be known, but then they only ask for more.
+            findings.check(there && self.board.fits(&ticket.demand, agent), "I20", || {
+                format!("{} is offered what it may not have", it.agent_id)
+            });
+        }
         findings.check(!self.ended.contains(&it.offer_id), "I24", || {
             format!("offer {} is made twice", it.offer_id)
         });
-        self.offers.insert(it.offer_id.clone(), it.accept_by_ms);
-        let place = Place::Offered { offer: it.offer_id, agent: it.agent_id };
-        self.place(&it.ticket_id, place, findings);
+        if ticket.is_some() {
+            self.offers.insert(it.offer_id.clone(), it.accept_by_ms);
+            let place = Place::Offered { offer: it.offer_id, agent: it.agent_id };
+            self.place(&it.ticket_id, place, findings);
+        }
     }
 
     /// The four ends of an offer have their first three fields in common.
@@ -242,21 +196,25 @@ impl Workspace {
         };
         let end = event.r#type.as_str();
         let Some(accept_by_ms) = self.offers.remove(&it.offer_id) else {
-            return findings.add("I24", format!("{end}: offer {} is not live", it.offer_id));
+            if self.scope.is_whole() {
+                findings.add("I24", format!("{end}: offer {} is not live", it.offer_id));
+            }
+            return;
         };
-        self.ended.insert(it.offer_id.clone());
+        if self.scope.is_whole() {
+            self.ended.insert(it.offer_id.clone());
+        }
         let stood = Place::Offered { offer: it.offer_id.clone(), agent: it.agent_id.clone() };
-        let place = self.tickets.get(&it.ticket_id).map(|ticket| &ticket.place);
+        let place = self.board.ticket(&it.ticket_id).map(|ticket| &ticket.place);
         findings.check(place == Some(&stood), "I18", || {
             format!("{end}: ticket {} is {place:?}", it.ticket_id)
         });
         findings.check(end != "OfferExpired" || now_ms > accept_by_ms, "I24", || {
             format!("offer {} expires at {now_ms} and stands until {accept_by_ms}", it.offer_id)
         });
-        if let ("OfferDeclined" | "OfferExpired", Some(ticket)) =
-            (end, self.tickets.get_mut(&it.ticket_id))
-        {
-            ticket.cooling.insert(it.agent_id.clone());
+        if matches!(end, "OfferDeclined" | "OfferExpired") {
+            let agent = it.agent_id.clone();
+            self.board.change(&it.ticket_id, |ticket| ticket.cools_for(agent));
         }
         let accepted = end == "OfferAccepted";
         let owned = Place::Owned { agent: it.agent_id, state: WorkState::Active };
@@ -267,9 +225,7 @@ impl Workspace {
         match event.r#type.as_str() {
             "CooldownEnded" => {
                 let it: events::CooldownEnded = payload(event, findings);
-                if let Some(ticket) = self.tickets.get_mut(&it.ticket_id) {
-                    ticket.cooling.remove(&it.agent_id);
-                }
+                self.board.change(&it.ticket_id, |ticket| ticket.may_have_again(&it.agent_id));
             }
             "TicketAssigned" => self.assigned(event, findings),
             "WorkStateChanged" => {
@@ -305,16 +261,19 @@ impl Workspace {
     }
 
     fn end(&mut self, id: &str, findings: &mut Findings) {
-        if let Some(ticket) = self.tickets.get_mut(id) {
-            ticket.cooling.clear();
+        if self.scope.is_whole() {
+            self.board.change(id, |ticket| ticket.cooling.clear());
+            self.place(id, Place::Ended, findings);
+        } else {
+            self.board.forget(id);
         }
-        self.place(id, Place::Ended, findings);
     }
 
     fn assigned(&mut self, event: &Event, findings: &mut Findings) {
         let it: events::TicketAssigned = payload(event, findings);
-        let Some(ticket) = self.tickets.get(&it.ticket_id) else {
-            return findings.add("I2", format!("ticket {} was never queued", it.ticket_id));
+        let Some(ticket) = self.board.ticket(&it.ticket_id) else {
+            let what = || format!("ticket {} was never queued", it.ticket_id);
+            return self.unknown(what, findings);
         };
         findings.check(!matches!(ticket.place, Place::Offered { .. }), "I18", || {
             format!("ticket {} is assigned while it is offered", it.ticket_id)
@@ -326,8 +285,12 @@ impl Workspace {
         };
         let place = Place::Owned { agent: it.agent_id.clone(), state };
         self.place(&it.ticket_id, place, findings);
-        let capacity = self.agents.get(&it.agent_id).map_or(0, |agent| agent.capacity);
-        let used = self.used(&it.agent_id);
+        let capacity = match self.board.agent(&it.agent_id) {
+            Some(agent) => agent.capacity,
+            None if self.scope.is_whole() => 0,
+            None => return,
+        };
+        let used = self.board.used(&it.agent_id);
         findings.check(it.over_capacity || used <= capacity, "I19", || {
             format!("{} holds {used} of {capacity} units, unsaid", it.agent_id)
         });
@@ -335,16 +298,16 @@ impl Workspace {
 
     fn requeued(&mut self, event: &Event, findings: &mut Findings) {
         let it: events::TicketRequeued = payload(event, findings);
-        let Some(ticket) = self.tickets.get_mut(&it.ticket_id) else {
-            return findings.add("I2", format!("ticket {} was never queued", it.ticket_id));
+        let Some(ticket) = self.board.ticket(&it.ticket_id) else {
+            let what = || format!("ticket {} was never queued", it.ticket_id);
+            return self.unknown(what, findings);
         };
         findings.check(ticket.queued_at_ms == it.queued_at_ms, "I24", || {
             format!("ticket {} lost its age", it.ticket_id)
         });
-        ticket.queue = it.queue_id;
-        ticket.skills = it.own_skills;
-        ticket.place =
-            match &ticket.place {
+        self.board.change(&it.ticket_id, |ticket| {
+            ticket.demand.move_to(it.queue_id, it.own_skills);
+            ticket.place = match &ticket.place {
                 Place::Paused(state) => Place::Paused(*state),
                 Place::Owned {
                     state: state @ (WorkState::Pending | WorkState::OnHold), ..
@@ -353,9 +316,11 @@ impl Workspace {
                     Place::Waiting
                 }
             };
-        if matches!(it.reason.as_str(), "requeued" | "transferred") && !it.from_agent_id.is_empty()
-        {
-            ticket.cooling.insert(it.from_agent_id);
-        }
+            if matches!(it.reason.as_str(), "requeued" | "transferred")
+                && !it.from_agent_id.is_empty()
+            {
+                ticket.cools_for(it.from_agent_id);
+            }
+        });
     }
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use wire::events::v1 as events;
 use wire::events::v1::{Commit, Event};
 
-use crate::{Findings, payload};
+use crate::{Findings, Scope, payload};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Phase {
@@ -37,8 +37,9 @@ pub struct Breach {
 }
 
 /// The clocks of sla's log.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct SlaWalk {
+    scope: Scope,
     clocks: BTreeMap<(String, String), Clock>,
     consumed: BTreeMap<u32, u64>,
     breaches: Vec<Breach>,
@@ -46,6 +47,20 @@ pub struct SlaWalk {
 }
 
 impl SlaWalk {
+    pub(crate) fn new(scope: Scope) -> Self {
+        Self {
+            scope,
+            clocks: BTreeMap::new(),
+            consumed: BTreeMap::new(),
+            breaches: Vec::new(),
+            tickets: BTreeMap::new(),
+        }
+    }
+
+    pub(crate) fn kept(&self) -> usize {
+        self.clocks.len() + self.breaches.len() + self.tickets.len()
+    }
+
     /// Every breach by time.
     pub fn breaches(&self) -> &[Breach] {
         &self.breaches
@@ -79,7 +94,7 @@ impl SlaWalk {
 
     fn clock(&mut self, event: &Event, id: &str, findings: &mut Findings) -> Option<&mut Clock> {
         let clock = self.clocks.get_mut(&(event.workspace.clone(), id.to_owned()));
-        if clock.is_none() {
+        if clock.is_none() && self.scope.is_whole() {
             findings.add("I25", format!("{} of clock {id}, which never started", event.r#type));
         }
         clock
@@ -96,7 +111,9 @@ impl SlaWalk {
                     target_ms: it.target_ms,
                     warned: 0,
                 };
-                self.tickets.insert((event.workspace.clone(), it.ticket_id), commit.seq);
+                if self.scope.keeps_all() {
+                    self.tickets.insert((event.workspace.clone(), it.ticket_id), commit.seq);
+                }
                 let key = (event.workspace.clone(), it.clock_id);
                 if self.clocks.insert(key, clock).is_some() {
                     findings.add("I25", format!("a clock of {} started twice", event.entity));
@@ -130,7 +147,11 @@ impl SlaWalk {
                 }
             }
             "ClockBreached" => self.breached(commit, event, findings),
-            _ => self.ended(event, findings),
+            _ => {
+                if let Some(id) = self.ended(event, findings).filter(|_| !self.scope.is_whole()) {
+                    self.clocks.remove(&(event.workspace.clone(), id));
+                }
+            }
         }
     }
 
@@ -156,56 +177,62 @@ impl SlaWalk {
                 format!("clock {id} breaches at {} but was due at {due}", it.breached_at_ms)
             });
         }
-        if timed && by_timer {
+        if timed && by_timer && self.scope.keeps_all() {
             let consumed = self.consumed.clone();
             let breach = Breach { seq: commit.seq, clock: it.clock_id, due_at_ms: due, consumed };
             self.breaches.push(breach);
         }
     }
 
-    fn ended(&mut self, event: &Event, findings: &mut Findings) {
+    /// A warning, or a clock's end; returns the clock that ended.
+    fn ended(&mut self, event: &Event, findings: &mut Findings) -> Option<String> {
         match event.r#type.as_str() {
             "ClockWarned" => {
                 let it: events::ClockWarned = payload(event, findings);
-                let Some(clock) = self.clock(event, &it.clock_id, findings) else { return };
+                let clock = self.clock(event, &it.clock_id, findings)?;
                 findings.check(!clock.breached && it.permille > clock.warned, "I31", || {
                     format!("clock {} warns of {} late or again", it.clock_id, it.permille)
                 });
                 clock.warned = it.permille;
+                None
             }
             "ClockMet" => {
                 let it: events::ClockMet = payload(event, findings);
-                let Some(clock) = self.clock(event, &it.clock_id, findings) else { return };
+                let clock = self.clock(event, &it.clock_id, findings)?;
                 findings.check(clock.phase != Phase::Stopped && !clock.breached, "I25", || {
                     format!("clock {} is met after it ended", it.clock_id)
                 });
                 clock.phase = Phase::Stopped;
+                Some(it.clock_id)
             }
             "ClockStoppedAfterBreach" => {
                 let it: events::ClockStoppedAfterBreach = payload(event, findings);
-                let Some(clock) = self.clock(event, &it.clock_id, findings) else { return };
+                let clock = self.clock(event, &it.clock_id, findings)?;
                 findings.check(clock.phase != Phase::Stopped && clock.breached, "I25", || {
                     format!("clock {} stops after a breach that it doesn't have", it.clock_id)
                 });
                 clock.phase = Phase::Stopped;
+                Some(it.clock_id)
             }
             "BreachRetracted" => {
                 let it: events::BreachRetracted = payload(event, findings);
-                let Some(clock) = self.clock(event, &it.clock_id, findings) else { return };
+                let clock = self.clock(event, &it.clock_id, findings)?;
                 findings.check(clock.breached, "I25", || {
                     format!("clock {} takes back a breach that it doesn't have", it.clock_id)
                 });
                 (clock.phase, clock.breached) = (Phase::Stopped, false);
+                Some(it.clock_id)
             }
             "ClockCancelled" => {
                 let it: events::ClockCancelled = payload(event, findings);
-                let Some(clock) = self.clock(event, &it.clock_id, findings) else { return };
+                let clock = self.clock(event, &it.clock_id, findings)?;
                 findings.check(clock.phase == Phase::Open && !clock.breached, "I25", || {
                     format!("clock {} is cancelled after it ended", it.clock_id)
                 });
                 clock.phase = Phase::Cancelled;
+                Some(it.clock_id)
             }
-            _ => {}
+            _ => None,
         }
     }
 }

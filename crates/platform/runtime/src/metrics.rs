@@ -20,33 +20,115 @@ const APPEND_BUCKETS: [f64; 13] =
     [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0];
 
 /// The invariants that are watched in production, by the numbers that the simulation checks them under.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Invariant {
     /// I1: what was acknowledged is not lost. A log went backwards.
     NoAckedLoss,
-    /// I5: records are contiguous.
+    /// I2: nothing is told of what was never there.
+    Known,
+    /// I3: a request is answered once, a ticket opened once.
+    AnsweredOnce,
+    /// I4: revisions and ticket numbers count 1, 2, 3.
+    Revisions,
+    /// I5: records are contiguous, and their time goes on.
     Contiguity,
     /// I6: each record names the one before it; a record's bytes and identity are those that were written.
     Chain,
+    /// I7: what an input caused and how far it was read are in one commit.
+    Together,
+    /// I9: a status follows the one before it.
+    Statuses,
+    /// I12: an input is handled once.
+    InputsOnce,
     /// I15: a record of a newer schema stops its reader.
     FutureSchema,
+    /// I18: a ticket has one owner or one offer at most.
+    OneOwner,
+    /// I19: no offer takes an agent above its capacity.
+    Capacity,
+    /// I20: an offer goes to one who is there and has the skills.
+    Able,
+    /// I22: no ticket waits while someone could take it.
+    NobodyInVain,
     /// I23: no record of an older epoch follows one of a newer.
     Fencing,
+    /// I24: an offer ends once, and expires only when its time is over.
+    OffersEnd,
+    /// I25: a clock ends once and breaches once.
+    ClocksEnd,
+    /// I26: no breach is decided before its instant.
+    NotEarly,
+    /// I28: no clock breaches after it was met.
+    NotAfterMet,
+    /// I31: a warning is given once, and before the breach.
+    WarnedOnce,
+    /// I32: an attempt ends once.
+    AttemptsEnd,
+    /// I33: a delivery is made once, and its attempts are counted.
+    OneDelivery,
+    /// I35: an attempt has its intent in the log.
+    Intended,
 }
 
 impl Invariant {
     /// All of them.
-    pub const ALL: [Self; 5] =
-        [Self::NoAckedLoss, Self::Contiguity, Self::Chain, Self::FutureSchema, Self::Fencing];
+    pub const ALL: [Self; 23] = [
+        Self::NoAckedLoss,
+        Self::Known,
+        Self::AnsweredOnce,
+        Self::Revisions,
+        Self::Contiguity,
+        Self::Chain,
+        Self::Together,
+        Self::Statuses,
+        Self::InputsOnce,
+        Self::FutureSchema,
+        Self::OneOwner,
+        Self::Capacity,
+        Self::Able,
+        Self::NobodyInVain,
+        Self::Fencing,
+        Self::OffersEnd,
+        Self::ClocksEnd,
+        Self::NotEarly,
+        Self::NotAfterMet,
+        Self::WarnedOnce,
+        Self::AttemptsEnd,
+        Self::OneDelivery,
+        Self::Intended,
+    ];
+
+    /// The one with this number, if it is watched in production.
+    pub fn numbered(number: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|known| known.number() == number)
+    }
 
     /// Its number.
     pub const fn number(self) -> &'static str {
         match self {
             Self::NoAckedLoss => "I1",
+            Self::Known => "I2",
+            Self::AnsweredOnce => "I3",
+            Self::Revisions => "I4",
             Self::Contiguity => "I5",
             Self::Chain => "I6",
+            Self::Together => "I7",
+            Self::Statuses => "I9",
+            Self::InputsOnce => "I12",
             Self::FutureSchema => "I15",
+            Self::OneOwner => "I18",
+            Self::Capacity => "I19",
+            Self::Able => "I20",
+            Self::NobodyInVain => "I22",
             Self::Fencing => "I23",
+            Self::OffersEnd => "I24",
+            Self::ClocksEnd => "I25",
+            Self::NotEarly => "I26",
+            Self::NotAfterMet => "I28",
+            Self::WarnedOnce => "I31",
+            Self::AttemptsEnd => "I32",
+            Self::OneDelivery => "I33",
+            Self::Intended => "I35",
         }
     }
 }
@@ -165,6 +247,12 @@ pub struct Metrics {
     pub snapshots_set_aside: Counter,
     /// Invariants found violated.
     pub violations: Family<OfInvariant, Counter>,
+    /// The last record over which the invariants were checked, ...
+    pub checked_seq: Gauge,
+    /// ... the one before the first that the check knows, ...
+    pub checked_since: Gauge,
+    /// ... and records that it passed over, since there were too many for its share.
+    pub checks_skipped: Counter,
     /// Inputs set aside, as of the last commit.
     pub parked: Gauge,
     /// Requests remembered, as of the last commit.
@@ -190,6 +278,9 @@ impl Default for Metrics {
             snapshot_failures: Counter::default(),
             snapshots_set_aside: Counter::default(),
             violations: Family::default(),
+            checked_seq: Gauge::default(),
+            checked_since: Gauge::default(),
+            checks_skipped: Counter::default(),
             parked: Gauge::default(),
             requests: Gauge::default(),
             request_horizon_ms: Gauge::default(),
@@ -234,14 +325,21 @@ impl Metrics {
         lag.set(i64::try_from(records).unwrap_or(i64::MAX));
     }
 
+    /// The invariants that were found violated, and how often each was.
+    pub fn violated(&self) -> Vec<(Invariant, u64)> {
+        let count = |invariant| self.violations.get_or_create(&OfInvariant { invariant }).get();
+        let all = Invariant::ALL.into_iter().map(|invariant| (invariant, count(invariant)));
+        all.filter(|(_, count)| *count > 0).collect()
+    }
+
     /// An invariant doesn't hold.
     pub fn violation(&self, invariant: Invariant) {
         self.violations.get_or_create(&OfInvariant { invariant }).inc();
-        match invariant {
-            Invariant::NoAckedLoss | Invariant::Contiguity => self.gaps.inc(),
-            Invariant::Chain => self.chain_breaks.inc(),
-            Invariant::FutureSchema | Invariant::Fencing => 0,
-        };
+        if matches!(invariant, Invariant::NoAckedLoss | Invariant::Contiguity) {
+            self.gaps.inc();
+        } else if invariant == Invariant::Chain {
+            self.chain_breaks.inc();
+        }
     }
 
     /// A record can't be trusted.

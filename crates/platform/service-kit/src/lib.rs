@@ -1,6 +1,6 @@
 //! What the services share at their gRPC edge: refusals, checks of requests, pages, watches, hygiene, the server, telemetry.
 //!
-//! **Invariant:** no business rule lives here, and nothing here decodes an event's payload but the operator's log reader.
+//! **Invariant:** no business rule lives here, and nothing here decodes an event's payload but the operator's log reader and the vigil.
 
 pub mod admin;
 pub mod convert;
@@ -17,6 +17,7 @@ pub mod server;
 pub mod telemetry;
 pub mod trace;
 pub mod validate;
+pub mod vigil;
 pub mod watch;
 mod token;
 
@@ -32,4 +33,5 @@ pub use paging::Page;
 pub use server::{DRAIN_WITHIN, Server, ServerError, Services};
 pub use telemetry::{Telemetry, TelemetryError};
 pub use validate::{Fields, PlainId, Size};
+pub use vigil::{Allowance, keep_vigil};
 pub use watch::{Item, WatchRequest, WatchStream, checkpoint_every, watch};

@@ -137,7 +137,7 @@ impl Collector for Figures {
 impl Figures {
     fn gauges(&self, encoder: &mut DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
         type Gauge = (&'static str, &'static str, fn(&PartitionFigures) -> i64);
-        let gauges: [Gauge; 8] = [
+        let gauges: [Gauge; 10] = [
             ("log_head_seq", "The last record applied", |one| number(one.head.seq)),
             ("lease_epoch", "The leader's epoch, as this process knows it", |one| {
                 number(one.epoch)
@@ -155,6 +155,14 @@ impl Figures {
                 "The instant before which a request may have been forgotten, in seconds since 1970",
                 |one| one.metrics.request_horizon_ms.get() / 1000,
             ),
+            (
+                "invariants_checked_seq",
+                "The last record over which invariants were checked",
+                |one| one.metrics.checked_seq.get(),
+            ),
+            ("invariants_checked_since_seq", "The record after which that check began", |one| {
+                one.metrics.checked_since.get()
+            }),
             ("snapshot_seq", "The record that the newest snapshot stands for", |one| {
                 number(one.snapshot)
             }),
@@ -183,7 +191,7 @@ impl Figures {
 
     fn counters(&self, encoder: &mut DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
         type Count = (&'static str, &'static str, fn(&Metrics) -> u64);
-        let counters: [Count; 11] = [
+        let counters: [Count; 12] = [
             ("log_commits", "Commits written", |metrics| metrics.commits.get()),
             ("log_events", "Events written", |metrics| metrics.events.get()),
             ("log_bytes", "Bytes written", |metrics| metrics.bytes.get()),
@@ -203,6 +211,11 @@ impl Figures {
             ("fencing_rejected", "Appends that the fence refused", |metrics| {
                 metrics.appends.get_or_create(&OfOutcome { outcome: Outcome::Fenced }).get()
             }),
+            (
+                "invariants_records_skipped",
+                "Records over which invariants were not checked, since there were too many",
+                |metrics| metrics.checks_skipped.get(),
+            ),
             ("snapshot_failures", "Snapshots that could not be saved", |metrics| {
                 metrics.snapshot_failures.get()
             }),

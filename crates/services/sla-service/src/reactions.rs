@@ -122,6 +122,7 @@ mod tests {
     ) -> Result<Vec<Command>, InputError> {
         let event = stored::Event {
             r#type: r#type.into(),
+            version: 1,
             occurred_at_ms: 7,
             data: data.encode_to_vec().into(),
             ..Default::default()

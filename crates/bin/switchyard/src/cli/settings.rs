@@ -122,6 +122,9 @@ pub(crate) enum ClockKind {
     Manual,
 }
 
+/// How many percent of one core checking the invariants may take, unless told otherwise.
+pub(crate) const INVARIANTS_SHARE: u32 = 5;
+
 /// What every server can be told.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct Server {
@@ -161,6 +164,11 @@ pub(crate) struct Server {
     /// Where figures are served for Prometheus, at /metrics over plain HTTP; unset: nowhere
     #[arg(long, env = "SWITCHYARD_METRICS_LISTEN", value_name = "ADDRESS")]
     pub(crate) metrics_listen: Option<SocketAddr>,
+    /// How many percent of one core checking the invariants of what is written may take; what doesn't fit is passed over and
+    /// counted. 0: nothing is checked
+    #[arg(long, env = "SWITCHYARD_INVARIANTS_SHARE", default_value_t = INVARIANTS_SHARE, value_name = "PERCENT")]
+    #[arg(value_parser = clap::value_parser!(u32).range(0..=100))]
+    pub(crate) invariants_share: u32,
     /// Stops when stdin ends: for a parent that must not leave children behind
     #[arg(long, hide = true)]
     pub(crate) stop_with_stdin: bool,

@@ -70,6 +70,10 @@ fn partition(address: &str, status: &PartitionStatus, tails: &Tails, page: &mut 
         let finding = format!("{} inputs are set aside", status.parked);
         page.wrong(&subject, "inputs", finding, advice::PARKED);
     }
+    for violated in &status.violations {
+        let finding = format!("{} was violated {} times", violated.invariant, violated.count);
+        page.wrong(&subject, "invariants", finding, advice::INVARIANTS);
+    }
     if !status.snapshot_problem.is_empty() {
         page.wrong(&subject, "snapshots", &status.snapshot_problem, advice::SNAPSHOTS);
     }

@@ -12,9 +12,10 @@ use notify_service::NotifyService;
 use routing_service::RoutingService;
 use runtime::{Node, NodeConfig, Service};
 use service_kit::metrics::Scrape;
-use service_kit::{Admin, AdminSource, Drain, Peers, Services, tuned};
+use service_kit::{Admin, AdminSource, Allowance, Drain, Peers, Services, keep_vigil, tuned};
 use sla_service::SlaService;
 use tokio::sync::watch;
+use tokio::task::JoinSet;
 use tokio_stream::wrappers::WatchStream;
 
 use crate::cli::Role;
@@ -47,14 +48,26 @@ impl<S: Service> AnyNode for Node<S> {
     }
 }
 
-/// Running nodes, in the order in which work flows through them.
+/// Running nodes, in the order in which work flows through them, and the vigils over what they write.
 #[derive(Debug)]
-pub(super) struct Nodes(Vec<Box<dyn AnyNode>>);
+pub(super) struct Nodes {
+    all: Vec<Box<dyn AnyNode>>,
+    _vigils: JoinSet<()>,
+}
+
+/// What an operator has told all services.
+#[derive(Debug, Clone)]
+pub(super) struct Told {
+    /// Webhooks may go to private addresses.
+    pub(super) allow_private_endpoints: bool,
+    /// What checking the invariants may take; none: they aren't checked.
+    pub(super) allowance: Option<Allowance>,
+}
 
 impl Nodes {
     /// Returns once every node answers, or says why one never will.
     pub(super) async fn ready(&self) -> Result<()> {
-        for node in &self.0 {
+        for node in &self.all {
             node.ready().await?;
         }
         Ok(())
@@ -62,12 +75,12 @@ impl Nodes {
 
     /// Gives what they lead to other instances that could lead it at once.
     pub(super) async fn retire(&self) {
-        futures::future::join_all(self.0.iter().map(|node| node.retire())).await;
+        futures::future::join_all(self.all.iter().map(|node| node.retire())).await;
     }
 
     /// Stops them one after the other: each writes its positions and its state's hash.
     pub(super) async fn shutdown(&self) {
-        for node in &self.0 {
+        for node in &self.all {
             node.shutdown().await;
         }
     }
@@ -77,12 +90,14 @@ impl Nodes {
 pub(super) async fn start(
     roles: &[Role],
     config: &NodeConfig,
-    allow_private_endpoints: bool,
+    told: &Told,
     drain: &Drain,
 ) -> Result<(Nodes, Services, Scrape)> {
     let mut nodes: Vec<Box<dyn AnyNode>> = Vec::new();
     let mut sources: Vec<Arc<dyn AdminSource>> = Vec::new();
     let mut services = Services::new();
+    let mut vigils = JoinSet::new();
+    let mut watch = Watch { allowance: told.allowance.as_ref(), vigils: &mut vigils };
     if let Some(cluster) = &config.cluster {
         services = services.beside(Peers::new(&cluster.address));
     }
@@ -91,6 +106,7 @@ pub(super) async fn start(
             Role::Intake => {
                 let service = IntakeService::new(Arc::clone(&config.provider));
                 let node = node(service, config).await?;
+                watch.over(&node);
                 let server = tuned!(intake_service::server(node.clone(), drain.clone()));
                 services = services.with(server, readiness(&node), Arc::new(node.clone()));
                 sources.push(Arc::new(node.clone()));
@@ -98,6 +114,7 @@ pub(super) async fn start(
             }
             Role::Routing => {
                 let node = node(RoutingService::new(), config).await?;
+                watch.over(&node);
                 let server = tuned!(routing_service::server(node.clone(), drain.clone()));
                 services = services.with(server, readiness(&node), Arc::new(node.clone()));
                 sources.push(Arc::new(node.clone()));
@@ -105,14 +122,17 @@ pub(super) async fn start(
             }
             Role::Sla => {
                 let node = node(SlaService, config).await?;
+                watch.over(&node);
                 let server = tuned!(sla_service::server(node.clone(), drain.clone()));
                 services = services.with(server, readiness(&node), Arc::new(node.clone()));
                 sources.push(Arc::new(node.clone()));
                 nodes.push(Box::new(node));
             }
             Role::Notify => {
+                let allow_private_endpoints = told.allow_private_endpoints;
                 let settings = notify_service::Config { allow_private_endpoints };
                 let node = node(NotifyService::new(settings)?, config).await?;
+                watch.over(&node);
                 let server = tuned!(notify_service::server(node.clone(), drain.clone()));
                 services = services.with(server, readiness(&node), Arc::new(node.clone()));
                 sources.push(Arc::new(node.clone()));
@@ -122,7 +142,21 @@ pub(super) async fn start(
     }
     let scrape = Scrape::new(sources.clone(), config.clock.clone());
     let admin = Admin::new(sources, config.clock.clone(), drain.clone());
-    Ok((Nodes(nodes), admin.add_to(services), scrape))
+    Ok((Nodes { all: nodes, _vigils: vigils }, admin.add_to(services), scrape))
+}
+
+/// How vigils are begun.
+struct Watch<'a> {
+    allowance: Option<&'a Allowance>,
+    vigils: &'a mut JoinSet<()>,
+}
+
+impl Watch<'_> {
+    fn over<S: Service>(&mut self, node: &Node<S>) {
+        if let Some(allowance) = self.allowance {
+            keep_vigil(node, allowance, self.vigils);
+        }
+    }
 }
 
 async fn node<S: Service>(service: S, config: &NodeConfig) -> Result<Node<S>> {

@@ -4,13 +4,14 @@ use std::fmt::Debug;
 use std::sync::Arc;
 
 use event_log::EventLog;
+use prometheus_client::metrics::gauge::Gauge;
 use runtime::metrics::Counted;
 use runtime::{
-    Failure, Health, LogId, Node, PartitionHandle, Release, Released, Resting, ServiceId,
+    Failure, Health, LogId, Metrics, Node, PartitionHandle, Release, Released, Resting, ServiceId,
 };
 use tokio::sync::watch;
 use tonic::{Status, async_trait};
-use wire::admin::v1::{ParkedEntity, PartitionStatus};
+use wire::admin::v1::{InvariantViolations, ParkedEntity, PartitionStatus};
 
 use crate::convert::timestamp_to_wire;
 use crate::error::{Refuse, status_of};
@@ -135,6 +136,18 @@ fn parked_entity(
     }
 }
 
+fn violations(metrics: &Metrics) -> Vec<InvariantViolations> {
+    let violated = metrics.violated().into_iter().map(|(invariant, count)| InvariantViolations {
+        invariant: invariant.number().to_owned(),
+        count,
+    });
+    violated.collect()
+}
+
+fn seq(gauge: &Gauge) -> u64 {
+    u64::try_from(gauge.get()).unwrap_or(0)
+}
+
 async fn partition_status<S: Refuse>(
     partition: &PartitionHandle<S>,
     with_state_hash: bool,
@@ -153,6 +166,9 @@ async fn partition_status<S: Refuse>(
         behind_records: partition.behind(),
         leader_address: partition.leader().unwrap_or_default(),
         inputs: partition.inputs().into_iter().map(runtime::Position::to_wire).collect(),
+        violations: violations(partition.metrics()),
+        checked_seq: seq(&partition.metrics().checked_seq),
+        checked_since_seq: seq(&partition.metrics().checked_since),
         ..PartitionStatus::default()
     };
     let head = partition.head();
