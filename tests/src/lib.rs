@@ -8,6 +8,7 @@ pub mod load;
 pub mod logs;
 pub mod nats;
 pub mod nats_log;
+pub mod nats_secure;
 pub mod process;
 pub mod proof;
 pub mod proxy;

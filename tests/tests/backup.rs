@@ -12,6 +12,7 @@ use tests::call;
 use tests::nats::Nats;
 use tests::process::run;
 use tests::proof::History;
+use tests::proxy::{Mode, Proxy};
 use tests::stack::Stack;
 use tests::story::put_agent;
 use tonic::Code;
@@ -118,6 +119,73 @@ async fn a_damaged_or_half_made_backup_is_refused() -> anyhow::Result<()> {
     let made = run(&restore).await?;
     ensure!(made.status.success(), "{made:?}");
     Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn restored_to_nats_after_it_was_broken_off() -> anyhow::Result<()> {
+    let mut stack = Stack::up(&[]).await?;
+    let api = stack.api()?;
+    for workspace in ["default", "default", "default"] {
+        call!(api, intake.create_ticket, ticket(workspace)).await?;
+    }
+    api.rest().await?;
+    ensure!(stack.processes[0].stop().await?.success(), "{}", stack.said());
+    let data = path(&stack.directory().join("up"));
+    let copies = tempfile::tempdir()?;
+    let backup = path(&copies.path().join("backup"));
+    let made = json(&["backup", "--data-dir", &data, "--to", &backup, "-o", "json"]).await?;
+    let all: u64 = made["logs"]
+        .as_array()
+        .context("no logs")?
+        .iter()
+        .filter_map(|log| log["last"].as_u64())
+        .sum();
+
+    // Over a slow link, so that it is certainly not done when it is killed.
+    let nats = Nats::start().await?;
+    let proxy = Proxy::start(nats.addresses()[0]).await?;
+    proxy.set(Mode::Slow);
+    let behind = format!("nats://{}", proxy.address());
+    let mut restoring = tokio::process::Command::new(tests::process::binary()?)
+        .args(["restore", "--from", &backup, "--log", &behind])
+        .stdout(std::process::Stdio::null())
+        .kill_on_drop(true)
+        .spawn()?;
+    let jetstream = nats.jetstream().await?;
+    until("some records are written", || async {
+        Ok((written(&jetstream).await? > 10).then_some(()))
+    })
+    .await?;
+    restoring.kill().await?;
+    drop(proxy);
+    let left = written(&jetstream).await?;
+    ensure!(left < all, "it was done before it was killed");
+
+    // It goes on where it ended, but only with this very backup.
+    let url = nats.url();
+    let other = path(&copies.path().join("other"));
+    json(&["backup", "--data-dir", &data, "--to", &other, "-o", "json"]).await?;
+    restored(&backup, &["--log", &url]).await?;
+    verified(&["--log", &url, "--backup", &backup]).await?;
+    ensure!(written(&jetstream).await? == all + 16, "records were lost, or written twice");
+    refused(&["restore", "--from", &other, "--log", &url], "there are logs already").await?;
+    // Done is done: once more changes nothing.
+    restored(&backup, &["--log", &url]).await?;
+    ensure!(written(&jetstream).await? == all + 16, "something was written");
+    let stack = Stack::four_on(nats, &[]).await?;
+    call!(stack.api()?, intake.create_ticket, ticket("default")).await?;
+    let url = stack.nats.as_ref().context("no NATS")?.url();
+    refused(&["restore", "--from", &backup, "--log", &url], "there are logs already").await?;
+    stack.stop().await
+}
+
+/// How many records there are in all streams of logs.
+async fn written(jetstream: &async_nats::jetstream::Context) -> anyhow::Result<u64> {
+    let streams: Vec<_> = futures::TryStreamExt::try_collect(jetstream.streams()).await?;
+    let of_logs = streams
+        .iter()
+        .filter(|info| info.config.name.starts_with("SY_") && info.config.name != "SY_BOARD");
+    Ok(of_logs.map(|info| info.state.messages).sum())
 }
 
 /// What a client had before the backup.

@@ -284,6 +284,16 @@ pub(crate) enum LogCommand {
     ///
     /// Example: `switchyard log archive --log nats://127.0.0.1:4222 --to /archive`
     Archive(LogArchive),
+    /// Forgets records for good that nobody needs any more and that the archive has
+    ///
+    /// Of every log goes what is in the archive, whose every segment is read and checked, and what lies before all of this: what the
+    /// services that follow the log have read, by their own logs; the older of the two snapshots of every instance; what is set aside.
+    /// The rest stays, and the command says what is in the way. Before anything goes, all records of archive and log are folded and the
+    /// states compared with the hashes in the log. On NATS, instances that run are asked; name the directories of those that don't
+    /// with --stopped.
+    ///
+    /// Example: `switchyard log trim --log nats://127.0.0.1:4222 --archive /archive --keep-days 90`
+    Trim(LogTrim),
     /// Shows, retries or drops the inputs that could not be applied and were set aside
     #[command(subcommand)]
     Parked(parked::ParkedCommand),
@@ -301,6 +311,50 @@ pub(crate) struct LogArchive {
     /// As a table, or as JSON
     #[arg(short, long, env = "SWITCHYARD_OUTPUT", default_value = "table")]
     pub(crate) output: Output,
+}
+
+#[derive(Debug, Clone, Args)]
+pub(crate) struct LogTrim {
+    #[command(flatten)]
+    pub(crate) place: LogPlace,
+    #[command(flatten)]
+    pub(crate) nats: Nats,
+    /// What `switchyard log archive` has written
+    #[arg(long, value_name = "DIR")]
+    pub(crate) archive: PathBuf,
+    /// The data directory of an instance that doesn't run now and has its log on NATS; several, given again
+    #[arg(long, value_name = "DIR", conflicts_with = "data_dir")]
+    pub(crate) stopped: Vec<PathBuf>,
+    /// Only this service's logs
+    #[arg(long)]
+    pub(crate) service: Option<Role>,
+    /// Only this partition's logs
+    #[arg(long)]
+    pub(crate) partition: Option<u16>,
+    /// Goes no further than this record, and fails if it can't go so far
+    #[arg(long, value_name = "SEQ", requires = "service", requires = "partition")]
+    pub(crate) upto: Option<u64>,
+    /// Keeps what was written in the last so many days
+    #[arg(long, value_name = "DAYS", conflicts_with = "upto")]
+    pub(crate) keep_days: Option<u32>,
+    /// Says what would go, and changes nothing
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    /// As a table, or as JSON
+    #[arg(short, long, env = "SWITCHYARD_OUTPUT", default_value = "table")]
+    pub(crate) output: Output,
+}
+
+/// Where logs are stored: one place, named on the command line.
+#[derive(Debug, Clone, Args)]
+#[group(required = true, multiple = false)]
+pub(crate) struct LogPlace {
+    /// The directory of a stopped node
+    #[arg(long, value_name = "DIR")]
+    pub(crate) data_dir: Option<PathBuf>,
+    /// A NATS server: `nats://HOST:PORT`
+    #[arg(long, value_name = "URL")]
+    pub(crate) log: Option<String>,
 }
 
 /// Which log.

@@ -46,6 +46,11 @@ pub(crate) struct Unreachable {
 #[error("try again later")]
 pub(crate) struct Unavailable;
 
+/// What was asked for can't be as things stand; nothing was changed.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub(crate) struct Refused(pub(crate) String);
+
 /// Makes a configuration error.
 pub(crate) fn bad_configuration(text: impl Into<String>) -> anyhow::Error {
     BadConfiguration(text.into()).into()
@@ -56,6 +61,9 @@ pub(crate) fn code_of(error: &anyhow::Error) -> ExitCode {
     let code = error.chain().find_map(|cause| {
         if cause.is::<BadConfiguration>() {
             return Some(BAD_CONFIGURATION);
+        }
+        if cause.is::<Refused>() {
+            return Some(CONFLICT);
         }
         if cause.is::<Unreachable>() || cause.is::<Unavailable>() {
             return Some(UNAVAILABLE);

@@ -13,7 +13,7 @@ use crate::cli::{LogChoice, LogCommand, LogFollow, LogShow, Role};
 use crate::copying;
 use crate::out::{self, Output};
 use crate::source::Source;
-use crate::{parked, signals};
+use crate::{parked, signals, trim};
 
 impl Role {
     /// The contract's word.
@@ -39,6 +39,7 @@ pub(crate) async fn run(command: LogCommand) -> Result<()> {
         LogCommand::Follow(follow) => self::follow(follow).await,
         LogCommand::Parked(command) => parked::run(command).await,
         LogCommand::Archive(settings) => copying::run(settings).await,
+        LogCommand::Trim(settings) => trim::run(settings).await,
     }
 }
 

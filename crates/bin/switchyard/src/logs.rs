@@ -49,9 +49,23 @@ pub(crate) async fn nats(urls: &str, settings: &Nats, replicas: usize) -> Result
     config.tls_cert_file.clone_from(&settings.nats_cert);
     config.tls_key_file.clone_from(&settings.nats_key);
     config.tls_required = settings.nats_ca.is_some() || settings.nats_cert.is_some();
+    config.inbox_prefix = settings.nats_inbox_prefix.as_deref().map(inbox_prefix).transpose()?;
     config.replicas = replicas;
     config.monitor_urls = monitors(settings.nats_monitor.as_deref().unwrap_or_default())?;
     NatsProvider::connect(config).await.map_err(explain_open)
+}
+
+/// A prefix that can be one.
+fn inbox_prefix(setting: &str) -> Result<String> {
+    let fits = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
+    let tokens = setting.split('.');
+    let good = tokens.clone().count() <= 8
+        && tokens.into_iter().all(|token| !token.is_empty() && token.chars().all(fits));
+    good.then(|| setting.to_owned()).ok_or_else(|| {
+        bad_configuration(
+            "--nats-inbox-prefix takes letters, digits, '_' and '-', parts joined by '.'",
+        )
+    })
 }
 
 /// The monitoring ports in a setting.

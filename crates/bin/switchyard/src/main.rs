@@ -21,6 +21,7 @@ mod verify;
 mod copying;
 mod backup;
 mod restore;
+mod trim;
 mod healthcheck;
 mod doctor;
 mod log;

@@ -1,5 +1,7 @@
 //! `switchyard restore`: the logs of a backup, made anew under a new identity.
 
+mod begun;
+
 use std::fs::{self, File};
 use std::path::Path;
 use std::sync::Arc;
@@ -13,6 +15,8 @@ use event_log_embedded::EmbeddedProvider;
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 use runtime::{ChainReader, LogId, ServiceId, open_record, read_first};
 use serde::Serialize;
+
+use begun::{Begun, Written};
 
 use crate::cli::Restore;
 use crate::exit::bad_configuration;
@@ -59,7 +63,7 @@ pub(crate) async fn run(settings: Restore) -> Result<()> {
         (None, Some(urls)) => {
             let provider = logs::nats(urls, &settings.nats, settings.replicas).await?;
             into(&archive, &manifest, Arc::new(provider)).await.context(
-                "the streams are incomplete: remove them, and restore again, before any service starts",
+                "the streams are incomplete: restore again before any service starts, and it goes on where it ended",
             )?
         }
         (None, None) => return Err(bad_configuration("--data-dir or --log must be given")),
@@ -98,14 +102,12 @@ async fn into(
     manifest: &Manifest,
     target: Arc<dyn EventLogProvider>,
 ) -> Result<Vec<Restored>> {
-    if !target.list().await.map_err(logs::explain_open)?.is_empty() {
-        return Err(bad_configuration("there are logs already: restore to an empty place"));
-    }
     let backup = ArchiveProvider::new(archive.clone());
+    let begun = Begun::find(&backup, &*target, manifest).await?;
     let written = manifest.logs.iter().map(|log| {
-        let (backup, target) = (&backup, &target);
+        let (backup, target, begun) = (&backup, &target, &begun);
         async move {
-            let made = write(backup, &**target, manifest, log).await;
+            let made = write(backup, &**target, manifest, log, begun.of(log)).await;
             made.with_context(|| format!("{}/{:02}", log.service, log.partition))
         }
     });
@@ -126,7 +128,7 @@ async fn check_all(source: &Source, manifest: &Manifest) -> Result<()> {
     for log in &manifest.logs {
         let service = service_of(&log.service)?;
         let state = verify::state_in(manifest, service, log.partition)?;
-        let wanted = Wanted { states: vec![state], upto: None };
+        let wanted = Wanted { states: vec![state], ..Wanted::default() };
         let (finding, _) = verify::fold(source, service, log.partition, wanted).await?;
         let name = service.log(log.partition);
         ensure!(finding.problem.is_empty(), "{name}: {}", finding.problem);
@@ -135,12 +137,14 @@ async fn check_all(source: &Source, manifest: &Manifest) -> Result<()> {
     Ok(())
 }
 
-/// Writes the records of one log as they were, and then the one that gives it its new identity.
+/// Writes the records of one log as they were, and then the one that gives it its new identity. What was written before is passed
+/// over: it was compared.
 async fn write(
     backup: &ArchiveProvider,
     target: &dyn EventLogProvider,
     manifest: &Manifest,
     copied: &CopiedLog,
+    begun: Written,
 ) -> Result<Restored> {
     let service = service_of(&copied.service)?;
     let name: LogName = service.log(copied.partition);
@@ -153,16 +157,21 @@ async fn write(
     while reader.seq < copied.last {
         for record in from.read(reader.seq + 1, READ_BYTES).await? {
             time_ns = reader.take(&record)?.time_ns;
-            if record.seq > 1 {
+            if record.seq > begun.records.max(1) {
                 append(&*log, record.seq - 1, record.bytes).await?;
             }
         }
     }
-    let log_id: LogId = *uuid::Uuid::new_v4().as_bytes();
     let generation = copied.generation + 1;
-    let now = u64::try_from(jiff::Timestamp::now().as_nanosecond()).unwrap_or(0);
-    let now = now.max(time_ns + 1);
-    append(&*log, reader.seq, reader.restored(log_id, generation, &manifest.name, now)).await?;
+    let log_id = if let Some(log_id) = begun.log_id {
+        log_id
+    } else {
+        let log_id: LogId = *uuid::Uuid::new_v4().as_bytes();
+        let now = u64::try_from(jiff::Timestamp::now().as_nanosecond()).unwrap_or(0);
+        let now = now.max(time_ns + 1);
+        append(&*log, reader.seq, reader.restored(log_id, generation, &manifest.name, now)).await?;
+        log_id
+    };
     Ok(Restored {
         service: copied.service.clone(),
         partition: copied.partition,

@@ -121,6 +121,7 @@ async fn timeline(one: One) -> Result<()> {
         };
         let page = client.intake().get_timeline(request).await?.into_inner();
         all.entries.extend(page.entries);
+        all.trimmed = page.trimmed;
         all.next_page_token = page.next_page_token;
         if all.next_page_token.is_empty() {
             break;
@@ -137,7 +138,14 @@ async fn timeline(one: One) -> Result<()> {
                 entry.summary.clone(),
             ]);
         }
-        table.to_string()
+        let lines = all.trimmed.iter().map(|part| {
+            let service = out::word::<Service>(part.service, "SERVICE_");
+            format!(
+                "steps may be missing: {service}'s log was trimmed up to record {}",
+                part.upto_seq
+            )
+        });
+        lines.chain([table.to_string()]).collect::<Vec<_>>().join("\n")
     })
 }
 

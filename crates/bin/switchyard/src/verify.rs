@@ -1,6 +1,7 @@
 //! `switchyard verify`: folds logs anew, compares what comes of it with what the leaders had, and looks for broken invariants on the
 //! way.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use anyhow::Result;
@@ -14,6 +15,7 @@ use routing_service::RoutingService;
 use runtime::{Fold, Service, ServiceId, read_first};
 use serde::Serialize;
 use sla_service::SlaService;
+use snapshots::Snapshot;
 
 use crate::cli::Verify;
 use crate::logs;
@@ -40,12 +42,18 @@ pub(crate) struct Finding {
 }
 
 /// A state that a fold came to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Folded {
     /// Its hash.
     pub(crate) hash: [u8; 32],
     /// The version of what the hash is made of.
     pub(crate) version: u32,
+    /// How far the other services' logs are handled.
+    pub(crate) consumed: BTreeMap<ServiceId, Seq>,
+    /// The lowest record of each of them of which something is set aside.
+    pub(crate) set_aside: BTreeMap<ServiceId, Seq>,
+    /// Which of the wanted snapshots are of just the state that this fold had there, by record.
+    pub(crate) confirmed: BTreeSet<Seq>,
 }
 
 /// What a fold of one partition is compared with, and how far it goes.
@@ -53,6 +61,8 @@ pub(crate) struct Folded {
 pub(crate) struct Wanted {
     /// States that are known besides those that the leaders wrote.
     pub(crate) states: Vec<Live>,
+    /// Snapshots, to be compared with the states at their records.
+    pub(crate) snapshots: Vec<Snapshot>,
     /// The last record to read; `None`: all there are.
     pub(crate) upto: Option<Seq>,
 }
@@ -82,6 +92,7 @@ pub(crate) async fn run(settings: Verify) -> Result<()> {
             states: live.into_iter().chain(backed_up).collect(),
             // A running server's log goes on; what it said of itself is about this much of it.
             upto: live.map(|live| live.seq),
+            ..Wanted::default()
         };
         let (mut finding, _) = fold(&source, service, partition, wanted).await?;
         if finding.problem.is_empty() && finding.violations > 0 {
@@ -177,6 +188,7 @@ struct Check<'a, S: Service> {
     on_the_way: Option<(Fold<S>, LogWalk)>,
     wanted: Wanted,
     finding: Finding,
+    confirmed: BTreeSet<Seq>,
 }
 
 impl<'a, S: Service> Check<'a, S> {
@@ -192,7 +204,7 @@ impl<'a, S: Service> Check<'a, S> {
             first_violation: String::new(),
             problem: String::new(),
         };
-        Self { service, on_the_way: None, wanted, finding }
+        Self { service, on_the_way: None, wanted, finding, confirmed: BTreeSet::new() }
     }
 
     /// Takes the next record, unless something was wrong before or it is one too many.
@@ -236,6 +248,9 @@ impl<'a, S: Service> Check<'a, S> {
         for state in self.wanted.states.iter().filter(here) {
             compare(&mut self.finding, state.seq, state.hash, fold.state_hash())?;
         }
+        let of_here = self.wanted.snapshots.iter().filter(|one| one.seq == record.seq);
+        let confirmed = of_here.filter(|snapshot| fold.confirms(snapshot));
+        self.confirmed.extend(confirmed.map(|snapshot| snapshot.seq));
         Ok(())
     }
 
@@ -244,8 +259,22 @@ impl<'a, S: Service> Check<'a, S> {
     }
 
     fn end(self) -> (Finding, Folded) {
-        let hash = self.on_the_way.map_or([0; 32], |(fold, _)| fold.state_hash());
-        (self.finding, Folded { hash, version: Fold::<S>::LAYOUT })
+        let mut folded = Folded {
+            hash: [0; 32],
+            version: Fold::<S>::LAYOUT,
+            consumed: BTreeMap::new(),
+            set_aside: BTreeMap::new(),
+            confirmed: self.confirmed,
+        };
+        if let Some((fold, _)) = self.on_the_way {
+            folded.hash = fold.state_hash();
+            folded.consumed = fold.consumed().collect();
+            for (input, seq) in fold.set_aside() {
+                let lowest = folded.set_aside.entry(input).or_insert(seq);
+                *lowest = seq.min(*lowest);
+            }
+        }
+        (self.finding, folded)
     }
 }
 

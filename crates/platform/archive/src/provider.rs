@@ -171,18 +171,24 @@ impl Past {
         Err(Misfit::Reason(format!("the archive has another record {last} than the log")))
     }
 
+    /// Whether it goes on to where a log begins. It may have been gone on with since it was opened.
+    async fn reaches(&self, first: Seq) -> Result<bool, LogError> {
+        let past = self.clone();
+        let last = blocking(move || {
+            let mut log = lock(&past.log);
+            if log.last().saturating_add(1) < first {
+                log.look_again()?;
+            }
+            Ok(log.last())
+        });
+        let last = last.await.map_err(|error| unreadable(error, first))?;
+        Ok(last > 0 && last.saturating_add(1) >= first)
+    }
+
     async fn read(&self, from: Seq, max_bytes: usize) -> Result<Vec<Record>, LogError> {
         let past = self.clone();
-        let segment = blocking(move || past.segment(from)).await.map_err(|error| match error {
-            ArchiveError::Io { .. } | ArchiveError::Missing { .. } => {
-                LogError::Unavailable(error.into())
-            }
-            ArchiveError::Damaged { .. }
-            | ArchiveError::Broken { .. }
-            | ArchiveError::OtherHistory { .. } => {
-                LogError::Corrupt { seq: from, reason: error.to_string() }
-            }
-        })?;
+        let segment = blocking(move || past.segment(from)).await;
+        let segment = segment.map_err(|error| unreadable(error, from))?;
         let mut bytes = 0;
         let rest = segment.iter().skip_while(|record| record.seq < from).enumerate();
         let some = rest.take_while(|(index, record)| {
@@ -228,6 +234,17 @@ impl Segments {
             kept.pop_front();
         }
         kept.push_back((name.clone(), first, Arc::clone(records)));
+    }
+}
+
+fn unreadable(error: ArchiveError, seq: Seq) -> LogError {
+    match error {
+        ArchiveError::Io { .. } | ArchiveError::Missing { .. } => {
+            LogError::Unavailable(error.into())
+        }
+        ArchiveError::Damaged { .. }
+        | ArchiveError::Broken { .. }
+        | ArchiveError::OtherHistory { .. } => LogError::Corrupt { seq, reason: error.to_string() },
     }
 }
 
@@ -278,14 +295,17 @@ impl EventLog for Whole {
 
     async fn tail(&self) -> Result<Tail, LogError> {
         let tail = self.log.tail().await?;
-        Ok(if self.past.last() > 0 { Tail { first: 1, ..tail } } else { tail })
+        Ok(if self.past.reaches(tail.first).await? { Tail { first: 1, ..tail } } else { tail })
     }
 
     fn follow(&self, from: Seq) -> BoxStream<'static, Result<Record, LogError>> {
         let whole = self.clone();
         let begun = async move {
             match whole.log.tail().await {
-                Ok(tail) if from < tail.first && whole.past.last() > 0 => {
+                Ok(tail)
+                    if from < tail.first
+                        && whole.past.reaches(tail.first).await.is_ok_and(|reaches| reaches) =>
+                {
                     let log = Arc::clone(&whole.log);
                     let last = tail.first.saturating_sub(1);
                     let past = read_on(Arc::new(whole), from);

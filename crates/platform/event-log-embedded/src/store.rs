@@ -143,7 +143,13 @@ impl Store {
             expected = expected.saturating_add(1);
         }
         if records.is_empty() && from <= last {
-            return Err(gap(&table, id, from, last));
+            // Trimmed since the caller looked: this transaction sees both or neither.
+            let trimmed = transaction.open_table(TRIMMED).map_err(|error| failed(error.into()))?;
+            let upto = trimmed.get(id).map_err(|error| failed(error.into()))?;
+            return Err(match upto.map(|upto| upto.value()) {
+                Some(upto) if from <= upto => LogError::Trimmed { first: upto.saturating_add(1) },
+                Some(_) | None => gap(&table, id, from, last),
+            });
         }
         Ok(records)
     }

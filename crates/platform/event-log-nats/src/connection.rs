@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use async_nats::connection::State;
 use async_nats::jetstream::{self, context::ContextBuilder};
-use async_nats::{Client, ConnectErrorKind, ConnectOptions, Event};
+use async_nats::{Client, ConnectErrorKind, ConnectOptions, Event, ServerError};
 use event_log::OpenError;
 use tokio::sync::watch;
 
@@ -35,7 +35,7 @@ impl Connection {
             if matches!(event, Event::Connected) {
                 count.send_modify(|count| *count = count.wrapping_add(1));
             }
-            tracing::debug!(%event, "nats");
+            note(&event);
             async {}
         });
         let client = options.connect(config.urls.as_slice()).await.map_err(refused)?;
@@ -46,6 +46,28 @@ impl Connection {
 
     pub(crate) fn is_up(&self) -> bool {
         self.client.connection_state() == State::Connected
+    }
+}
+
+/// What the server's permissions forbid is answered by nobody: whoever asked only sees that time has passed.
+fn note(event: &Event) {
+    match event {
+        Event::ServerError(ServerError::Other(text))
+            if text.to_ascii_lowercase().contains("permissions violation") =>
+        {
+            tracing::error!(
+                reason = text,
+                "the NATS server does not allow this user what it needs"
+            );
+        }
+        Event::Connected
+        | Event::Disconnected
+        | Event::LameDuckMode
+        | Event::Draining
+        | Event::Closed
+        | Event::SlowConsumer(_)
+        | Event::ServerError(_)
+        | Event::ClientError(_) => tracing::debug!(%event, "nats"),
     }
 }
 

@@ -340,6 +340,11 @@ pub(crate) fn origin(
     Note { kind: Some(Kind::Origin(origin)) }
 }
 
+/// Whether a reader may begin at this commit, once the records before it are gone.
+pub fn is_origin(commit: &Commit) -> bool {
+    commit.notes.iter().any(|note| matches!(note.kind, Some(Kind::Origin(_))))
+}
+
 /// What the first record that a log still has says: its identity there and the number of partitions. It must be the genesis of this
 /// service's partition or, where records were trimmed away, one that says again what the genesis said.
 pub fn read_first(

@@ -2,16 +2,17 @@
 
 mod saved;
 
-use event_log::Record;
+use event_log::{Record, Seq};
 use kernel::{Actor, Decider, Fact, Timestamp, WorkspaceId};
+use snapshots::Snapshot;
 use wire::events::v1::{Commit, note::Kind};
 use wire::lent::events::v1 as lent;
 
-use crate::LogId;
 use crate::commit::{ChainReader, Doubt};
 use crate::event_type::{DecodeError, text};
-use crate::meta::{META_VERSION, Meta};
+use crate::meta::{Handled, META_VERSION, Meta};
 use crate::service::{Event, Service, State};
+use crate::{LogId, ServiceId};
 pub(crate) use saved::Unencodable;
 
 /// A state hash that a leader wrote, beside what this fold came to.
@@ -78,6 +79,31 @@ impl<S: Service> Fold<S> {
     /// The state.
     pub fn state(&self) -> &State<S> {
         &self.state
+    }
+
+    /// How far each input is handled: the last record of which everything is.
+    pub fn consumed(&self) -> impl Iterator<Item = (ServiceId, Seq)> + '_ {
+        let of = |(service, handled): (&u32, &Handled)| {
+            Some((ServiceId::from_number(*service)?, handled.seq))
+        };
+        self.meta.consumed.iter().filter_map(of)
+    }
+
+    /// The inputs' records of which something is set aside, to be read again one day.
+    pub fn set_aside(&self) -> impl Iterator<Item = (ServiceId, Seq)> + '_ {
+        self.meta.parked.iter().flat_map(|((service, ..), parked)| {
+            let service = ServiceId::from_number(*service);
+            parked.places.iter().filter_map(move |(seq, _)| Some((service?, *seq)))
+        })
+    }
+
+    /// Whether a snapshot is one of just this state: of this layout, this log and place, and with the same hash.
+    pub fn confirms(&self, snapshot: &Snapshot) -> bool {
+        let Snapshot { version, log_id, seq, chain, bytes } = snapshot;
+        let reader = &self.reader;
+        (*version, *log_id, *seq, *chain) == (Self::LAYOUT, reader.log_id, reader.seq, reader.chain)
+            && Self::from_snapshot(reader.clone(), bytes)
+                .is_some_and(|other| other.state_hash() == self.state_hash())
     }
 
     /// The state's hash.

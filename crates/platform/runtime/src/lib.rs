@@ -35,13 +35,15 @@ pub mod trace;
 
 pub use call::{Call, Done, Failure, FailureOf, Render, RequestKey};
 pub use clock::{Clock, ClockError};
-pub use commit::{Chain, ChainReader, Doubt, FORMAT, READER, genesis, open_record, read_first};
+pub use commit::{
+    Chain, ChainReader, Doubt, FORMAT, READER, genesis, is_origin, open_record, read_first,
+};
 pub use event_type::{
     DecodeError, EventType, Stored, Upcaster, Upcasters, decode_event, text, written_version,
 };
 pub use fold::{Fold, HashCheck};
 pub use health::Health;
-pub use membership::Membership;
+pub use membership::{Instance, InstancePlace, Membership, instances};
 pub use metrics::Metrics;
 pub use node::{
     Identity, Node, NodeConfig, Resting, StartError, first_record, identify, initialise,

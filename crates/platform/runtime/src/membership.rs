@@ -4,6 +4,7 @@
 //! all come to the same owner of each partition ([`members`]). **Invariant:** the board only says who should try; two who both
 //! believe to lead are told apart by the log's fence, and one whose notice may have gone missing asks the log before it shows state.
 
+mod instances;
 mod keeper;
 mod members;
 mod notice;
@@ -12,6 +13,7 @@ use std::sync::Arc;
 
 use event_log::LeaseBoard;
 
+pub use instances::{Instance, InstancePlace, instances};
 pub(crate) use keeper::{Keeper, Seat, Watcher};
 pub(crate) use members::{Vacancy, Verdict};
 pub(crate) use notice::Role;

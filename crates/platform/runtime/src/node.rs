@@ -188,7 +188,8 @@ impl<S: Service> Node<S> {
                 partitions: found,
                 writer,
                 seat: keeper.as_ref().map(|keeper| {
-                    keeper.seat(partition, core.health.subscribe(), core.applied.subscribe())
+                    let (health, applied) = (core.health.subscribe(), core.applied.subscribe());
+                    keeper.seat(partition, health, applied, core.saved.subscribe())
                 }),
             };
             partitions.push(PartitionHandle(Arc::clone(&core)));

@@ -39,7 +39,7 @@ pub use batch::{BYTES_MAX, EVENTS_MAX};
 pub(crate) use core::Core;
 pub use leader::HASH_EVERY;
 pub(crate) use leader::{Setting, lead};
-pub(crate) use loading::{from_the_first, read, restore, snapshot_key};
+pub(crate) use loading::{check, from_the_first, read, restore, snapshot_key};
 pub(crate) use standby::send_on;
 pub(crate) use stop::Stop;
 pub use work::View;

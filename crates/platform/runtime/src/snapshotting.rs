@@ -4,8 +4,9 @@
 //! On its way it compares the state hashes that leaders wrote. A snapshot of a state that differs is never saved; if the log from its
 //! first record on differs too, the leader decides on a state that its log doesn't give, and halts.
 
+use std::cmp::Ordering;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use event_log::{Record, Seq};
@@ -17,7 +18,7 @@ use tokio::time::Instant;
 use crate::aside::aside;
 use crate::commit::Doubt;
 use crate::fold::{Fold, Unencodable};
-use crate::partition::{Core, Stop, Work, from_the_first, read, restore, snapshot_key};
+use crate::partition::{Core, Stop, Work, check, from_the_first, read, restore, snapshot_key};
 use crate::service::Service;
 
 /// A partition is saved once it has so many events more than its last snapshot, ...
@@ -35,6 +36,8 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 pub struct SnapshotStatus {
     /// The record that the newest snapshot stands for; 0: there is none.
     pub seq: Seq,
+    /// The record of the one before it, which is kept as well; 0: there is none, or it was not looked at yet.
+    pub older: Seq,
     /// Why no newer one could be saved; empty: it could. Nothing is lost by it, but it wants looking into.
     pub problem: String,
     pub(crate) events: u64,
@@ -44,7 +47,17 @@ pub struct SnapshotStatus {
 impl SnapshotStatus {
     pub(crate) fn of<S: Service>(fold: &Fold<S>) -> Self {
         let (events, bytes) = (fold.meta.events, fold.meta.bytes);
-        Self { seq: fold.reader.seq, problem: String::new(), events, bytes }
+        Self { seq: fold.reader.seq, older: 0, problem: String::new(), events, bytes }
+    }
+
+    /// This, right after what was known before: what was the newest is the one before now.
+    pub(crate) fn after(self, known: &Self) -> Self {
+        let older = match known.seq.cmp(&self.seq) {
+            Ordering::Less => known.seq,
+            Ordering::Equal => known.older,
+            Ordering::Greater => 0,
+        };
+        Self { older, ..self }
     }
 }
 
@@ -91,14 +104,20 @@ pub(crate) async fn keep<S: Service>(
     store: Arc<dyn SnapshotStore>,
     mut stop: watch::Receiver<bool>,
 ) {
-    let mut partitions = cores.iter().map(|core| (core, Due::default())).collect::<Vec<_>>();
+    let start = |core| (core, Due::default(), 0);
+    let mut partitions = cores.iter().map(start).collect::<Vec<_>>();
     let work = async {
         loop {
             tokio::time::sleep(LOOK_EVERY).await;
-            for (core, due) in &mut partitions {
+            for (core, due, looked_before) in &mut partitions {
                 if due.look(core) {
                     renew(core, &*store).await;
                     *due = Due { not_before: Some(Instant::now() + retry(core)), since: None };
+                }
+                let SnapshotStatus { seq, older, .. } = *core.saved.borrow();
+                if older == 0 && seq > *looked_before {
+                    look_before(core, &*store, seq).await;
+                    *looked_before = seq;
                 }
             }
         }
@@ -112,8 +131,21 @@ pub(crate) async fn keep<S: Service>(
 
 /// Saves what a partition's snapshots lack, once its leader has stopped: it spares the next start the fold.
 pub(crate) async fn finish<S: Service>(core: &Arc<Core<S>>, store: &dyn SnapshotStore) {
-    if core.saved.borrow().events != core.events.load(Ordering::Relaxed) {
+    if core.saved.borrow().events != core.events.load(Relaxed) {
         renew(core, store).await;
+    }
+}
+
+/// Looks whether there is a snapshot before the newest one that the log confirms as well: who trims the log has to leave it of use.
+async fn look_before<S: Service>(core: &Core<S>, store: &dyn SnapshotStore, newest: Seq) {
+    let Some(snapshot) = store.before(&snapshot_key(core), newest).await else { return };
+    let seq = snapshot.seq;
+    if matches!(check(core, snapshot).await, Ok(Some(_))) {
+        core.saved.send_modify(|saved| {
+            if saved.seq == newest {
+                saved.older = seq;
+            }
+        });
     }
 }
 
@@ -132,8 +164,8 @@ struct Due {
 impl Due {
     fn look<S: Service>(&mut self, core: &Core<S>) -> bool {
         let saved = core.saved.borrow();
-        let events = core.events.load(Ordering::Relaxed).saturating_sub(saved.events);
-        let bytes = core.bytes.load(Ordering::Relaxed).saturating_sub(saved.bytes);
+        let events = core.events.load(Relaxed).saturating_sub(saved.events);
+        let bytes = core.bytes.load(Relaxed).saturating_sub(saved.bytes);
         if events == 0 && bytes < SNAPSHOT_BYTES {
             self.since = None;
             return false;
@@ -156,7 +188,7 @@ async fn renew<S: Service>(core: &Arc<Core<S>>, store: &dyn SnapshotStore) {
     match error {
         Unsaved::Differs { epoch, .. } => {
             tracing::error!(service = %S::ID, partition, %reason, "no snapshot is saved");
-            if epoch == core.epoch.load(Ordering::Relaxed) {
+            if epoch == core.epoch.load(Relaxed) {
                 // If no leader is there to hear it, none decides on a wrong state.
                 drop(core.inbox.send(Work::Doubt(reason.clone())).await);
             }
@@ -230,6 +262,6 @@ async fn save<S: Service>(
         Ok::<_, Unencodable>(Snapshot { version: Fold::<S>::LAYOUT, log_id, seq, chain, bytes })
     });
     store.save(&snapshot_key(core), snapshot.await??).await?;
-    core.saved.send_replace(status);
+    core.saved.send_modify(|saved| *saved = status.after(saved));
     Ok(())
 }

@@ -89,6 +89,12 @@ pub trait SnapshotStore: Send + Sync + Debug {
     /// The newest snapshot whose checksums hold, if there is one. Doubtful ones are set aside with a warning.
     async fn load(&self, key: &SnapshotKey) -> Option<Snapshot>;
 
+    /// The newest snapshot of a record before `seq` whose checksums hold: the one that is left should that of `seq` be set aside.
+    /// Changes nothing. `None` as well from a store that can't tell.
+    async fn before(&self, _key: &SnapshotKey, _seq: u64) -> Option<Snapshot> {
+        None
+    }
+
     /// Forgets the key's snapshots of record `seq`, which the log did not confirm, so that `load` finds the one before.
     async fn discard(&self, key: &SnapshotKey, seq: u64) -> Result<(), StoreError>;
 

@@ -39,6 +39,10 @@ impl SnapshotStore for MemorySnapshots {
         self.with(key, |held| held.last().cloned())
     }
 
+    async fn before(&self, key: &SnapshotKey, seq: u64) -> Option<Snapshot> {
+        self.with(key, |held| held.iter().rev().find(|snapshot| snapshot.seq < seq).cloned())
+    }
+
     async fn discard(&self, key: &SnapshotKey, seq: u64) -> Result<(), StoreError> {
         self.with(key, |held| held.retain(|snapshot| snapshot.seq != seq));
         Ok(())

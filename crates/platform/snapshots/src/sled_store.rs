@@ -85,6 +85,11 @@ impl SnapshotStore for SledSnapshots {
         })
     }
 
+    async fn before(&self, key: &SnapshotKey, seq: u64) -> Option<Snapshot> {
+        let key = key.clone();
+        self.ask(|reply| Job::Before { key, seq, reply }).await.unwrap_or(None)
+    }
+
     async fn discard(&self, key: &SnapshotKey, seq: u64) -> Result<(), StoreError> {
         let key = key.clone();
         self.ask(|reply| Job::Discard { key, seq, reply }).await?

@@ -52,6 +52,25 @@ struct Log {
     opened: Mutex<Option<Arc<dyn EventLog>>>,
     /// The last record indexed.
     indexed: watch::Sender<Seq>,
+    /// Where the log begins for the index, if what lies before was trimmed away first.
+    beginning: Mutex<Option<Beginning>>,
+}
+
+/// The first record that a follower has found of a log that has no earlier ones.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Beginning {
+    first: Seq,
+    /// Up to which records its service had read the other logs then, be it in part; `None`: it doesn't say.
+    read: Option<BTreeMap<ServiceId, Seq>>,
+}
+
+/// What was read of a log's record.
+enum Read {
+    Record(event_log::Record),
+    /// It was trimmed away, with all up to this one.
+    Trimmed(Seq),
+    /// The log ends before it.
+    Beyond,
 }
 
 impl Timelines {
@@ -71,9 +90,12 @@ impl Timelines {
 
 impl Partition {
     fn start(number: u16, provider: Arc<dyn EventLogProvider>) -> Self {
-        let log =
-            |service| (service, Log { opened: Mutex::default(), indexed: watch::Sender::new(0) });
-        let logs = ServiceId::ALL.into_iter().map(log).collect();
+        let log = || Log {
+            opened: Mutex::default(),
+            indexed: watch::Sender::new(0),
+            beginning: Mutex::default(),
+        };
+        let logs = ServiceId::ALL.into_iter().map(|service| (service, log())).collect();
         let shared = Arc::new(Shared { number, provider, index: Mutex::default(), logs });
         let mut followers = JoinSet::new();
         for service in ServiceId::ALL {
@@ -121,18 +143,45 @@ impl Shared {
         Ok(opened)
     }
 
-    /// One record of a log; none if it is gone.
-    async fn record(
-        &self,
-        service: ServiceId,
-        seq: Seq,
-    ) -> Result<Option<event_log::Record>, StoryError> {
+    /// One record of a log.
+    async fn record(&self, service: ServiceId, seq: Seq) -> Result<Read, StoryError> {
         let log = self.open(service).await?;
         match log.read(seq, 1).await {
-            Ok(records) => Ok(records.into_iter().find(|record| record.seq == seq)),
-            Err(LogError::Trimmed { .. }) => Ok(None),
+            Ok(records) => {
+                let found = records.into_iter().find(|record| record.seq == seq);
+                Ok(found.map_or(Read::Beyond, Read::Record))
+            }
+            Err(LogError::Trimmed { first }) => Ok(Read::Trimmed(first.saturating_sub(1))),
             Err(error) => Err(error.into()),
         }
+    }
+
+    /// The parts of logs that were trimmed away and that may hold facts of a ticket: besides those that are known to have, `gone`, the
+    /// ones that were never indexed. `firsts` are the ticket's first facts, in intake's log only if that is its opening: what a
+    /// service has written of a ticket it wrote after it had read of it elsewhere.
+    fn trimmed(
+        &self,
+        firsts: &BTreeMap<ServiceId, Seq>,
+        gone: BTreeMap<ServiceId, Seq>,
+    ) -> BTreeMap<ServiceId, Seq> {
+        let mut trimmed = gone;
+        // In the order of the services, each after those that it reads of a ticket's beginning in.
+        for (service, log) in &self.logs {
+            let Some(Beginning { first, read }) = lock(&log.beginning).clone() else { continue };
+            let had_read_of_it = |(input, upto): (&ServiceId, &Seq)| {
+                trimmed.contains_key(input) || firsts.get(input).is_some_and(|first| upto >= first)
+            };
+            let may_hold = match service {
+                ServiceId::Intake => !firsts.contains_key(service),
+                ServiceId::Routing | ServiceId::Sla | ServiceId::Notify => {
+                    read.is_none_or(|read| read.iter().any(had_read_of_it))
+                }
+            };
+            if may_hold {
+                trimmed.insert(*service, first.saturating_sub(1));
+            }
+        }
+        trimmed
     }
 }
 

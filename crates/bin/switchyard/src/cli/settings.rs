@@ -74,6 +74,9 @@ pub(crate) struct Nats {
     /// Its key, in PEM
     #[arg(long, env = "SWITCHYARD_NATS_KEY", value_name = "FILE", requires = "nats_cert")]
     pub(crate) nats_key: Option<PathBuf>,
+    /// What replies from NATS are addressed to, where the user's permissions ask for one of its own; unset: _INBOX
+    #[arg(long, env = "SWITCHYARD_NATS_INBOX_PREFIX", value_name = "PREFIX")]
+    pub(crate) nats_inbox_prefix: Option<String>,
     /// The NATS servers' monitoring ports, `http://HOST:8222`, separated by commas: a server that does not sync every append is
     /// then refused
     #[arg(long, env = "SWITCHYARD_NATS_MONITOR", value_name = "URLS")]

@@ -205,8 +205,14 @@ async fn start(
             command.arg(flag).arg(file);
         }
     }
-    if let Some(monitor) = &streams.nats_monitor {
-        command.args(["--nats-monitor", monitor]);
+    let texts = [
+        ("--nats-monitor", &streams.nats_monitor),
+        ("--nats-inbox-prefix", &streams.nats_inbox_prefix),
+    ];
+    for (flag, text) in texts {
+        if let Some(text) = text {
+            command.args([flag, text]);
+        }
     }
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).kill_on_drop(true);
     let mut process = command.spawn().with_context(|| format!("starting {}", role.name()))?;

@@ -6,7 +6,7 @@ use super::{
     Act, Bench, Outcome, append_surely, ensure, ensure_numbered, fill, numbered, suite, take,
     take_until_error,
 };
-use crate::LogError;
+use crate::{LogError, Seq};
 
 suite![
     following_starts_at_the_beginning,
@@ -17,6 +17,7 @@ suite![
     following_beyond_the_end_fails,
     following_what_was_trimmed_fails,
     following_survives_a_trim_behind_it,
+    a_follower_that_a_trim_overtakes_is_told,
     following_survives_a_cut,
     following_survives_a_crash,
     following_a_long_log_is_contiguous,
@@ -86,6 +87,25 @@ async fn following_survives_a_trim_behind_it(bench: &Bench<'_>) -> Outcome {
     log.trim(10).await?;
     fill(log.as_ref(), 10, 15).await?;
     ensure_numbered(&take(&mut follower, 5).await?, 11, 15)
+}
+
+/// It may have got some more of them first; but what it gets has no hole, and it hears of the trim before anything that lies behind it.
+async fn a_follower_that_a_trim_overtakes_is_told(bench: &Bench<'_>) -> Outcome {
+    const LAST: Seq = 1_500;
+    let log = bench.filled(LAST).await?;
+    let mut follower = log.follow(1);
+    ensure_numbered(&take(&mut follower, 10).await?, 1, 10)?;
+    log.trim(LAST - 5).await?;
+    let mut next = 11;
+    while next <= LAST {
+        match follower.next().await {
+            Some(Ok(record)) => ensure_numbered(&[record], next, next)?,
+            Some(Err(LogError::Trimmed { first })) if first == LAST - 4 => break,
+            other => return ensure(false, || format!("{other:?} came instead of record {next}")),
+        }
+        next += 1;
+    }
+    ensure_numbered(&take(&mut log.follow(LAST - 4), 5).await?, LAST - 4, LAST)
 }
 
 async fn following_survives_a_cut(bench: &Bench<'_>) -> Outcome {

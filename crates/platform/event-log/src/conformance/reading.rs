@@ -1,7 +1,7 @@
 //! Cases about reading and trimming.
 
-use super::{Bench, Outcome, ensure, ensure_numbered, fill, numbered, read_all, suite};
-use crate::{LogError, Tail};
+use super::{Act, Bench, Outcome, Stop, ensure, ensure_numbered, fill, numbered, read_all, suite};
+use crate::{LogError, Seq, Tail};
 
 suite![
     reading_the_next_number_is_empty,
@@ -16,6 +16,8 @@ suite![
     trimming_all_keeps_the_count,
     trimming_twice_does_nothing,
     trimming_beyond_the_end_fails,
+    trimming_survives_a_crash,
+    reading_while_it_is_trimmed_finds_no_hole,
 ];
 
 async fn reading_the_next_number_is_empty(bench: &Bench<'_>) -> Outcome {
@@ -103,6 +105,52 @@ async fn trimming_twice_does_nothing(bench: &Bench<'_>) -> Outcome {
         ensure(tail.first == 5, || format!("after {upto}: {tail:?}"))?;
     }
     Ok(())
+}
+
+async fn trimming_survives_a_crash(bench: &Bench<'_>) -> Outcome {
+    let log = bench.filled(10).await?;
+    log.trim(4).await?;
+    drop(log);
+    bench.act(Act::Crash).await?;
+    let log = bench.open().await?;
+    let tail = log.tail().await?;
+    ensure(tail == Tail { first: 5, last: 10 }, || format!("{tail:?}"))?;
+    ensure_numbered(&read_all(log.as_ref(), 5, 1000).await?, 5, 10)?;
+    fill(log.as_ref(), 10, 12).await
+}
+
+/// Whoever reads while it happens gets records without a hole, or hears that they are gone.
+async fn reading_while_it_is_trimmed_finds_no_hole(bench: &Bench<'_>) -> Outcome {
+    const LAST: Seq = 400;
+    let log = bench.filled(LAST).await?;
+    let trimming = async {
+        for upto in (20..LAST).step_by(20) {
+            log.trim(upto).await?;
+        }
+        Ok::<_, Stop>(())
+    };
+    let reading = async {
+        let mut next = 1;
+        while next < LAST {
+            match log.read(next, 100).await {
+                Ok(records) => {
+                    let last = records.last().map_or(next, |record| record.seq);
+                    ensure_numbered(&records, next, last)?;
+                    next = last + 1;
+                }
+                Err(LogError::Trimmed { first }) => {
+                    ensure(first > next, || {
+                        format!("{next} is trimmed, yet it begins at {first}")
+                    })?;
+                    next = first;
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok::<_, Stop>(())
+    };
+    let (trimmed, read) = futures::join!(trimming, reading);
+    trimmed.and(read)
 }
 
 async fn trimming_beyond_the_end_fails(bench: &Bench<'_>) -> Outcome {

@@ -14,6 +14,7 @@ use super::members::{Leader, Member, Place, Summons, Vacancy, Verdict, View};
 use super::notice::{Notice, Role, Standing};
 use crate::ServiceId;
 use crate::health::Health;
+use crate::snapshotting::SnapshotStatus;
 
 /// How often a notice is renewed.
 const RENEWED_EVERY: Duration = Duration::from_secs(1);
@@ -58,6 +59,7 @@ struct Chair {
     epoch: u64,
     health: watch::Receiver<Health>,
     applied: watch::Receiver<Seq>,
+    saved: watch::Receiver<SnapshotStatus>,
     unavailable_since: Option<Instant>,
     /// When the first and the last notice set out that said that it leads, of those without a break.
     said: Option<(Instant, Instant)>,
@@ -76,7 +78,8 @@ impl Chair {
         if role != Role::Leads {
             self.said = None;
         }
-        Standing { role, epoch: self.epoch, head: *self.applied.borrow() }
+        let SnapshotStatus { seq, older, .. } = *self.saved.borrow();
+        Standing { role, epoch: self.epoch, head: *self.applied.borrow(), snapshots: [older, seq] }
     }
 }
 
@@ -108,12 +111,14 @@ impl Keeper {
         partition: u16,
         health: watch::Receiver<Health>,
         applied: watch::Receiver<Seq>,
+        saved: watch::Receiver<SnapshotStatus>,
     ) -> Seat {
         let chair = Chair {
             role: Role::Cold,
             epoch: 0,
             health,
             applied,
+            saved,
             unavailable_since: None,
             said: None,
         };

@@ -92,7 +92,7 @@ impl View {
     /// Who leads the partition, as far as is known here: whoever says so in the latest epoch, but in none before `epoch`.
     pub(crate) fn leader(&self, partition: u16, epoch: u64) -> Option<Leader> {
         let leaders = self.others.iter().filter_map(|(instance, member)| {
-            let Standing { role, epoch: its, head } = member.standing(partition);
+            let Standing { role, epoch: its, head, .. } = member.standing(partition);
             (role == Role::Leads && its >= epoch).then(|| Leader {
                 instance: instance.clone(),
                 address: member.address.clone(),

@@ -54,6 +54,8 @@ pub(crate) struct Standing {
     pub(crate) epoch: u64,
     /// The last record that it has applied.
     pub(crate) head: Seq,
+    /// The records of its two snapshots, the older one first; 0: it has none.
+    pub(crate) snapshots: [Seq; 2],
 }
 
 /// All that an instance says.
@@ -90,6 +92,10 @@ struct StoredStanding {
     epoch: u64,
     #[prost(uint64, tag = "4")]
     head: u64,
+    #[prost(uint64, tag = "5")]
+    older_snapshot: u64,
+    #[prost(uint64, tag = "6")]
+    snapshot: u64,
 }
 
 impl Notice {
@@ -109,6 +115,8 @@ impl Notice {
             role: standing.role.number(),
             epoch: standing.epoch,
             head: standing.head,
+            older_snapshot: standing.snapshots[0],
+            snapshot: standing.snapshots[1],
         };
         let stored = Stored {
             address: self.address.clone(),
@@ -123,7 +131,8 @@ impl Notice {
         let stored = Stored::decode(bytes.clone())?;
         let standing = |stored: StoredStanding| {
             let role = Role::from_number(stored.role);
-            let standing = Standing { role, epoch: stored.epoch, head: stored.head };
+            let snapshots = [stored.older_snapshot, stored.snapshot];
+            let standing = Standing { role, epoch: stored.epoch, head: stored.head, snapshots };
             Some((u16::try_from(stored.partition).ok()?, standing))
         };
         Ok(Self {
@@ -142,7 +151,7 @@ mod tests {
     #[test]
     fn a_notice_survives_its_form() {
         let roles = [Role::Out, Role::Cold, Role::Warm, Role::Leads, Role::Stalled];
-        let standing = |role| Standing { role, epoch: 3, head: 70 };
+        let standing = |role| Standing { role, epoch: 3, head: 70, snapshots: [40, 60] };
         let notice = Notice {
             address: "10.0.0.7:7401".into(),
             draining: true,

@@ -111,7 +111,7 @@ pub(crate) async fn restore<S: Service>(
     while let Some(snapshot) = snapshots.load(&key).await {
         let seq = snapshot.seq;
         if let Some(fold) = check(core, snapshot).await? {
-            core.saved.send_replace(SnapshotStatus::of(&fold));
+            core.saved.send_modify(|saved| *saved = SnapshotStatus::of(&fold).after(saved));
             return Ok(Some(fold));
         }
         tracing::warn!(service = %S::ID, partition = core.partition, seq, "a snapshot is set aside");
@@ -126,7 +126,10 @@ pub(crate) async fn restore<S: Service>(
 }
 
 /// A snapshot counts only if the log confirms it: same identity, same record, same chain.
-async fn check<S: Service>(core: &Core<S>, snapshot: Snapshot) -> Result<Option<Fold<S>>, Stop> {
+pub(crate) async fn check<S: Service>(
+    core: &Core<S>,
+    snapshot: Snapshot,
+) -> Result<Option<Fold<S>>, Stop> {
     if snapshot.version != Fold::<S>::LAYOUT || snapshot.log_id != core.log_id {
         return Ok(None);
     }

@@ -76,6 +76,42 @@ async fn a_stop_in_order_saves_a_fold_of_the_log() {
     assert_eq!(sum(&node, "w").await, 5);
 }
 
+/// Who trims the log has to leave both of use, so both must be known, after a restart too.
+#[tokio::test(start_paused = true)]
+async fn the_snapshot_before_the_newest_is_known_unless_the_log_denies_it() {
+    let (world, store) = world().await;
+    for _ in 0..2 {
+        let node = world.node(Source).await;
+        node.execute(add("w", 5)).await.unwrap();
+        node.shutdown().await;
+    }
+    let newest = store.load(&key()).await.unwrap();
+    let older = store.before(&key(), newest.seq).await.unwrap();
+    let node = world.node(Source).await;
+    let mut saved = node.partitions()[0].watch_snapshots();
+    let known = saved.wait_for(|saved| saved.older > 0).await.unwrap().clone();
+    assert_eq!((known.seq, known.older), (newest.seq, older.seq));
+    // A newer one takes its place, and what was the newest is then the one before.
+    node.execute(add("w", 5)).await.unwrap();
+    let known = saved.wait_for(|saved| saved.seq > newest.seq).await.unwrap().clone();
+    assert_eq!(known.older, newest.seq);
+    node.shutdown().await;
+
+    let bad = Snapshot { chain: [9; 16], ..older };
+    store.discard(&key(), bad.seq).await.unwrap();
+    let good = store.load(&key()).await.unwrap();
+    let only = Arc::new(MemorySnapshots::new());
+    only.save(&key(), bad).await.unwrap();
+    only.save(&key(), good.clone()).await.unwrap();
+    let mut world = world;
+    world.snapshots = only;
+    let node = world.node(Source).await;
+    node.execute(add("w", 5)).await.unwrap();
+    let mut saved = node.partitions()[0].watch_snapshots();
+    let known = saved.wait_for(|saved| saved.seq > good.seq).await.unwrap().clone();
+    assert_eq!(known.older, good.seq, "the one of another history counts for nothing");
+}
+
 #[tokio::test]
 async fn a_snapshot_that_the_log_does_not_confirm_gives_way_to_the_one_before() {
     let good = {

@@ -156,6 +156,7 @@ async fn partition_status<S: Refuse>(
     let saved = partition.watch_snapshots().borrow().clone();
     let mut status = PartitionStatus {
         snapshot_seq: saved.seq,
+        older_snapshot_seq: saved.older,
         snapshot_problem: saved.problem,
         position: Some(partition.head().to_wire()),
         epoch: partition.epoch(),

@@ -64,6 +64,20 @@ impl Database {
         Ok(None)
     }
 
+    /// The newest generation of a record before `seq` that is whole.
+    pub(super) fn before(&self, key: &SnapshotKey, seq: u64) -> Result<Option<Snapshot>, String> {
+        for generation in self.generations(key)?.into_iter().rev() {
+            let stored = self.get(&manifest_key(key, generation))?;
+            let manifest = stored.as_deref().and_then(Manifest::decode);
+            if manifest.is_some_and(|manifest| manifest.seq < seq)
+                && let Some(snapshot) = self.read(key, generation)?
+            {
+                return Ok(Some(snapshot));
+            }
+        }
+        Ok(None)
+    }
+
     pub(super) fn discard(&self, key: &SnapshotKey, seq: u64) -> Result<(), String> {
         for generation in self.generations(key)? {
             let manifest = self.get(&manifest_key(key, generation))?;

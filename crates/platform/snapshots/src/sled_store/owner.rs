@@ -26,6 +26,11 @@ pub(super) enum Job {
         key: SnapshotKey,
         reply: oneshot::Sender<Option<Snapshot>>,
     },
+    Before {
+        key: SnapshotKey,
+        seq: u64,
+        reply: oneshot::Sender<Option<Snapshot>>,
+    },
     Discard {
         key: SnapshotKey,
         seq: u64,
@@ -76,6 +81,10 @@ impl Owner {
                 }
                 Job::Load { key, reply } => {
                     drop(reply.send(self.attempt(|database| database.load(&key)).unwrap_or(None)));
+                }
+                Job::Before { key, seq, reply } => {
+                    let found = self.attempt(|database| database.before(&key, seq));
+                    drop(reply.send(found.unwrap_or(None)));
                 }
                 Job::Discard { key, seq, reply } => {
                     drop(reply.send(self.attempt(|database| database.discard(&key, seq))));

@@ -57,14 +57,19 @@ impl Timeline {
         let story = timelines.story(self.workspace.as_str(), self.ticket.as_str()).await;
         let page =
             story.map_err(|error| unreadable(&error))?.page(self.after, self.page.size).await;
-        let (told, more) = page.map_err(|error| unreadable(&error))?.ok_or_else(stale_token)?;
-        let last = told.last().filter(|_| more);
+        let page = page.map_err(|error| unreadable(&error))?.ok_or_else(stale_token)?;
+        let last = page.told.last().filter(|_| page.more);
         let next_page_token = last.map(|last| self.page.next(token(last.place).as_bytes()));
         Ok(api::GetTimelineResponse {
             next_page_token: next_page_token.unwrap_or_default(),
-            entries: told.into_iter().map(|told| entry(partition.id(), told)).collect(),
+            entries: page.told.into_iter().map(|told| entry(partition.id(), told)).collect(),
+            trimmed: page.trimmed.into_iter().map(part).collect(),
         })
     }
+}
+
+fn part((service, upto_seq): (ServiceId, u64)) -> api::TrimmedPart {
+    api::TrimmedPart { service: service.to_wire().into(), upto_seq }
 }
 
 fn entry(partition: u16, told: Told) -> api::TimelineEntry {

@@ -1,13 +1,15 @@
 //! Feeds the index from one log.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use event_log::{EventLog, LogError, OpenError, Seq};
 use futures::StreamExt;
 use runtime::{ServiceId, open_record};
+use wire::events::v1::{Commit, Consumed, note::Kind};
 
-use super::{Shared, lock};
+use super::{Beginning, Shared, lock};
 
 /// How long to wait before another try at a log that isn't there yet or that failed.
 const RETRY_AFTER: Duration = Duration::from_millis(500);
@@ -34,6 +36,36 @@ pub(super) async fn run(shared: Arc<Shared>, service: ServiceId) {
     }
 }
 
+/// Notes where a log begins of which records were trimmed away before they were indexed. `None`: it can't be read now.
+async fn begin(shared: &Shared, service: ServiceId, log: &dyn EventLog, first: Seq) -> Option<Seq> {
+    let record = log.read(first, 1).await.ok()?.into_iter().next()?;
+    let commit = open_record(&record).ok()?;
+    let beginning = Beginning { first, read: read_before(&commit) };
+    *lock(&shared.log(service)?.beginning) = Some(beginning);
+    Some(first)
+}
+
+/// How far a service had read the other logs before it wrote `commit`, with which its log may begin.
+fn read_before(commit: &Commit) -> Option<BTreeMap<ServiceId, Seq>> {
+    let origin = commit.notes.iter().find_map(|note| match &note.kind {
+        Some(Kind::Origin(origin)) => Some(origin),
+        Some(
+            Kind::Genesis(_)
+            | Kind::LeaderClaimed(_)
+            | Kind::StateHash(_)
+            | Kind::InputsRetried(_)
+            | Kind::InputsDropped(_)
+            | Kind::Restored(_),
+        )
+        | None => None,
+    })?;
+    let read = |consumed: &Consumed| {
+        let partly = u64::from(consumed.events_of_next > 0);
+        Some((ServiceId::from_number(consumed.service)?, consumed.seq.saturating_add(partly)))
+    };
+    Some(origin.consumed.iter().filter_map(read).collect())
+}
+
 /// Indexes records from `next` on until something fails; returns where to go on.
 async fn follow(
     shared: &Shared,
@@ -45,7 +77,9 @@ async fn follow(
     while let Some(record) = records.next().await {
         let opened = match record {
             Ok(record) => open_record(&record),
-            Err(LogError::Trimmed { first }) => return first.max(next),
+            Err(LogError::Trimmed { first }) => {
+                return begin(shared, service, &**log, first).await.unwrap_or(next);
+            }
             Err(LogError::Unavailable(error)) => {
                 tracing::debug!(%service, partition = shared.number, next, %error, "the timeline waits for a log");
                 return next;

@@ -10,7 +10,7 @@ use runtime::{Doubt, ServiceId, open_record};
 use wire::events::v1 as stored;
 
 use super::order::{Key, ordered};
-use super::{Place, Shared};
+use super::{Place, Read, Shared};
 
 /// How many records are read at the same time.
 const READS_MAX: usize = 16;
@@ -34,6 +34,20 @@ pub(crate) enum StoryError {
 pub(crate) struct Story {
     shared: Arc<Shared>,
     places: Vec<Place>,
+    trimmed: Trimmed,
+}
+
+/// The last record that is gone, of each log in which facts may be missing.
+type Trimmed = BTreeMap<ServiceId, Seq>;
+
+/// A part of a story.
+#[derive(Debug)]
+pub(crate) struct Page {
+    pub(crate) told: Vec<Told>,
+    /// There is more.
+    pub(crate) more: bool,
+    /// Where facts may be missing, of the whole story.
+    pub(crate) trimmed: Trimmed,
 }
 
 /// A fact, and whose log of which identity it is in.
@@ -45,23 +59,32 @@ pub(crate) struct Told {
 }
 
 impl Story {
-    /// Orders the facts at these places. One that was trimmed away in the meantime is left out.
+    /// Orders the facts at these places. Those that were trimmed away are left out, and it is said that they are.
     pub(super) async fn read(shared: Arc<Shared>, places: Vec<Place>) -> Result<Self, StoryError> {
-        let keys = collect(&shared, &places, |place, _, event| Key {
-            at_ms: event.occurred_at_ms,
-            place,
-            cause: event.cause.and_then(cause),
-        });
-        let places = ordered(keys.await?);
-        Ok(Self { shared, places })
+        let (keys, gone) = collect(&shared, &places, |place, _, event| {
+            let opens = event.r#type == "TicketOpened";
+            let (at_ms, cause) = (event.occurred_at_ms, event.cause.and_then(cause));
+            (opens, Key { at_ms, place, cause })
+        })
+        .await?;
+        let mut firsts = BTreeMap::new();
+        for (opens, Key { place, .. }) in &keys {
+            if place.service != ServiceId::Intake || *opens {
+                let first = firsts.entry(place.service).or_insert(place.seq);
+                *first = place.seq.min(*first);
+            }
+        }
+        let trimmed = shared.trimmed(&firsts, gone);
+        let places = ordered(keys.into_iter().map(|(_, key)| key).collect());
+        Ok(Self { shared, places, trimmed })
     }
 
-    /// At most `size` facts after `after`, and whether there are more; none if `after` isn't part of the story.
+    /// At most `size` facts after `after`; none if `after` isn't part of the story.
     pub(crate) async fn page(
         &self,
         after: Option<Place>,
         size: usize,
-    ) -> Result<Option<(Vec<Told>, bool)>, StoryError> {
+    ) -> Result<Option<Page>, StoryError> {
         let start = match after {
             None => 0,
             Some(after) => match self.places.iter().position(|place| *place == after) {
@@ -79,9 +102,12 @@ impl Story {
             };
             (place, Told { place, log_id: log_id.to_vec(), event })
         });
-        let mut told: BTreeMap<Place, Told> = told.await?.into_iter().collect();
-        let facts = page.iter().filter_map(|place| told.remove(place)).collect();
-        Ok(Some((facts, page.len() < rest.len())))
+        let (told, gone) = told.await?;
+        let mut told: BTreeMap<Place, Told> = told.into_iter().collect();
+        let mut trimmed = self.trimmed.clone();
+        trimmed.extend(gone);
+        let told = page.iter().filter_map(|place| told.remove(place)).collect();
+        Ok(Some(Page { told, more: page.len() < rest.len(), trimmed }))
     }
 }
 
@@ -90,24 +116,30 @@ fn cause(cause: stored::Cause) -> Option<Place> {
     Some(Place { service, seq: cause.seq, index: cause.index })
 }
 
-/// Looks at the facts at these places, each record once, in no particular order.
+/// Looks at the facts at these places, each record once, in no particular order. Also says which logs have lost some of the records.
 async fn collect<T: Send>(
     shared: &Shared,
     places: &[Place],
     look: impl Fn(Place, &[u8], &stored::Event) -> T + Sync,
-) -> Result<Vec<T>, StoryError> {
+) -> Result<(Vec<T>, Trimmed), StoryError> {
     let mut records: BTreeMap<(ServiceId, Seq), Vec<Place>> = BTreeMap::new();
     for place in places {
         records.entry((place.service, place.seq)).or_default().push(*place);
     }
     let look = &look;
     let reads = records.into_iter().map(|((service, seq), places)| async move {
-        let Some(record) = shared.record(service, seq).await? else { return Ok(Vec::new()) };
+        let record = match shared.record(service, seq).await? {
+            Read::Record(record) => record,
+            Read::Trimmed(upto) => return Ok((Vec::new(), Some((service, upto)))),
+            Read::Beyond => return Ok((Vec::new(), None)),
+        };
         let commit = open_record(&record)?;
         let event = |place: &Place| commit.events.get(usize::try_from(place.index).ok()?);
         let seen = |place: Place| Some(look(place, &commit.log_id, event(&place)?));
-        Ok::<_, StoryError>(places.into_iter().filter_map(seen).collect())
+        let seen: Vec<T> = places.into_iter().filter_map(seen).collect();
+        Ok::<_, StoryError>((seen, None))
     });
-    let seen: Vec<Vec<T>> = stream::iter(reads).buffered(READS_MAX).try_collect().await?;
-    Ok(seen.into_iter().flatten().collect())
+    let read: Vec<_> = stream::iter(reads).buffered(READS_MAX).try_collect().await?;
+    let (seen, gone): (Vec<Vec<T>>, Vec<_>) = read.into_iter().unzip();
+    Ok((seen.into_iter().flatten().collect(), gone.into_iter().flatten().collect()))
 }

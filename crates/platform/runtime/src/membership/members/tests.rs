@@ -14,7 +14,7 @@ fn name(preferred: bool) -> String {
 }
 
 fn member(role: Role, epoch: u64, since: Instant) -> Member {
-    let standing = Standing { role, epoch, head: 10 };
+    let standing = Standing { role, epoch, head: 10, ..Standing::default() };
     Member {
         address: "there:1".into(),
         draining: false,
@@ -109,7 +109,7 @@ fn what_was_given_up_is_taken_at_once_and_what_stalls_after_a_while() {
     let mut seen = view([(name(false), member(Role::Leads, 4, now))], now);
     vacancy.verdict(&seen, ME, (4, true), now);
     let standings = |seen: &mut View, role| {
-        let standing = Standing { role, epoch: 4, head: 10 };
+        let standing = Standing { role, epoch: 4, head: 10, ..Standing::default() };
         for one in seen.others.values_mut() {
             one.standings.insert(0, standing);
         }
