@@ -29,19 +29,16 @@ struct Ticket {
 }
 
 impl Ticket {
-    fn held_of(&self, name: &str) -> u32 {
+    /// Who holds it, and how many units that takes.
+    fn held(&self) -> Option<(&str, u32)> {
         match &self.place {
-            Place::Offered { agent, .. } if agent == name => self.cost,
-            Place::Owned { agent, state } if agent == name => match state {
-                WorkState::Active | WorkState::Unspecified => self.cost,
-                WorkState::Pending => 0,
-                WorkState::OnHold => self.cost.div_ceil(4),
+            Place::Offered { agent, .. } => Some((agent, self.cost)),
+            Place::Owned { agent, state } => match state {
+                WorkState::Active | WorkState::Unspecified => Some((agent, self.cost)),
+                WorkState::Pending => None,
+                WorkState::OnHold => Some((agent, self.cost.div_ceil(4))),
             },
-            Place::Waiting
-            | Place::Offered { .. }
-            | Place::Owned { .. }
-            | Place::Paused(_)
-            | Place::Ended => 0,
+            Place::Waiting | Place::Paused(_) | Place::Ended => None,
         }
     }
 }
@@ -64,6 +61,9 @@ impl Agent {
 #[derive(Debug, Default)]
 struct Workspace {
     tickets: BTreeMap<String, Ticket>,
+    /// The units that each agent holds, and the tickets that wait: so that a record costs no walk over all tickets.
+    held: BTreeMap<String, u32>,
+    waiting: BTreeSet<String>,
     agents: BTreeMap<String, Agent>,
     queues: BTreeMap<String, Vec<SkillRequirement>>,
     /// Live offers: the last instant at which each can be accepted.
@@ -92,11 +92,13 @@ impl RoutingWalk {
 
     pub(crate) fn take(&mut self, commit: &Commit, findings: &mut Findings) {
         let now_ms = i64::try_from(commit.time_ns / 1_000_000).unwrap_or(i64::MAX);
+        let mut touched = BTreeSet::new();
         for event in &commit.events {
             let workspace = self.workspaces.entry(event.workspace.clone()).or_default();
             workspace.event(event, now_ms, findings);
+            touched.insert(&event.workspace);
         }
-        for workspace in self.workspaces.values() {
+        for workspace in touched.into_iter().filter_map(|name| self.workspaces.get(name)) {
             workspace.nobody_waits_in_vain(findings);
         }
     }
@@ -110,7 +112,7 @@ impl RoutingWalk {
 
 impl Workspace {
     fn used(&self, agent: &str) -> u32 {
-        self.tickets.values().map(|ticket| ticket.held_of(agent)).sum()
+        self.held.get(agent).copied().unwrap_or(0)
     }
 
     fn fits(&self, ticket: &Ticket, agent: &Agent) -> bool {
@@ -122,7 +124,7 @@ impl Workspace {
     }
 
     fn nobody_waits_in_vain(&self, findings: &mut Findings) {
-        let waiting = self.tickets.iter().filter(|(_, ticket)| ticket.place == Place::Waiting);
+        let waiting = self.waiting.iter().filter_map(|id| self.tickets.get_key_value(id));
         let mut free = None;
         for (id, ticket) in waiting {
             let free: &BTreeMap<&str, u32> = free.get_or_insert_with(|| {
@@ -145,9 +147,22 @@ impl Workspace {
 
     /// Moves a ticket, if it is known.
     fn place(&mut self, id: &str, place: Place, findings: &mut Findings) {
-        match self.tickets.get_mut(id) {
-            Some(ticket) => ticket.place = place,
-            None => findings.add("I2", format!("ticket {id} was never queued")),
+        let Some(ticket) = self.tickets.get_mut(id) else {
+            return findings.add("I2", format!("ticket {id} was never queued"));
+        };
+        if let Some((agent, units)) = ticket.held()
+            && let Some(held) = self.held.get_mut(agent)
+        {
+            *held = held.saturating_sub(units);
+        }
+        ticket.place = place;
+        if let Some((agent, units)) = ticket.held() {
+            *self.held.entry(agent.to_owned()).or_default() += units;
+        }
+        if ticket.place == Place::Waiting {
+            self.waiting.insert(id.to_owned());
+        } else {
+            self.waiting.remove(id);
         }
     }
 
@@ -176,16 +191,19 @@ impl Workspace {
             "TicketQueued" => {
                 let it: events::TicketQueued = payload(event, findings);
                 let ticket = Ticket {
-                    place: Place::Waiting,
+                    place: Place::Paused(WorkState::Unspecified),
                     cost: it.cost_units,
                     queue: it.queue_id,
                     skills: it.own_skills,
                     queued_at_ms: it.queued_at_ms,
                     cooling: BTreeSet::new(),
                 };
-                if self.tickets.insert(it.ticket_id, ticket).is_some() {
+                if self.tickets.contains_key(&it.ticket_id) {
                     findings.add("I12", format!("ticket {} is queued twice", event.entity));
+                    self.place(&it.ticket_id, Place::Ended, findings);
                 }
+                self.tickets.insert(it.ticket_id.clone(), ticket);
+                self.place(&it.ticket_id, Place::Waiting, findings);
             }
             "OfferMade" => self.offered(event, findings),
             "OfferAccepted" | "OfferDeclined" | "OfferExpired" | "OfferRescinded" => {
@@ -343,7 +361,7 @@ impl Workspace {
         });
         ticket.queue = it.queue_id;
         ticket.skills = it.own_skills;
-        ticket.place =
+        let place =
             match &ticket.place {
                 Place::Paused(state) => Place::Paused(*state),
                 Place::Owned {
@@ -357,5 +375,6 @@ impl Workspace {
         {
             ticket.cooling.insert(it.from_agent_id);
         }
+        self.place(&it.ticket_id, place, findings);
     }
 }
