@@ -49,6 +49,8 @@ impl Work {
 pub struct Board {
     capacity: BTreeMap<(String, String), u32>,
     work: BTreeMap<(String, String), Work>,
+    /// The units that each agent holds.
+    held: BTreeMap<(String, String), u32>,
     /// Offers seen, by their end.
     pub offers: BTreeMap<String, usize>,
 }
@@ -212,14 +214,21 @@ impl Board {
         let work = self.work.get_mut(&(workspace.to_owned(), ticket.to_owned()));
         let work = work.context("a ticket that was never queued")?;
         ensure!(possible(&work.place), "from {:?} to {to:?}", work.place);
+        let of = |agent: &str| (workspace.to_owned(), agent.to_owned());
+        if let Some((agent, units)) = work.held() {
+            let held = self.held.get_mut(&of(agent)).context("it held nothing")?;
+            *held = held.checked_sub(units).context("it held less")?;
+        }
         work.place = to;
+        if let Some((agent, units)) = work.held() {
+            *self.held.entry(of(agent)).or_default() += units;
+        }
         Ok(())
     }
 
     fn used(&self, workspace: &str, agent: &str) -> u32 {
-        let of_workspace = self.work.iter().filter(|((of, _), _)| of == workspace);
-        let held = of_workspace.filter_map(|(_, work)| work.held());
-        held.filter(|(holder, _)| *holder == agent).map(|(_, units)| units).sum()
+        let of = (workspace.to_owned(), agent.to_owned());
+        self.held.get(&of).copied().unwrap_or(0)
     }
 }
 

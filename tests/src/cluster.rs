@@ -1,6 +1,6 @@
 //! Two instances of every service on NATS, as processes, and a client that tries one and then the other.
 
-use std::fmt::Debug;
+use std::fmt::{self, Debug};
 use std::future::Future;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -21,6 +21,9 @@ const ATTEMPT_WITHIN: Duration = Duration::from_secs(3);
 /// How long a call is repeated before it counts as failed.
 const REPEATED_FOR: Duration = Duration::from_secs(120);
 const LONGEST_PAUSE: Duration = Duration::from_millis(200);
+
+/// A port of its own for each.
+const ANY: &str = "127.0.0.1:0";
 
 /// How many instances every service has.
 pub const INSTANCES: usize = 2;
@@ -46,23 +49,49 @@ pub struct At {
     pub instance: usize,
 }
 
+impl At {
+    /// All instances of all services.
+    pub fn all() -> impl Iterator<Item = Self> {
+        let of = |service| (0..INSTANCES).map(move |instance| Self { service, instance });
+        ServiceId::ALL.into_iter().flat_map(of)
+    }
+}
+
+impl fmt::Display for At {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}-{}", self.service, self.instance)
+    }
+}
+
 impl Cluster {
     /// Makes the streams, with a replica on each server, and starts two instances of each service. `url`: where these reach NATS.
     pub async fn start(nats: Nats, url: &str) -> anyhow::Result<Self> {
+        let url = |_| url.to_owned();
+        Self::start_in(tempfile::tempdir()?, nats, url, &[("SWITCHYARD_METRICS_LISTEN", ANY)]).await
+    }
+
+    /// The same with the data directories in `directory`, each instance with a way to NATS of its own, and in this environment.
+    pub async fn start_in(
+        directory: TempDir,
+        nats: Nats,
+        url: impl Fn(At) -> String,
+        environment: &[(&str, &str)],
+    ) -> anyhow::Result<Self> {
         let (partitions, replicas) = (PARTITIONS.to_string(), nats.members().to_string());
         let direct = nats.url();
         let init = ["init", "--log", &direct, "--partitions", &partitions, "--replicas", &replicas];
         let made = run(&init).await?;
         ensure!(made.status.success(), "init: {}", String::from_utf8_lossy(&made.stderr));
-        let directory = tempfile::tempdir()?;
         let mut instances = Vec::new();
         for service in ServiceId::ALL {
             let mut of_service = Vec::new();
             for instance in 0..INSTANCES {
-                let name = format!("{service}-{instance}");
+                let at = At { service, instance };
+                let (name, log) = (at.to_string(), url(at));
                 let arguments =
-                    ["serve", service.name(), "--log", url, "--allow-private-endpoints"];
-                of_service.push(Process::start(&name, directory.path(), &arguments, &[]).await?);
+                    ["serve", service.name(), "--log", &log, "--allow-private-endpoints"];
+                let started = Process::start(&name, directory.path(), &arguments, environment);
+                of_service.push(started.await?);
             }
             instances.push(of_service);
         }
@@ -78,7 +107,7 @@ impl Cluster {
 
     /// Where an instance keeps its snapshots.
     pub fn data_directory(&self, at: At) -> std::path::PathBuf {
-        self.directory.path().join(format!("{}-{}", at.service, at.instance))
+        self.directory.path().join(at.to_string())
     }
 
     /// A client of the instances with this number, of all services.
@@ -146,6 +175,12 @@ impl Cluster {
 
     /// Stops all, each of which must end well; then every log, folded again, must come to the states that leaders wrote down.
     pub async fn stop(mut self) -> anyhow::Result<()> {
+        self.stop_instances().await?;
+        self.verify().await
+    }
+
+    /// Stops all instances, each of which must end well. The log stays.
+    pub async fn stop_instances(&mut self) -> anyhow::Result<()> {
         for process in self.instances.iter_mut().flatten() {
             let ended = process.stop().await?;
             ensure!(
@@ -155,6 +190,11 @@ impl Cluster {
                 process.said()
             );
         }
+        Ok(())
+    }
+
+    /// Every log, folded again, must come to the states that leaders wrote down.
+    pub async fn verify(&self) -> anyhow::Result<()> {
         let verified = run(&["verify", "--log", &self.nats.url()]).await?;
         let said = [&verified.stdout, &verified.stderr].map(|text| String::from_utf8_lossy(text));
         ensure!(verified.status.success(), "verify: {}", said.concat());

@@ -26,8 +26,8 @@ use crate::proof::{History, check_clocks, check_places, request_key};
 use crate::story::put_agent;
 use crate::{at_any, call};
 
-/// Each in one partition of every service.
-pub const WORKSPACES: [&str; 2] = ["north", "south"];
+/// Each in another one of the [`PARTITIONS`](crate::cluster::PARTITIONS) of every service.
+pub const WORKSPACES: [&str; 2] = ["north", "coast"];
 const AGENTS: usize = 3;
 /// How often each service is called.
 const CALL_EVERY: Duration = Duration::from_millis(200);
@@ -493,4 +493,16 @@ async fn check_repetition(client: &Client, calls: &[Call]) -> anyhow::Result<()>
         ensure!(again.revision == before.revision, "another answer: {again:?}, not {before:?}");
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_workspaces_lie_in_all_partitions() {
+        let partitions = u16::try_from(crate::cluster::PARTITIONS).unwrap();
+        let of: BTreeSet<_> = WORKSPACES.map(|it| runtime::partition_of(it, partitions)).into();
+        assert_eq!(of.len(), usize::from(partitions));
+    }
 }

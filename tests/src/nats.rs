@@ -111,16 +111,66 @@ impl Nats {
         let deadline = Instant::now() + READY_TIMEOUT;
         loop {
             if let Ok(stream) = jetstream.get_stream(stream).await {
-                let cluster = stream.cached_info().cluster.clone();
-                let leader = cluster.and_then(|cluster| cluster.leader);
-                let is_it = |member: &Member| Some(&member.name) == leader.as_ref();
-                if let Some(found) = self.members.iter().position(is_it) {
+                if let Some(found) = self.leader_in(stream.cached_info()) {
                     return Ok(found);
                 }
             }
             anyhow::ensure!(Instant::now() < deadline, "{stream} has no leader");
             sleep(LOOK_AGAIN_EVERY).await;
         }
+    }
+
+    /// The member that leads a stream once it is another than `gone`, as `witness` tells it.
+    pub async fn leader_after(
+        &self,
+        gone: usize,
+        witness: usize,
+        stream: &str,
+    ) -> anyhow::Result<usize> {
+        let jetstream = self.ask(witness).await?;
+        let deadline = Instant::now() + READY_TIMEOUT;
+        loop {
+            if let Ok(stream) = jetstream.get_stream(stream).await
+                && let Some(leader) = self.leader_in(stream.cached_info())
+                && leader != gone
+            {
+                return Ok(leader);
+            }
+            anyhow::ensure!(Instant::now() < deadline, "nobody else leads {stream}");
+            sleep(LOOK_AGAIN_EVERY).await;
+        }
+    }
+
+    /// Waits until every copy of these streams is there and has what its leader has.
+    pub async fn whole(&self, streams: &[String]) -> anyhow::Result<()> {
+        let jetstream = self.jetstream().await?;
+        let deadline = Instant::now() + READY_TIMEOUT;
+        for stream in streams {
+            while !self.is_whole(&jetstream, stream).await {
+                anyhow::ensure!(Instant::now() < deadline, "{stream} is not on all members");
+                sleep(LOOK_AGAIN_EVERY).await;
+            }
+        }
+        Ok(())
+    }
+
+    async fn is_whole(&self, jetstream: &jetstream::Context, stream: &str) -> bool {
+        let Ok(stream) = jetstream.get_stream(stream).await else { return false };
+        let Some(cluster) = &stream.cached_info().cluster else { return self.members.len() == 1 };
+        let current = cluster.replicas.iter().filter(|copy| copy.current && !copy.offline).count();
+        cluster.leader.is_some() && current + 1 == self.members.len()
+    }
+
+    fn leader_in(&self, info: &jetstream::stream::Info) -> Option<usize> {
+        let leader = info.cluster.as_ref()?.leader.as_ref()?;
+        self.members.iter().position(|member| member.name == *leader)
+    }
+
+    /// Asks one member alone.
+    async fn ask(&self, member: usize) -> anyhow::Result<jetstream::Context> {
+        let address = *self.addresses().get(member).context("no such member")?;
+        let client = async_nats::connect(format!("nats://{address}")).await?;
+        Ok(jetstream::ContextBuilder::new().timeout(Duration::from_secs(1)).build(client))
     }
 
     /// Stops a member as `kill -STOP` does: it is there, and does nothing.

@@ -3,12 +3,14 @@
 //! The binary is the one that `SWITCHYARD_BIN` names, or else the newest of the target directory.
 
 use std::fs::File;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Output, Stdio};
 use std::time::{Duration, SystemTime};
 
 use anyhow::{Context as _, bail, ensure};
-use tokio::io::{AsyncBufReadExt as _, BufReader};
+use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
+use tokio::net::TcpStream;
 use tokio::process::{Child, ChildStdout, Command};
 use tokio::time::{Instant, sleep, timeout};
 
@@ -67,6 +69,39 @@ impl Process {
     /// What it has printed on stderr so far, over all its lives.
     pub fn said(&self) -> String {
         std::fs::read_to_string(&self.output).unwrap_or_default()
+    }
+
+    /// The address at which it serves its figures, as it has said since its last start.
+    pub fn metrics_address(&self) -> anyhow::Result<SocketAddr> {
+        let said = self.said();
+        let line = said.lines().rfind(|line| line.contains("metrics are served"));
+        let digits = |text: &str| {
+            let port = text.split("127.0.0.1:").nth(1)?;
+            port.split(|c: char| !c.is_ascii_digit()).next()?.parse::<u16>().ok()
+        };
+        let port = line.and_then(digits).with_context(|| format!("no address: {said}"))?;
+        Ok(SocketAddr::from(([127, 0, 0, 1], port)))
+    }
+
+    /// Its figures, if it serves them.
+    pub async fn figures(&self) -> anyhow::Result<String> {
+        let mut stream = TcpStream::connect(self.metrics_address()?).await?;
+        stream.write_all(b"GET /metrics HTTP/1.0\r\nHost: localhost\r\n\r\n").await?;
+        let mut reply = String::new();
+        stream.read_to_string(&mut reply).await?;
+        ensure!(reply.starts_with("HTTP/1.0 200"), "{reply}");
+        Ok(reply)
+    }
+
+    /// One of its figures, the sum over its partitions: `switchyard_fencing_rejected_total`.
+    pub async fn figure(&self, name: &str) -> anyhow::Result<f64> {
+        let figures = self.figures().await?;
+        let of_name = figures.lines().filter(|line| line.split(['{', ' ']).next() == Some(name));
+        let values =
+            of_name.map(|line| line.rsplit(' ').next().and_then(|it| it.parse::<f64>().ok()));
+        let values = values.collect::<Option<Vec<_>>>().context("a figure without a value")?;
+        ensure!(!values.is_empty(), "{name} is not among its figures");
+        Ok(values.into_iter().sum())
     }
 
     /// Ends it as `kill -9` does.

@@ -37,6 +37,11 @@ impl History {
         Ok(Self { commits })
     }
 
+    /// Logs that were read and checked otherwise.
+    pub fn of(commits: BTreeMap<(ServiceId, u32), Vec<Commit>>) -> Self {
+        Self { commits }
+    }
+
     /// All events of a service, partition by partition, in order.
     pub fn events(&self, service: ServiceId) -> impl Iterator<Item = &Event> {
         let of_service = self.commits.iter().filter(move |((owner, _), _)| *owner == service);

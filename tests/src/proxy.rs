@@ -28,12 +28,13 @@ pub enum Mode {
 }
 
 /// How late, each time.
-const LATE: Duration = Duration::from_millis(40);
+pub const LATE: Duration = Duration::from_millis(40);
 
 /// What a proxy has seen.
 #[derive(Debug, Default)]
 struct Seen {
     connections: AtomicUsize,
+    severed: AtomicUsize,
     delayed: AtomicUsize,
 }
 
@@ -74,6 +75,11 @@ impl Proxy {
         self.seen.connections.load(Ordering::Relaxed)
     }
 
+    /// How many connections in use were cut so far.
+    pub fn severed(&self) -> usize {
+        self.seen.severed.load(Ordering::Relaxed)
+    }
+
     /// How many pieces were passed late so far.
     pub fn delayed(&self) -> usize {
         self.seen.delayed.load(Ordering::Relaxed)
@@ -105,7 +111,9 @@ async fn join(client: TcpStream, target: SocketAddr, mode: watch::Receiver<Mode>
     tokio::select! {
         () = upstream(from_client, to_server, mode.clone(), &seen) => {}
         () = downstream(from_server, to_client, mode.clone(), &seen) => {}
-        () = cut(mode) => {}
+        () = cut(mode) => {
+            seen.severed.fetch_add(1, Ordering::Relaxed);
+        }
     }
 }
 

@@ -12,8 +12,6 @@ use tests::call;
 use tests::nats::Nats;
 use tests::process::{Process, run};
 use tests::stack::Stack;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep};
 use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_check_response::ServingStatus;
@@ -39,23 +37,6 @@ fn wrong(lines: &[Value]) -> Vec<&Value> {
     lines.iter().filter(|line| text(line, "verdict") == "wrong").collect()
 }
 
-/// The figures that are served at the address that a process has logged.
-async fn scrape(process: &Process) -> anyhow::Result<String> {
-    let said = process.said();
-    let line = said.lines().find(|line| line.contains("metrics are served"));
-    let digits = |text: &str| {
-        let port = text.split("127.0.0.1:").nth(1)?;
-        port.split(|c: char| !c.is_ascii_digit()).next()?.parse::<u16>().ok()
-    };
-    let port = line.and_then(digits).with_context(|| format!("no address: {said}"))?;
-    let mut stream = TcpStream::connect(("127.0.0.1", port)).await?;
-    stream.write_all(b"GET /metrics HTTP/1.0\r\nHost: localhost\r\n\r\n").await?;
-    let mut reply = String::new();
-    stream.read_to_string(&mut reply).await?;
-    ensure!(reply.starts_with("HTTP/1.0 200"), "{reply}");
-    Ok(reply)
-}
-
 /// The value of the first figure that begins so.
 fn figure(text: &str, begins: &str) -> Option<f64> {
     text.lines().find(|line| line.starts_with(begins))?.rsplit(' ').next()?.parse().ok()
@@ -79,7 +60,7 @@ async fn an_installation_that_is_well_and_then_is_not() -> anyhow::Result<()> {
     for check in ["chain", "inputs", "answers", "serves"] {
         ensure!(lines.iter().any(|line| text(line, "check") == check), "nothing about {check}");
     }
-    let figures = scrape(&stack.processes[2]).await?;
+    let figures = stack.processes[2].figures().await?;
     let leads = "switchyard_partition_state{service=\"sla\",partition=\"1\",state=\"ready\"}";
     ensure!(figure(&figures, leads) == Some(1.0), "{figures}");
 
@@ -104,7 +85,7 @@ async fn an_installation_that_is_well_and_then_is_not() -> anyhow::Result<()> {
             })
         };
         ensure!(about("sla/1", "set up"), "{:#?}", wrong(&lines));
-        let served = scrape(&stack.processes[2]).await?;
+        let served = stack.processes[2].figures().await?;
         if about("sla/1 at", "answers") && figure(&served, halted) == Some(1.0) {
             break;
         }
@@ -140,7 +121,7 @@ async fn one_process_without_authorities_and_quiet_at_its_stop() -> anyhow::Resu
     })?;
     call!(api, intake.create_ticket, ticket()).await?;
     api.rest().await?;
-    let figures = scrape(&process).await?;
+    let figures = process.figures().await?;
     for begins in [
         "switchyard_log_commits_total{service=\"intake\"",
         "switchyard_log_appends_total{service=\"intake\",partition=\"0\",outcome=\"written\"}",

@@ -16,6 +16,8 @@ use tokio::time::{Instant, timeout};
 
 /// How many calls are acknowledged in quiet before and between.
 const QUIET: usize = 60;
+/// Counts the appends that the log refused since another wrote to it.
+const FENCED: &str = "switchyard_fencing_rejected_total";
 const WITHIN: Duration = Duration::from_secs(420);
 
 #[tokio::test(flavor = "multi_thread")]
@@ -88,6 +90,7 @@ async fn frozen(cluster: &mut Cluster, load: &mut Load) -> anyhow::Result<()> {
     cluster.whole().await?;
     load.more(QUIET).await?;
     let leader = cluster.leaders(service).await?[0];
+    let fenced = cluster.process(leader)?.figure(FENCED).await?;
     let since = Instant::now();
     cluster.process(leader)?.freeze().await?;
     others_lead(cluster, leader).await?;
@@ -96,7 +99,10 @@ async fn frozen(cluster: &mut Cluster, load: &mut Load) -> anyhow::Result<()> {
     cluster.process(leader)?.thaw().await?;
     // It has stepped down: every partition has one leader and one standby again.
     cluster.whole().await?;
-    report("leader frozen past its lease", Some(service), &json!({ "gap": gap }));
+    // What it still took on was refused by the log, unless it heard of the other first.
+    let refused = cluster.process(leader)?.figure(FENCED).await? - fenced;
+    let figures = json!({ "gap": gap, "refused_appends": refused });
+    report("leader frozen past its lease", Some(service), &figures);
     Ok(())
 }
 

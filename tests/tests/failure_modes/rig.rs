@@ -94,6 +94,7 @@ impl Rig {
         let config = NodeConfig {
             provider: Arc::new(provider.clone()),
             snapshots: Arc::clone(&self.snapshots),
+            snapshot_after: runtime::SNAPSHOT_AFTER,
             clock: self.clock.clone(),
             cluster: None,
         };

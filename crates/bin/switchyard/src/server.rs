@@ -13,7 +13,7 @@ use event_log::EventLogProvider;
 use event_log_embedded::EmbeddedProvider;
 use event_log_nats::NatsProvider;
 use kernel::Timestamp;
-use runtime::{Clock, Membership, NodeConfig, ServiceId};
+use runtime::{Clock, Membership, NodeConfig, SNAPSHOT_AFTER, ServiceId};
 use serde_json::json;
 use service_kit::{Allowance, Drain, ServerError};
 use snapshots::SledSnapshots;
@@ -102,6 +102,7 @@ pub(crate) async fn start(
     let config = NodeConfig {
         provider: place.provider(settings.archive.as_deref())?,
         snapshots: Arc::new(snapshots.clone()),
+        snapshot_after: Duration::from_secs(settings.snapshot_seconds),
         clock,
         cluster,
     };
@@ -131,7 +132,8 @@ pub(crate) async fn node_config(
     data_dir: &Path,
 ) -> Result<NodeConfig> {
     let snapshots = Arc::new(snapshots(data_dir).await?);
-    Ok(NodeConfig { provider, snapshots, clock: Clock::system(), cluster: None })
+    let (snapshot_after, clock) = (SNAPSHOT_AFTER, Clock::system());
+    Ok(NodeConfig { provider, snapshots, snapshot_after, clock, cluster: None })
 }
 
 impl Running {

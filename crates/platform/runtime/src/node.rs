@@ -29,6 +29,8 @@ pub struct NodeConfig {
     pub provider: Arc<dyn EventLogProvider>,
     /// Where snapshots go.
     pub snapshots: Arc<dyn SnapshotStore>,
+    /// When a partition that has changed is saved at the latest: [`SNAPSHOT_AFTER`](crate::SNAPSHOT_AFTER) unless there is a reason.
+    pub snapshot_after: Duration,
     /// The time.
     pub clock: Clock,
     /// The other instances of the service; `None`: this is the only one, and leads all partitions.
@@ -201,6 +203,7 @@ impl<S: Service> Node<S> {
             tasks.push(tokio::spawn(snapshotting::keep(
                 cores,
                 Arc::clone(&config.snapshots),
+                config.snapshot_after,
                 stopping,
             )));
         }

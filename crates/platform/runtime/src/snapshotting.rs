@@ -25,7 +25,7 @@ use crate::service::Service;
 pub const SNAPSHOT_EVENTS: u64 = 50_000;
 /// ... or so many bytes of log, ...
 pub const SNAPSHOT_BYTES: u64 = 64 * 1024 * 1024;
-/// ... or any at all for so long; and so long after a failure it is tried again.
+/// ... or any at all for so long, unless its node was told another time; and so long after a failure it is tried again.
 pub const SNAPSHOT_AFTER: Duration = Duration::from_secs(10 * 60);
 
 /// How often the partitions are looked at.
@@ -98,10 +98,11 @@ impl From<Doubt> for Unsaved {
     }
 }
 
-/// Keeps the partitions of one service saved until told to stop.
+/// Keeps the partitions of one service saved until told to stop: each that has changed every `after` at the latest.
 pub(crate) async fn keep<S: Service>(
     cores: Vec<Arc<Core<S>>>,
     store: Arc<dyn SnapshotStore>,
+    after: Duration,
     mut stop: watch::Receiver<bool>,
 ) {
     let start = |core| (core, Due::default(), 0);
@@ -110,9 +111,11 @@ pub(crate) async fn keep<S: Service>(
         loop {
             tokio::time::sleep(LOOK_EVERY).await;
             for (core, due, looked_before) in &mut partitions {
-                if due.look(core) {
+                if due.look(core, after) {
                     renew(core, &*store).await;
-                    *due = Due { not_before: Some(Instant::now() + retry(core)), since: None };
+                    let well = core.saved.borrow().problem.is_empty();
+                    let pause = if well { Duration::ZERO } else { after };
+                    *due = Due { not_before: Some(Instant::now() + pause), since: None };
                 }
                 let SnapshotStatus { seq, older, .. } = *core.saved.borrow();
                 if older == 0 && seq > *looked_before {
@@ -149,10 +152,6 @@ async fn look_before<S: Service>(core: &Core<S>, store: &dyn SnapshotStore, newe
     }
 }
 
-fn retry<S: Service>(core: &Core<S>) -> Duration {
-    if core.saved.borrow().problem.is_empty() { Duration::ZERO } else { SNAPSHOT_AFTER }
-}
-
 /// When a partition is to be saved next.
 #[derive(Debug, Default)]
 struct Due {
@@ -162,7 +161,7 @@ struct Due {
 }
 
 impl Due {
-    fn look<S: Service>(&mut self, core: &Core<S>) -> bool {
+    fn look<S: Service>(&mut self, core: &Core<S>, after: Duration) -> bool {
         let saved = core.saved.borrow();
         let events = core.events.load(Relaxed).saturating_sub(saved.events);
         let bytes = core.bytes.load(Relaxed).saturating_sub(saved.bytes);
@@ -174,7 +173,7 @@ impl Due {
         let since = *self.since.get_or_insert(now);
         let wanted = events >= SNAPSHOT_EVENTS
             || bytes >= SNAPSHOT_BYTES
-            || now.duration_since(since) >= SNAPSHOT_AFTER;
+            || now.duration_since(since) >= after;
         wanted && self.not_before.is_none_or(|instant| now >= instant)
     }
 }

@@ -95,19 +95,43 @@ async fn a_store_killed_again_and_again_never_gives_wrong_data() {
     assert!(loads >= 6, "only {loads} of 12 starts found what had been saved");
 }
 
+/// A child whose files may have so many KiB; beyond, a write fails instead of killing its process. What it said.
+fn starved(place: &Path, kib: u32) -> Vec<String> {
+    let mut command = Command::new("bash");
+    let limited = format!("trap '' XFSZ; ulimit -f {kib}; exec \"$0\" \"$@\"");
+    command.args(["-c", &limited]);
+    command.arg(this_program()).args(AS_CHILD).stderr(Stdio::null());
+    let (mut child, lines) = spawn(command, place, 40);
+    let said = lines.collect::<Vec<_>>();
+    assert!(child.wait().unwrap().success(), "{said:?}");
+    assert!(said.iter().any(|line| line.contains("failed ")), "{said:?}");
+    assert!(said.iter().any(|line| line.contains("serves on")), "{said:?}");
+    said
+}
+
 #[test]
 fn a_full_disk_is_an_error_and_nothing_worse() {
     let place = tempfile::tempdir().unwrap();
-    let mut command = Command::new("bash");
-    // Files of at most 4 MiB; beyond, a write fails instead of killing its process.
-    command.args(["-c", "trap '' XFSZ; ulimit -f 4096; exec \"$0\" \"$@\""]);
-    command.arg(this_program()).args(AS_CHILD).stderr(Stdio::null());
-    let (mut child, lines) = spawn(command, place.path(), 40);
-    let said = lines.collect::<Vec<_>>();
-    assert!(child.wait().unwrap().success(), "{said:?}");
+    let said = starved(place.path(), 4096);
     assert!(said.iter().any(|line| line.contains("saved ")), "{said:?}");
-    assert!(said.iter().any(|line| line.contains("failed ")), "{said:?}");
-    assert!(said.iter().any(|line| line.contains("serves on")), "{said:?}");
+}
+
+#[tokio::test]
+async fn a_disk_that_is_full_from_the_start_keeps_nobody_from_starting() {
+    let place = tempfile::tempdir().unwrap();
+    let said = starved(place.path(), 0);
+    assert!(!said.iter().any(|line| line.contains("saved ")), "{said:?}");
+    // As soon as there is room, it is used.
+    let store = SledSnapshots::open(place.path()).unwrap();
+    store.save(&key(), snapshot(1)).await.unwrap();
+    assert_eq!(store.load(&key()).await, Some(snapshot(1)));
+    store.close().await.unwrap();
+}
+
+#[test]
+fn a_directory_that_cannot_be_is_an_error() {
+    let place = tempfile::NamedTempFile::new().unwrap();
+    assert!(SledSnapshots::open(place.path()).is_err());
 }
 
 fn files(place: &Path) -> Vec<PathBuf> {

@@ -211,6 +211,7 @@ async fn instance_of<S: Staged>(world: &Arc<World>, instance: &Instance) -> Opti
     let config = NodeConfig {
         provider: Arc::new(FarLogs(instance.clone())),
         snapshots: Arc::new(NodeDisk(instance.clone())),
+        snapshot_after: runtime::SNAPSHOT_AFTER,
         clock: Clock::simulated(clock, seed),
         cluster: None,
     };

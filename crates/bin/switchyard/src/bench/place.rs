@@ -168,6 +168,7 @@ pub(super) fn server_settings(place: &Place, now: Option<jiff::Timestamp>) -> Se
         dev: true,
         clock: if now.is_some() { ClockKind::Manual } else { ClockKind::System },
         now,
+        snapshot_seconds: runtime::SNAPSHOT_AFTER.as_secs(),
         drain_seconds: 10,
         port_file: None,
         metrics_listen: None,

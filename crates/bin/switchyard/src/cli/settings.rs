@@ -139,6 +139,15 @@ pub(crate) struct Server {
         value_name = "DIR"
     )]
     pub(crate) data_dir: PathBuf,
+    /// After how many seconds at the latest a partition that has changed is saved, and tried again where it could not be
+    #[arg(
+        long,
+        env = "SWITCHYARD_SNAPSHOT_SECONDS",
+        default_value_t = runtime::SNAPSHOT_AFTER.as_secs(),
+        value_parser = clap::value_parser!(u64).range(1..),
+        value_name = "SECONDS"
+    )]
+    pub(crate) snapshot_seconds: u64,
     /// Where records are that were trimmed away from the logs: what `switchyard log archive` has written. Only timelines, and starts
     /// without a usable snapshot, read it
     #[arg(long, env = "SWITCHYARD_ARCHIVE", value_name = "DIR")]

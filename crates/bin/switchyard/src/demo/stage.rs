@@ -146,6 +146,7 @@ fn server_settings(data_dir: PathBuf, now: jiff::Timestamp) -> Server {
         dev: true,
         clock: ClockKind::Manual,
         now: Some(now),
+        snapshot_seconds: runtime::SNAPSHOT_AFTER.as_secs(),
         drain_seconds: 10,
         port_file: None,
         metrics_listen: None,

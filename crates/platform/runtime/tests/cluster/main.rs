@@ -234,6 +234,7 @@ async fn who_starts_again_at_its_own_address_need_not_wait_for_its_own_notice() 
     let config = runtime::NodeConfig {
         provider: std::sync::Arc::<event_log::memory::MemoryProvider>::clone(&world.provider),
         snapshots: std::sync::Arc::new(snapshots::NoSnapshots),
+        snapshot_after: runtime::SNAPSHOT_AFTER,
         clock: world.clock.clone(),
         cluster: Some(membership("i1-again")),
     };

@@ -180,6 +180,7 @@ impl World {
         let config = NodeConfig {
             provider: Arc::new(LinkedProvider(Arc::clone(&self.provider), link.clone())),
             snapshots: Arc::new(MemorySnapshots::new()),
+            snapshot_after: runtime::SNAPSHOT_AFTER,
             clock: self.clock.clone(),
             cluster: Some(membership),
         };

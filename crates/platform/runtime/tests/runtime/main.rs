@@ -51,6 +51,7 @@ impl World {
         NodeConfig {
             provider: Arc::<MemoryProvider>::clone(&self.provider),
             snapshots: Arc::clone(&self.snapshots),
+            snapshot_after: runtime::SNAPSHOT_AFTER,
             clock: self.clock.clone(),
             cluster: None,
         }
@@ -111,6 +112,7 @@ async fn without_logs_a_node_says_that_they_are_to_be_made() {
     let config = NodeConfig {
         provider: Arc::new(MemoryProvider::new()),
         snapshots: Arc::new(NoSnapshots),
+        snapshot_after: runtime::SNAPSHOT_AFTER,
         clock: Clock::system(),
         cluster: None,
     };

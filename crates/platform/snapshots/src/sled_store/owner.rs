@@ -49,19 +49,27 @@ pub(super) struct Owner {
 }
 
 impl Owner {
-    /// Opens the database, or a fresh one in its stead.
+    /// Opens the database, or a fresh one in its stead. A disk without room is no error: there may be room for the next job.
     pub(super) fn open(place: &Path) -> io::Result<Self> {
-        std::fs::create_dir_all(place)?;
-        remove_other_versions(place)?;
         let mut owner = Self { place: place.to_owned(), database: None };
-        match owner.start() {
-            Ok(()) => Ok(owner),
-            Err(reason) => {
-                owner.set_aside(&reason)?;
-                owner.start().map_err(io::Error::other)?;
-                Ok(owner)
+        match owner.prepare() {
+            Err(error) if lacks_room(&error) => {
+                tracing::warn!(%error, "there is no room for snapshots");
             }
+            prepared => prepared?,
         }
+        Ok(owner)
+    }
+
+    fn prepare(&mut self) -> io::Result<()> {
+        std::fs::create_dir_all(&self.place)?;
+        remove_other_versions(&self.place)?;
+        let Err(reason) = self.start() else { return Ok(()) };
+        self.set_aside(&reason)?;
+        let Err(reason) = self.start() else { return Ok(()) };
+        // sled says it in words alone; a write of our own says it for sure.
+        try_to_write(&self.place)?;
+        Err(io::Error::other(reason))
     }
 
     fn start(&mut self) -> Result<(), String> {
@@ -163,6 +171,22 @@ fn quarantines(place: &Path) -> io::Result<Vec<u64>> {
     }
     numbers.sort_unstable();
     Ok(numbers)
+}
+
+/// Writes as much as any file system must find room for.
+fn try_to_write(place: &Path) -> io::Result<()> {
+    let probe = place.join("probe");
+    let written = std::fs::write(&probe, [0; 4096]);
+    // A file that could not be filled may be there all the same.
+    if probe.exists() {
+        std::fs::remove_file(&probe)?;
+    }
+    written
+}
+
+fn lacks_room(error: &io::Error) -> bool {
+    use io::ErrorKind::{FileTooLarge, QuotaExceeded, StorageFull};
+    [StorageFull, QuotaExceeded, FileTooLarge].contains(&error.kind())
 }
 
 /// Another version's store is of no use here, and would only take room.

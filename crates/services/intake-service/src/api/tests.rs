@@ -29,6 +29,7 @@ async fn stage() -> Stage {
     let config = NodeConfig {
         provider: Arc::<MemoryProvider>::clone(&provider),
         snapshots: Arc::new(NoSnapshots),
+        snapshot_after: runtime::SNAPSHOT_AFTER,
         clock: Clock::manual(Timestamp::from_millis(1_767_323_045_678)),
         cluster: None,
     };

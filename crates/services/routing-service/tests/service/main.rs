@@ -36,6 +36,7 @@ async fn node<S: Service>(provider: &Arc<MemoryProvider>, clock: &Clock, service
     let config = NodeConfig {
         provider: Arc::<MemoryProvider>::clone(provider),
         snapshots: Arc::new(NoSnapshots),
+        snapshot_after: runtime::SNAPSHOT_AFTER,
         clock: clock.clone(),
         cluster: None,
     };

@@ -24,6 +24,7 @@ async fn api() -> (Api, Clock) {
     let config = NodeConfig {
         provider,
         snapshots: Arc::new(NoSnapshots),
+        snapshot_after: runtime::SNAPSHOT_AFTER,
         clock: clock.clone(),
         cluster: None,
     };
