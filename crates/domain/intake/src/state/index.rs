@@ -48,8 +48,12 @@ impl Indexes {
     /// Gives the ticket those copies of its ids that other tickets have already.
     pub(crate) fn share(&self, ticket: &mut Ticket) {
         adopt(&self.by_requester, &mut ticket.requester);
-        ticket.queue.as_mut().map(|queue| adopt(&self.by_queue, queue));
-        ticket.agent.as_mut().map(|agent| adopt(&self.by_agent, agent));
+        if let Some(queue) = &mut ticket.queue {
+            adopt(&self.by_queue, queue);
+        }
+        if let Some(agent) = &mut ticket.agent {
+            adopt(&self.by_agent, agent);
+        }
     }
 
     /// Takes a new ticket in.

@@ -18,8 +18,12 @@ pub(super) struct Names {
 
 impl Names {
     fn share(&mut self, ticket: &mut Ticket) {
-        ticket.agent.as_mut().map(|agent| share(&mut self.agents, agent));
-        ticket.queue.as_mut().map(|queue| share(&mut self.queues, queue));
+        if let Some(agent) = &mut ticket.agent {
+            share(&mut self.agents, agent);
+        }
+        if let Some(queue) = &mut ticket.queue {
+            share(&mut self.queues, queue);
+        }
     }
 }
 

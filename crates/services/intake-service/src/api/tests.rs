@@ -21,22 +21,24 @@ use routing::Routing;
 struct Stage {
     api: Api,
     routing: Routing,
+    clock: Clock,
 }
 
 async fn stage() -> Stage {
     let provider = Arc::new(MemoryProvider::new());
     initialise(&*provider, &[ServiceId::Intake, ServiceId::Routing], 1).await.unwrap();
+    let clock = Clock::manual(Timestamp::from_millis(1_767_323_045_678));
     let config = NodeConfig {
         provider: Arc::<MemoryProvider>::clone(&provider),
         snapshots: Arc::new(NoSnapshots),
         snapshot_after: runtime::SNAPSHOT_AFTER,
-        clock: Clock::manual(Timestamp::from_millis(1_767_323_045_678)),
+        clock: clock.clone(),
         cluster: None,
     };
     let routing = Routing::start(config.clone()).await;
     let node = Node::start(IntakeService::new(provider), config).await.unwrap();
     node.ready().await.unwrap();
-    Stage { api: Api::new(node, Drain::new()), routing }
+    Stage { api: Api::new(node, Drain::new()), routing, clock }
 }
 
 fn new_ticket(id: &str) -> api::CreateTicketRequest {
@@ -101,6 +103,37 @@ async fn a_ticket_is_found_by_each_of_its_names() {
     }
     let missing = stage.get(By::Number(2)).await.unwrap_err();
     assert_eq!((missing.code(), reason(&missing).as_str()), (Code::NotFound, "TICKET_NOT_FOUND"));
+}
+
+#[tokio::test]
+async fn a_ticket_closed_long_ago_is_a_stub_and_its_story_is_whole() {
+    let stage = stage().await;
+    let request = api::CreateTicketRequest { tags: vec!["vip".into()], ..new_ticket("t") };
+    stage.api.create_ticket(Request::new(request)).await.unwrap();
+    let close = || api::CloseTicketRequest {
+        workspace_id: "default".into(),
+        ticket_id: "t".into(),
+        ..api::CloseTicketRequest::default()
+    };
+    stage.api.close_ticket(Request::new(close())).await.unwrap();
+    let whole = stage.get(By::Number(1)).await.unwrap();
+    assert_eq!((whole.is_stub, &*whole.tags), (false, &["vip".to_owned()][..]));
+
+    stage.clock.advance_to(stage.clock.now().plus_millis(intake::STUB_AFTER_MS + 1)).unwrap();
+    stage.create("other").await;
+    let stub = stage.get(By::TicketId("t".into())).await.unwrap();
+    let left = api::Ticket { tags: Vec::new(), is_stub: true, ..whole };
+    assert_eq!(stub, left);
+    let list = api::ListTicketsRequest {
+        workspace_id: "default".into(),
+        ..api::ListTicketsRequest::default()
+    };
+    let listed = stage.api.list_tickets(Request::new(list)).await.unwrap().into_inner();
+    let ids: Vec<_> = listed.tickets.iter().map(|ticket| ticket.ticket_id.as_str()).collect();
+    assert_eq!(ids, ["other"]);
+    let story = stage.timeline(0, String::new()).await;
+    let types: Vec<_> = story.entries.iter().map(|entry| entry.event_type.as_str()).collect();
+    assert_eq!(types, ["TicketOpened", "StatusChanged"]);
 }
 
 #[tokio::test]

@@ -134,7 +134,7 @@ proptest! {
         let bytes = postcard::to_stdvec(&state).unwrap();
         prop_assert_eq!(&postcard::from_bytes::<State>(&bytes).unwrap(), &state);
         let mut again = State::default();
-        facts.iter().for_each(|fact| Intake::evolve(&mut again, fact));
+        for fact in &facts { Intake::evolve(&mut again, fact); }
         prop_assert_eq!(&again, &state);
     }
 
