@@ -173,7 +173,8 @@ async fn restored_to_nats_after_it_was_broken_off() -> anyhow::Result<()> {
     restored(&backup, &["--log", &url]).await?;
     ensure!(written(&jetstream).await? == all + 16, "something was written");
     let stack = Stack::four_on(nats, &[]).await?;
-    call!(stack.api()?, intake.create_ticket, ticket("default")).await?;
+    let api = stack.api()?;
+    call!(api, intake.create_ticket, ticket("default")).await?;
     let url = stack.nats.as_ref().context("no NATS")?.url();
     refused(&["restore", "--from", &backup, "--log", &url], "there are logs already").await?;
     stack.stop().await

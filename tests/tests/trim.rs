@@ -53,7 +53,7 @@ async fn of_a_stopped_node_and_its_archive() -> anyhow::Result<()> {
     let partition = partition_of(WORKSPACE, PARTITIONS).to_string();
     let upto = archived.to_string();
     let too_far = [
-        &["log", "trim", "--archive", &archive, "--service", "intake", "--upto", &upto],
+        &["log", "trim", "--archive", &archive, "--service", "intake", "--upto", &upto][..],
         &["--partition", partition.as_str()],
         &from[..],
     ];
@@ -169,8 +169,9 @@ async fn what_somebody_needs_or_no_sound_archive_has_stays() -> anyhow::Result<(
     // Notify is left behind.
     for _ in 0..2 {
         start_again(&mut stack.processes[..3]).await?;
+        let api = stack.api()?;
         for _ in 0..10 {
-            call!(stack.api()?, intake.create_ticket, ticket()).await?;
+            call!(api, intake.create_ticket, ticket()).await?;
         }
         stop(&mut stack.processes[..3]).await?;
         json(&copy).await?;

@@ -62,9 +62,7 @@ pub(crate) async fn run(settings: Restore) -> Result<()> {
         (Some(data_dir), _) => into_directory(&archive, &manifest, data_dir).await?,
         (None, Some(urls)) => {
             let provider = logs::nats(urls, &settings.nats, settings.replicas).await?;
-            into(&archive, &manifest, Arc::new(provider)).await.context(
-                "the streams are incomplete: restore again before any service starts, and it goes on where it ended",
-            )?
+            into(&archive, &manifest, Arc::new(provider)).await?
         }
         (None, None) => return Err(bad_configuration("--data-dir or --log must be given")),
     };
@@ -111,7 +109,8 @@ async fn into(
             made.with_context(|| format!("{}/{:02}", log.service, log.partition))
         }
     });
-    let restored = stream::iter(written).buffered(LOGS_MAX).try_collect::<Vec<_>>().await?;
+    let restored = stream::iter(written).buffered(LOGS_MAX).try_collect::<Vec<_>>().await;
+    let restored = restored.context("it broke off: restore again, before any service starts")?;
     let source = Source::Stored(target);
     check_all(&source, manifest).await.context("what was written is not what was read")?;
     for log in &restored {
