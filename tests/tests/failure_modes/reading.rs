@@ -2,12 +2,11 @@
 
 use std::sync::Arc;
 
-use bytes::{BufMut as _, BytesMut};
-use event_log::{EventLogProvider as _, Record};
+use event_log::EventLogProvider as _;
 use kernel::Timestamp;
-use prost::Message as _;
 use runtime::{Clock, Failure, Fold, ServiceId, StartError, View, initialise, open_record};
 use snapshots::{MemorySnapshots, Snapshot, SnapshotKey, SnapshotStore};
+use tests::forge;
 use wire::events::v1::Commit;
 
 use crate::rig::{Rig, halted, sum, until_sum};
@@ -26,29 +25,6 @@ async fn f14_an_input_that_can_t_be_applied_is_set_aside() {
     assert_eq!(copier.partitions()[0].metrics().parked.get(), 2);
 }
 
-/// A record as a later release would write it.
-fn from_the_future(last: &Record) -> bytes::Bytes {
-    let before = open_record(last).unwrap();
-    let mut chain = [0; 16];
-    let mut hasher = blake3::Hasher::new();
-    hasher.update(&before.prev).update(&last.bytes);
-    hasher.finalize_xof().fill(&mut chain);
-    let commit = Commit {
-        min_reader: 99,
-        seq: before.seq + 1,
-        prev: chain.to_vec(),
-        crc32c: 0,
-        notes: Vec::new(),
-        ..before
-    };
-    let mut bytes = BytesMut::new();
-    commit.encode(&mut bytes).unwrap();
-    let crc = crc32c::crc32c(&bytes);
-    bytes.put_u8(15 << 3 | 5);
-    bytes.put_u32_le(crc);
-    bytes.freeze()
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn f15_a_record_of_a_later_release_stops_its_reader() {
     let rig = Rig::start().await;
@@ -60,7 +36,8 @@ async fn f15_a_record_of_a_later_release_stops_its_reader() {
     let records = rig.records(ServiceId::Intake).await;
     let last = records.last().unwrap();
     let log = rig.direct.open(&ServiceId::Intake.log(0)).await.unwrap();
-    log.append(last.seq, from_the_future(last)).await.unwrap();
+    let later = Commit { min_reader: 99, ..forge::after(last).unwrap() };
+    log.append(last.seq, forge::record(&later)).await.unwrap();
     let why = halted(&copier).await;
     assert!(why.contains("needs reader 99"), "{why}");
     let source = rig.start_node(Source, &rig.direct).await;
