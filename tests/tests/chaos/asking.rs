@@ -247,3 +247,14 @@ pub(crate) fn complete(
 pub(crate) fn wrong<M>(asked: Asked<M>) -> Asked<M> {
     Asked { is_wrong: true, ..asked }
 }
+
+/// Asks for a change: `change!(caller, manner, routing.accept_offer, asked)`.
+macro_rules! change {
+    ($caller:expr, $manner:expr, $service:ident . $method:ident, $asked:expr) => {
+        $caller.change($asked, $manner, |api, request| {
+            let mut client = api.$service;
+            async move { client.$method(request).await }
+        })
+    };
+}
+pub(crate) use change;

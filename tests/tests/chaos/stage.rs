@@ -80,6 +80,7 @@ impl Stage {
         for workspace in WORKSPACES {
             settle(&cluster, &api, workspace, &receiver).await.context(workspace)?;
         }
+        cluster.whole().await?;
         let before = Logs::read(&cluster.nats.url()).await?.marks();
         let caller = Caller::new(sides(&fronts)?, Recorder::new());
         let workload = Workload::start(caller, &cluster.client()?, seed);

@@ -124,7 +124,7 @@ async fn forge(place: &Path, damage: Damage, at: At) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// No byte is left on an instance's disk; it may even have to start so. Then there is room again.
+/// No byte is left on an instance's disk, and it even has to start so. Then there is room again.
 pub(super) async fn full(stage: &mut Stage) -> anyhow::Result<Bite> {
     let at = some_instance(stage)?;
     let place = stage.cluster.data_directory(at);
@@ -148,12 +148,10 @@ async fn felt(stage: &mut Stage, at: At) -> anyhow::Result<String> {
         Ok(partitions.into_iter().map(|it| it.snapshot_problem).find(|problem| !problem.is_empty()))
     })
     .await?;
-    if stage.rng.percent(50) {
-        stage.process(at)?.kill().await?;
-        stage.process(at)?.start_again().await.context("starting with a full disk")?;
-        stage.cluster.whole().await?;
-    }
-    // It serves all the same.
+    // It starts and serves all the same.
+    stage.process(at)?.kill().await?;
+    stage.process(at)?.start_again().await.context("starting with a full disk")?;
+    stage.cluster.whole().await?;
     stage.more(4, |it| it.service == at.service).await?;
     Ok(problem)
 }
