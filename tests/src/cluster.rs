@@ -180,15 +180,24 @@ impl Cluster {
     }
 
     /// Stops all instances, each of which must end well. The log stays.
+    ///
+    /// The last one of each service leads all of it before it is told to stop: a leader writes its state's hash when it stops, and one
+    /// who only hands over leaves that to the next.
     pub async fn stop_instances(&mut self) -> anyhow::Result<()> {
-        for process in self.instances.iter_mut().flatten() {
+        for at in At::all() {
+            if at.instance + 1 == INSTANCES {
+                let last = self.side(at.instance)?;
+                until("the last instance leads all partitions", || async {
+                    let partitions = last.status(at.service).await?;
+                    let led = partitions.iter().filter(|status| status.leader).count();
+                    Ok((led == usize::try_from(PARTITIONS)?).then_some(()))
+                })
+                .await
+                .with_context(|| at.to_string())?;
+            }
+            let process = self.process(at)?;
             let ended = process.stop().await?;
-            ensure!(
-                ended.success(),
-                "{} ended with {ended}: {}",
-                process.address(),
-                process.said()
-            );
+            ensure!(ended.success(), "{at} ended with {ended}: {}", process.said());
         }
         Ok(())
     }
