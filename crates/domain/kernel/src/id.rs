@@ -2,7 +2,9 @@
 
 mod shared;
 
+use std::cmp::Ordering;
 use std::fmt;
+use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
 use serde::{Deserialize, Deserializer, Serialize};
@@ -40,8 +42,33 @@ fn check(text: &str) -> Result<(), InvalidId> {
 macro_rules! plain_ids {
     ($($(#[$about:meta])* $name:ident;)*) => {$(
         $(#[$about])*
-        #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+        #[derive(Clone, Eq, Serialize)]
         pub struct $name(Arc<str>);
+
+        impl Hash for $name {
+            fn hash<H: Hasher>(&self, state: &mut H) {
+                self.0.hash(state);
+            }
+        }
+
+        impl PartialEq for $name {
+            fn eq(&self, other: &Self) -> bool {
+                Arc::ptr_eq(&self.0, &other.0) || self.0 == other.0
+            }
+        }
+
+        // By text; one text that both share need not be read.
+        impl Ord for $name {
+            fn cmp(&self, other: &Self) -> Ordering {
+                if Arc::ptr_eq(&self.0, &other.0) { Ordering::Equal } else { self.0.cmp(&other.0) }
+            }
+        }
+
+        impl PartialOrd for $name {
+            fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+                Some(self.cmp(other))
+            }
+        }
 
         impl $name {
             /// Checks that the text is a plain id: 1 to [`ID_LENGTH_MAX`] ASCII letters, digits, `-` and `_`.
