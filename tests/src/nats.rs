@@ -110,10 +110,10 @@ impl Nats {
         let jetstream = self.jetstream().await?;
         let deadline = Instant::now() + READY_TIMEOUT;
         loop {
-            if let Ok(stream) = jetstream.get_stream(stream).await {
-                if let Some(found) = self.leader_in(stream.cached_info()) {
-                    return Ok(found);
-                }
+            if let Ok(stream) = jetstream.get_stream(stream).await
+                && let Some(found) = self.leader_in(stream.cached_info())
+            {
+                return Ok(found);
             }
             anyhow::ensure!(Instant::now() < deadline, "{stream} has no leader");
             sleep(LOOK_AGAIN_EVERY).await;

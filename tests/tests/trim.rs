@@ -1,6 +1,8 @@
 //! Logs that are archived and trimmed: what goes is what nobody needs, nothing is passed over in silence, and archive and log give the
 //! same states as before.
 
+#![expect(clippy::indexing_slicing, reason = "a test fails by it")]
+
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -21,6 +23,7 @@ const WORKSPACE: &str = "default";
 const PARTITIONS: u16 = 4;
 
 #[tokio::test(flavor = "multi_thread")]
+#[expect(clippy::too_many_lines, reason = "one story, told in its order")]
 async fn of_a_stopped_node_and_its_archive() -> anyhow::Result<()> {
     let mut stack = Stack::up(&[]).await?;
     let directory = tempfile::tempdir()?;

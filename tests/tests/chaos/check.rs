@@ -40,12 +40,12 @@ impl Verdict {
         self.violations.push(what);
     }
 
-    fn lost(&mut self, what: String) {
+    fn lost(&mut self, what: &str) {
         self.lost += 1;
         self.broken(format!("I1: lost: {what}"));
     }
 
-    fn doubled(&mut self, what: String) {
+    fn doubled(&mut self, what: &str) {
         self.doubled += 1;
         self.broken(format!("I3: doubled: {what}"));
     }

@@ -149,7 +149,8 @@ impl Recorder {
         times.retain(|at| (since..until).contains(at));
         times.extend([since, until]);
         times.sort_unstable();
-        let gaps = times.windows(2).filter_map(|two| Some(*two.get(1)? - *two.first()?));
+        let gaps =
+            times.windows(2).filter_map(|two| Some(two.get(1)?.saturating_sub(*two.first()?)));
         gaps.max().unwrap_or_default()
     }
 

@@ -109,7 +109,7 @@ impl Report {
             let all: Vec<_> = self.faults.iter().filter(|fault| fault.kind == kind).collect();
             let bitten = all.iter().filter(|fault| fault.bite.has_bitten).count();
             let gap = all.iter().map(|fault| fault.longest_gap).max().unwrap_or_default();
-            let took = all.iter().map(|fault| fault.span.1 - fault.span.0).max();
+            let took = all.iter().map(|fault| fault.span.1.saturating_sub(fault.span.0)).max();
             let seen: Vec<_> = all.iter().map(|fault| &fault.bite.seen).collect();
             json!({
                 "injected": all.len(),

@@ -112,7 +112,7 @@ fn say(injected: &Injected) {
         span.0.as_secs_f64(),
         kind.name(),
         bite.seen,
-        (span.1 - span.0).as_secs_f64(),
+        span.1.saturating_sub(span.0).as_secs_f64(),
         longest_gap.as_secs_f64(),
     );
 }

@@ -90,6 +90,7 @@ async fn start<S: Service>(
 ) -> Result<Node<S>> {
     let config = NodeConfig {
         provider: Arc::new(logs.clone()),
+        snapshot_after: runtime::SNAPSHOT_AFTER,
         snapshots: Arc::new(NoSnapshots),
         clock: Clock::simulated(BEGIN, S::ID.number().into()),
         cluster: None,

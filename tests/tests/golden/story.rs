@@ -281,6 +281,7 @@ fn networks() -> QueueId {
     QueueId::trusted("networks")
 }
 
+#[expect(clippy::expect_used, reason = "what surrounds a test fails like the test itself")]
 fn level(level: u32) -> SkillLevel {
     SkillLevel::new(level).expect("the levels of this story are 1 to 5")
 }

@@ -95,7 +95,7 @@ impl State {
 
 /// A workspace with its tickets.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-#[serde(from = "Tickets")]
+#[serde(from = "Saved")]
 pub struct Workspace {
     /// Its name for people.
     pub display_name: Box<str>,
@@ -116,7 +116,7 @@ pub struct Workspace {
 
 /// [`Workspace`] as it is saved: what follows from the rest is left out.
 #[derive(Deserialize)]
-struct Tickets {
+struct Saved {
     display_name: Box<str>,
     default_priority: Option<Priority>,
     revision: u64,
@@ -126,11 +126,11 @@ struct Tickets {
     names: Names,
 }
 
-impl From<Tickets> for Workspace {
-    fn from(saved: Tickets) -> Self {
-        let Tickets { display_name, default_priority, revision, last_number, .. } = saved;
-        let Tickets { tickets, stubs, names, .. } = saved;
-        let indexes = Indexes::of(tickets.values().map(|ticket| &**ticket));
+impl From<Saved> for Workspace {
+    fn from(saved: Saved) -> Self {
+        let Saved { display_name, default_priority, revision, last_number, .. } = saved;
+        let Saved { tickets, stubs, names, .. } = saved;
+        let indexes = Indexes::of(&tickets);
         Self {
             display_name,
             default_priority,

@@ -181,7 +181,7 @@ fn check_head(seq: Seq, found: Seq, needed: u32) -> Result<(), Doubt> {
     if needed > READER {
         return Err(Doubt::NewerReader { seq, needed });
     }
-    if found != seq { Err(Doubt::Sequence { seq, found }) } else { Ok(()) }
+    if found == seq { Ok(()) } else { Err(Doubt::Sequence { seq, found }) }
 }
 
 /// The identity that a record says it is of. Nothing else of it is checked: who reads up to it will.

@@ -134,6 +134,7 @@ impl<M> Upcasters<M> {
     /// The version that they lead to.
     #[expect(
         clippy::cast_possible_truncation,
+        clippy::as_conversions,
         reason = "there are as many as were written by hand"
     )]
     pub const fn version(&self) -> u32 {

@@ -1,5 +1,11 @@
 //! What a server's leader writes is checked while it writes on, and what contradicts itself is counted.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "what surrounds a test fails like the test itself"
+)]
+
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -62,7 +68,7 @@ impl Service for Routing {
         Payload { event_type: said.name, version: 1, data: Bytes::from(said.data.clone()) }
     }
 
-    fn decode(&self, _: &str, _: u32, data: &[u8]) -> Result<Said, DecodeError> {
+    fn decode(&self, _: &str, _: u32, data: &bytes::Bytes) -> Result<Said, DecodeError> {
         Ok(Said { name: "", revision: 0, data: data.to_vec() })
     }
 
@@ -98,6 +104,7 @@ async fn a_ticket_that_is_queued_twice_is_counted_and_nothing_else_happens() {
     let config = NodeConfig {
         provider: Arc::new(logs),
         snapshots: Arc::new(NoSnapshots),
+        snapshot_after: runtime::SNAPSHOT_AFTER,
         clock: Clock::manual(Timestamp::from_millis(1_767_323_045_000)),
         cluster: None,
     };

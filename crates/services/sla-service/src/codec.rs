@@ -26,19 +26,21 @@ pub(crate) const EVENTS: &[EventType<Event>] = &[
     EventType::new(POLICY_PUT, 1, |stored| read_policy_put(stored.message()?)),
     EventType::new(POLICIES_APPLIED, 1, |stored| Ok(policies_applied(&stored.message()?))),
     EventType::new(TICKET_NOTED, 1, |stored| note::decode(&stored.message()?)),
-    EventType::new(clock::STARTED, 1, |stored| clock::started(stored.message()?)),
-    EventType::new(clock::PAUSED, 1, |stored| clock::paused(stored.message()?)),
-    EventType::new(clock::RESUMED, 1, |stored| clock::resumed(stored.message()?)),
-    EventType::new(clock::RETARGETED, 1, |stored| clock::retargeted(stored.message()?)),
-    EventType::new(clock::WARNED, 1, |stored| clock::warned(stored.message()?)),
-    EventType::new(clock::MET, 1, |stored| clock::met(stored.message()?)),
-    EventType::new(clock::BREACHED, 1, |stored| clock::breached(stored.message()?)),
+    EventType::new(clock::STARTED, 1, |stored| clock::started(&stored.message()?)),
+    EventType::new(clock::PAUSED, 1, |stored| clock::paused(&stored.message()?)),
+    EventType::new(clock::RESUMED, 1, |stored| clock::resumed(&stored.message()?)),
+    EventType::new(clock::RETARGETED, 1, |stored| clock::retargeted(&stored.message()?)),
+    EventType::new(clock::WARNED, 1, |stored| clock::warned(&stored.message()?)),
+    EventType::new(clock::MET, 1, |stored| clock::met(&stored.message()?)),
+    EventType::new(clock::BREACHED, 1, |stored| clock::breached(&stored.message()?)),
     EventType::new(clock::STOPPED_AFTER_BREACH, 1, |stored| {
-        clock::stopped_after_breach(stored.message()?)
+        clock::stopped_after_breach(&stored.message()?)
     }),
-    EventType::new(clock::BREACH_RETRACTED, 1, |stored| clock::breach_retracted(stored.message()?)),
-    EventType::new(clock::CANCELLED, 1, |stored| clock::cancelled(stored.message()?)),
-    EventType::new(clock::REOPENED, 1, |stored| clock::reopened(stored.message()?)),
+    EventType::new(clock::BREACH_RETRACTED, 1, |stored| {
+        clock::breach_retracted(&stored.message()?)
+    }),
+    EventType::new(clock::CANCELLED, 1, |stored| clock::cancelled(&stored.message()?)),
+    EventType::new(clock::REOPENED, 1, |stored| clock::reopened(&stored.message()?)),
 ];
 
 /// A fact as it is stored.

@@ -63,14 +63,14 @@ fn judge(name: &str, counted: &Counted, verdict: &mut Verdict) {
     }
     let times = found.len();
     if times < *acknowledged {
-        verdict.lost(format!("{name}: acknowledged {acknowledged} times, there {times} times"));
+        verdict.lost(&format!("{name}: acknowledged {acknowledged} times, there {times} times"));
     }
     if times > acknowledged + unknown {
         let most = acknowledged + unknown;
         if *acknowledged + *unknown == 0 {
             verdict.broken(format!("I2: {name} was refused and is there"));
         } else {
-            verdict.doubled(format!("{name}: at most {most} times, there {times} times"));
+            verdict.doubled(&format!("{name}: at most {most} times, there {times} times"));
         }
     }
     if let Some(told) = told.iter().find(|told| !found.contains(told)) {

@@ -49,7 +49,7 @@ fn judge(change: &Change, found: &[Answered], verdict: &mut Verdict) {
     let partitions = u16::try_from(PARTITIONS).unwrap_or(u16::MAX);
     let partition = u32::from(partition_of(&change.workspace, partitions));
     if found.len() > 1 {
-        verdict.doubled(format!("{name} is answered {} times", found.len()));
+        verdict.doubled(&format!("{name} is answered {} times", found.len()));
     }
     if let Some(one) = found.iter().find(|one| one.place != (change.service, partition)) {
         verdict.broken(format!("I2: {name} is answered in {:?}", one.place));
@@ -64,7 +64,7 @@ fn judge(change: &Change, found: &[Answered], verdict: &mut Verdict) {
             }
             let told = (position.log_id, position.seq);
             match found.first() {
-                None => verdict.lost(format!("{name}, acknowledged at {}", position.seq)),
+                None => verdict.lost(&format!("{name}, acknowledged at {}", position.seq)),
                 Some(one) if (one.log_id, one.seq) != told => {
                     let (seq, told) = (one.seq, position.seq);
                     verdict.broken(format!("I1: {name} is in {seq} and was told to be in {told}"));

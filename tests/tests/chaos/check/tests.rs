@@ -159,6 +159,7 @@ fn refused() -> Outcome {
 }
 
 /// The verdict over one log, without what needs the other services' ones.
+#[expect(clippy::needless_pass_by_value, reason = "each is made for its one verdict")]
 fn verdict(history: Told, log: Log) -> Verdict {
     let mut verdict = judge(&history.0, &Logs(vec![log]), &Marks::new(), None);
     // Routing has no log here, so nothing knows where the tickets are.

@@ -27,66 +27,66 @@ impl Names {
 /// node for each ticket.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(crate) struct Indexes {
-    by_status: BTreeSet<(TicketStatus, u64)>,
-    by_requester: BTreeSet<(RequesterId, u64)>,
-    by_queue: BTreeSet<(QueueId, u64)>,
-    by_agent: BTreeSet<(AgentId, u64)>,
+    statuses: BTreeSet<(TicketStatus, u64)>,
+    requesters: BTreeSet<(RequesterId, u64)>,
+    queues: BTreeSet<(QueueId, u64)>,
+    agents: BTreeSet<(AgentId, u64)>,
 }
 
 impl Indexes {
     /// The indexes of these tickets.
-    pub(super) fn of<'a>(tickets: impl Iterator<Item = &'a Ticket> + Clone) -> Self {
-        let all = || tickets.clone();
+    pub(super) fn of(tickets: &BTreeMap<u64, Box<Ticket>>) -> Self {
+        let all = || tickets.values();
         Self {
-            by_status: all().map(|it| (it.status, it.number)).collect(),
-            by_requester: all().map(|it| (it.requester.clone(), it.number)).collect(),
-            by_queue: all().filter_map(|it| Some((it.queue.clone()?, it.number))).collect(),
-            by_agent: all().filter_map(|it| Some((it.agent.clone()?, it.number))).collect(),
+            statuses: all().map(|it| (it.status, it.number)).collect(),
+            requesters: all().map(|it| (it.requester.clone(), it.number)).collect(),
+            queues: all().filter_map(|it| Some((it.queue.clone()?, it.number))).collect(),
+            agents: all().filter_map(|it| Some((it.agent.clone()?, it.number))).collect(),
         }
     }
 
     /// Gives the ticket those copies of its ids that other tickets have already.
     pub(crate) fn share(&self, ticket: &mut Ticket) {
-        adopt(&self.by_requester, &mut ticket.requester);
+        adopt(&self.requesters, &mut ticket.requester);
         if let Some(queue) = &mut ticket.queue {
-            adopt(&self.by_queue, queue);
+            adopt(&self.queues, queue);
         }
         if let Some(agent) = &mut ticket.agent {
-            adopt(&self.by_agent, agent);
+            adopt(&self.agents, agent);
         }
     }
 
     /// Takes a new ticket in.
     pub(super) fn add(&mut self, ticket: &Ticket) {
-        self.by_requester.insert((ticket.requester.clone(), ticket.number));
+        self.requesters.insert((ticket.requester.clone(), ticket.number));
         self.place(ticket);
     }
 
     /// Forgets a ticket.
     pub(super) fn remove(&mut self, ticket: &Ticket) {
-        self.by_requester.remove(&(ticket.requester.clone(), ticket.number));
+        self.requesters.remove(&(ticket.requester.clone(), ticket.number));
         self.displace(ticket);
     }
 
     /// Takes in where a ticket stands.
     pub(crate) fn place(&mut self, ticket: &Ticket) {
-        self.by_status.insert((ticket.status, ticket.number));
+        self.statuses.insert((ticket.status, ticket.number));
         if let Some(queue) = &ticket.queue {
-            self.by_queue.insert((queue.clone(), ticket.number));
+            self.queues.insert((queue.clone(), ticket.number));
         }
         if let Some(agent) = &ticket.agent {
-            self.by_agent.insert((agent.clone(), ticket.number));
+            self.agents.insert((agent.clone(), ticket.number));
         }
     }
 
     /// Forgets where a ticket stands, before that changes.
     pub(crate) fn displace(&mut self, ticket: &Ticket) {
-        self.by_status.remove(&(ticket.status, ticket.number));
+        self.statuses.remove(&(ticket.status, ticket.number));
         if let Some(queue) = &ticket.queue {
-            self.by_queue.remove(&(queue.clone(), ticket.number));
+            self.queues.remove(&(queue.clone(), ticket.number));
         }
         if let Some(agent) = &ticket.agent {
-            self.by_agent.remove(&(agent.clone(), ticket.number));
+            self.agents.remove(&(agent.clone(), ticket.number));
         }
     }
 
@@ -97,13 +97,13 @@ impl Indexes {
         below: u64,
     ) -> Option<Box<dyn Iterator<Item = u64> + 'a>> {
         if let Some(agent) = &filter.agent {
-            return Some(Box::new(of(&self.by_agent, agent, below)));
+            return Some(Box::new(of(&self.agents, agent, below)));
         }
         if let Some(requester) = &filter.requester {
-            return Some(Box::new(of(&self.by_requester, requester, below)));
+            return Some(Box::new(of(&self.requesters, requester, below)));
         }
         if let Some(queue) = &filter.queue {
-            return Some(Box::new(of(&self.by_queue, queue, below)));
+            return Some(Box::new(of(&self.queues, queue, below)));
         }
         if filter.statuses.is_empty() {
             return None;
@@ -118,7 +118,7 @@ impl Indexes {
     ) -> impl Iterator<Item = u64> + use<'a> {
         let statuses: BTreeSet<_> = statuses.iter().copied().collect();
         let mut runs: Vec<_> =
-            statuses.iter().map(|status| of(&self.by_status, status, below).peekable()).collect();
+            statuses.iter().map(|status| of(&self.statuses, status, below).peekable()).collect();
         std::iter::from_fn(move || {
             let heads =
                 runs.iter_mut().filter_map(|run| run.peek().copied().map(|head| (head, run)));

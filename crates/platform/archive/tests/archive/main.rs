@@ -1,5 +1,12 @@
 //! What an archive promises: segments that never change, one history, nothing damaged handed out, and a past that joins its log.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::as_conversions,
+    reason = "what surrounds a test fails like the test itself"
+)]
+
 mod history;
 mod joined;
 

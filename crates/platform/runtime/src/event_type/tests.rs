@@ -19,6 +19,8 @@ fn in_millis(old: Waited) -> Result<Waited, DecodeError> {
     Ok(Waited { seconds: 0, millis, ..old })
 }
 
+#[expect(clippy::unnecessary_wraps, reason = "an upcaster may fail")]
+#[expect(clippy::needless_pass_by_value, reason = "an upcaster takes what it changes")]
 fn by_somebody(old: Waited) -> Result<Waited, DecodeError> {
     Ok(Waited { who: "somebody".into(), ..old })
 }
@@ -45,6 +47,7 @@ fn read(version: u32, message: &Waited) -> Result<Event, DecodeError> {
     decode_event(EVENTS, "Waited", version, &message.encode_to_vec().into())
 }
 
+#[expect(clippy::unnecessary_wraps, reason = "compared with what was read")]
 fn waited(millis: u64, who: &str) -> Result<Event, DecodeError> {
     Ok(Event::Waited { millis, who: who.into() })
 }

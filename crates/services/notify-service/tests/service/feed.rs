@@ -53,7 +53,7 @@ macro_rules! feeds {
                 Payload { event_type: event.name, version: 1, data }
             }
 
-            fn decode(&self, _: &str, _: u32, data: &[u8]) -> Result<Event, DecodeError> {
+            fn decode(&self, _: &str, _: u32, data: &Bytes) -> Result<Event, DecodeError> {
                 Ok(Event { entity: String::new(), name: "", data: data.to_vec() })
             }
 

@@ -52,7 +52,7 @@ impl Service for Intake {
         Payload { event_type: said.event_type, version: 1, data }
     }
 
-    fn decode(&self, _: &str, _: u32, data: &[u8]) -> Result<Said, DecodeError> {
+    fn decode(&self, _: &str, _: u32, data: &bytes::Bytes) -> Result<Said, DecodeError> {
         Ok(Said { entity: String::new(), event_type: "", data: data.to_vec() })
     }
 

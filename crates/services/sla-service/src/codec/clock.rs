@@ -159,7 +159,7 @@ const fn at(millis: i64) -> Timestamp {
     Timestamp::from_millis(millis)
 }
 
-pub(super) fn started(it: lent::ClockStarted) -> Result<Event, DecodeError> {
+pub(super) fn started(it: &lent::ClockStarted) -> Result<Event, DecodeError> {
     let change = Change::Started {
         at: at(it.started_at_ms),
         target_ms: target(it.target_ms),
@@ -169,19 +169,19 @@ pub(super) fn started(it: lent::ClockStarted) -> Result<Event, DecodeError> {
     of_clock(&it.clock_id, change)
 }
 
-pub(super) fn paused(it: lent::ClockPaused) -> Result<Event, DecodeError> {
+pub(super) fn paused(it: &lent::ClockPaused) -> Result<Event, DecodeError> {
     of_clock(&it.clock_id, Change::Paused { at: at(it.at_ms), elapsed_ms: it.elapsed_ms })
 }
 
-pub(super) fn resumed(it: lent::ClockResumed) -> Result<Event, DecodeError> {
+pub(super) fn resumed(it: &lent::ClockResumed) -> Result<Event, DecodeError> {
     of_clock(&it.clock_id, Change::Resumed { at: at(it.at_ms), due_at: due(it.due_at_ms) })
 }
 
-pub(super) fn reopened(it: lent::ClockReopened) -> Result<Event, DecodeError> {
+pub(super) fn reopened(it: &lent::ClockReopened) -> Result<Event, DecodeError> {
     of_clock(&it.clock_id, Change::Reopened { at: at(it.at_ms), due_at: due(it.due_at_ms) })
 }
 
-pub(super) fn retargeted(it: lent::ClockRetargeted) -> Result<Event, DecodeError> {
+pub(super) fn retargeted(it: &lent::ClockRetargeted) -> Result<Event, DecodeError> {
     let change = Change::Retargeted {
         at: at(it.at_ms),
         target_ms: target(it.target_ms),
@@ -191,35 +191,35 @@ pub(super) fn retargeted(it: lent::ClockRetargeted) -> Result<Event, DecodeError
     of_clock(&it.clock_id, change)
 }
 
-pub(super) fn warned(it: lent::ClockWarned) -> Result<Event, DecodeError> {
+pub(super) fn warned(it: &lent::ClockWarned) -> Result<Event, DecodeError> {
     let permille = u16::try_from(it.permille).map_err(|_| malformed("permille"))?;
     of_clock(&it.clock_id, Change::Warned { permille, due_at: at(it.due_at_ms) })
 }
 
-pub(super) fn breached(it: lent::ClockBreached) -> Result<Event, DecodeError> {
+pub(super) fn breached(it: &lent::ClockBreached) -> Result<Event, DecodeError> {
     let cause = BreachCause::ALL.into_iter().find(|cause| it.cause == cause.as_str());
     let cause = cause.ok_or_else(|| malformed("cause"))?;
     of_clock(&it.clock_id, Change::Breached { at: at(it.breached_at_ms), cause })
 }
 
-pub(super) fn cancelled(it: lent::ClockCancelled) -> Result<Event, DecodeError> {
+pub(super) fn cancelled(it: &lent::ClockCancelled) -> Result<Event, DecodeError> {
     let reason = CancelReason::ALL.into_iter().find(|reason| it.reason == reason.as_str());
     let reason = reason.ok_or_else(|| malformed("reason"))?;
     of_clock(&it.clock_id, Change::Cancelled { at: at(it.at_ms), reason })
 }
 
-pub(super) fn met(it: lent::ClockMet) -> Result<Event, DecodeError> {
+pub(super) fn met(it: &lent::ClockMet) -> Result<Event, DecodeError> {
     of_clock(&it.clock_id, Change::Met { at: at(it.stopped_at_ms), elapsed_ms: it.elapsed_ms })
 }
 
 pub(super) fn stopped_after_breach(
-    it: lent::ClockStoppedAfterBreach,
+    it: &lent::ClockStoppedAfterBreach,
 ) -> Result<Event, DecodeError> {
     let (at, elapsed_ms) = (at(it.stopped_at_ms), it.elapsed_ms);
     of_clock(&it.clock_id, Change::StoppedAfterBreach { at, elapsed_ms })
 }
 
-pub(super) fn breach_retracted(it: lent::BreachRetracted) -> Result<Event, DecodeError> {
+pub(super) fn breach_retracted(it: &lent::BreachRetracted) -> Result<Event, DecodeError> {
     let (at, elapsed_ms) = (at(it.stopped_at_ms), it.elapsed_ms);
     of_clock(&it.clock_id, Change::BreachRetracted { at, elapsed_ms })
 }

@@ -57,7 +57,7 @@ impl Service for Mute {
         Payload { event_type: event.event_type, version: 1, data: event.data.clone().into() }
     }
 
-    fn decode(&self, _: &str, _: u32, _: &[u8]) -> Result<Said, DecodeError> {
+    fn decode(&self, _: &str, _: u32, _: &bytes::Bytes) -> Result<Said, DecodeError> {
         Err(DecodeError::UnknownType)
     }
 
