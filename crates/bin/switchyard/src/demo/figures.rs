@@ -5,10 +5,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use anyhow::{Context, Result, bail, ensure};
 use prost::Message as _;
 use serde::Serialize;
+use tonic::Code;
 use wire::admin::v1::{GetStatusRequest, ReadRequest};
 use wire::common::v1::{Priority, Service, TicketStatus};
 use wire::events::v1::{AttemptEnded, AttemptOutcome, Commit, IntentMade, NotificationChannel};
-use wire::intake::v1::ListTicketsRequest;
+use wire::intake::v1::get_ticket_request::By;
+use wire::intake::v1::{GetTicketRequest, Ticket};
 use wire::routing::v1::ExplainRoutingRequest;
 use wire::sla::v1::{ClockCounts, GetSlaStatsRequest};
 
@@ -82,48 +84,45 @@ async fn tickets(
     figures: &mut Figures,
     details: &mut Details,
 ) -> Result<()> {
-    let mut intake = fleet.client(Role::Intake)?.intake();
-    let mut page_token = String::new();
-    loop {
-        let request = ListTicketsRequest {
-            page_size: 1000,
-            page_token,
-            workspace_id: WORKSPACE.to_owned(),
-            ..ListTicketsRequest::default()
-        };
-        let page = intake.list_tickets(request).await?.into_inner();
-        for ticket in &page.tickets {
-            figures.tickets_opened += 1;
-            *details.statuses.entry(ticket.status()).or_default() += 1;
-            let opened_ms = ticket
-                .opened_at
-                .map_or(0, |at| at.seconds * 1000 + i64::from(at.nanos / 1_000_000));
-            if let Some(assigned_ms) = desk.first_assigned_ms().get(&ticket.ticket_id) {
-                figures.tickets_assigned += 1;
-                details.time_to_assign_ms.push(assigned_ms - opened_ms);
-            }
-            match ticket.status() {
-                TicketStatus::Resolved | TicketStatus::Closed => figures.tickets_resolved += 1,
-                TicketStatus::Unspecified
-                | TicketStatus::New
-                | TicketStatus::Open
-                | TicketStatus::Pending
-                | TicketStatus::OnHold => {
-                    if unroutable(fleet, &ticket.ticket_id).await? {
-                        figures.tickets_unroutable += 1;
-                    } else {
-                        figures.tickets_open += 1;
-                    }
+    // By number: no list has what was closed for so long that only a stub is kept.
+    for number in 1.. {
+        let Some(ticket) = ticket(fleet, number).await? else { break };
+        figures.tickets_opened += 1;
+        *details.statuses.entry(ticket.status()).or_default() += 1;
+        let opened_ms =
+            ticket.opened_at.map_or(0, |at| at.seconds * 1000 + i64::from(at.nanos / 1_000_000));
+        if let Some(assigned_ms) = desk.first_assigned_ms().get(&ticket.ticket_id) {
+            figures.tickets_assigned += 1;
+            details.time_to_assign_ms.push(assigned_ms - opened_ms);
+        }
+        match ticket.status() {
+            TicketStatus::Resolved | TicketStatus::Closed => figures.tickets_resolved += 1,
+            TicketStatus::Unspecified
+            | TicketStatus::New
+            | TicketStatus::Open
+            | TicketStatus::Pending
+            | TicketStatus::OnHold => {
+                if unroutable(fleet, &ticket.ticket_id).await? {
+                    figures.tickets_unroutable += 1;
+                } else {
+                    figures.tickets_open += 1;
                 }
             }
-        }
-        page_token = page.next_page_token;
-        if page_token.is_empty() {
-            break;
         }
     }
     details.time_to_assign_ms.sort_unstable();
     Ok(())
+}
+
+/// The ticket with this number, if there is one.
+async fn ticket(fleet: &Fleet, number: u64) -> Result<Option<Ticket>> {
+    let request =
+        GetTicketRequest { workspace_id: WORKSPACE.to_owned(), by: Some(By::Number(number)) };
+    match fleet.client(Role::Intake)?.intake().get_ticket(request).await {
+        Ok(found) => Ok(found.into_inner().ticket),
+        Err(status) if status.code() == Code::NotFound => Ok(None),
+        Err(status) => Err(status.into()),
+    }
 }
 
 async fn unroutable(fleet: &Fleet, ticket: &str) -> Result<bool> {
