@@ -15,6 +15,7 @@ use tonic::{Code, Request, Response, Status};
 use crate::api::{Addresses, Api, LOOK_AGAIN_EVERY, Reply, may_retry, until};
 use crate::nats::Nats;
 use crate::process::{Process, run};
+use crate::stack::every_state_compared;
 
 /// How long one attempt may take: a frozen instance answers none.
 const ATTEMPT_WITHIN: Duration = Duration::from_secs(3);
@@ -204,10 +205,7 @@ impl Cluster {
 
     /// Every log, folded again, must come to the states that leaders wrote down.
     pub async fn verify(&self) -> anyhow::Result<()> {
-        let verified = run(&["verify", "--log", &self.nats.url()]).await?;
-        let said = [&verified.stdout, &verified.stderr].map(|text| String::from_utf8_lossy(text));
-        ensure!(verified.status.success(), "verify: {}", said.concat());
-        Ok(())
+        every_state_compared(&run(&["verify", "-o", "json", "--log", &self.nats.url()]).await?)
     }
 
     /// What the instances have printed, for a test that fails.

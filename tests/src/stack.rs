@@ -1,9 +1,11 @@
 //! The whole product as processes: `up` on the embedded log, or four services on a real NATS server.
 
 use std::path::Path;
+use std::process::Output;
 
 use anyhow::ensure;
 use runtime::ServiceId;
+use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::api::{Addresses, Api};
@@ -90,12 +92,10 @@ impl Stack {
         let data = self.directory.path().join("up").display().to_string();
         let url = self.nats.as_ref().map(Nats::url);
         let verified = match &url {
-            Some(url) => run(&["verify", "--log", url]).await?,
-            None => run(&["verify", "--data-dir", &data]).await?,
+            Some(url) => run(&["verify", "-o", "json", "--log", url]).await?,
+            None => run(&["verify", "-o", "json", "--data-dir", &data]).await?,
         };
-        let said = [&verified.stdout, &verified.stderr].map(|text| String::from_utf8_lossy(text));
-        ensure!(verified.status.success(), "verify: {}", said.concat());
-        Ok(())
+        every_state_compared(&verified)
     }
 
     /// What the processes have printed, for a test that fails.
@@ -108,4 +108,14 @@ fn tail(text: &str) -> String {
     let lines: Vec<&str> = text.lines().collect();
     let from = lines.len().saturating_sub(30);
     lines.into_iter().skip(from).collect::<Vec<_>>().join("\n")
+}
+
+/// `verify -o json` found nothing wrong, and in every partition a state that a leader had written down.
+pub fn every_state_compared(verified: &Output) -> anyhow::Result<()> {
+    let said = [&verified.stdout, &verified.stderr].map(|text| String::from_utf8_lossy(text));
+    ensure!(verified.status.success(), "verify: {}", said.concat());
+    let findings: Vec<Value> = serde_json::from_slice(&verified.stdout)?;
+    let compared = findings.iter().all(|finding| finding["compared"].as_u64() > Some(0));
+    ensure!(compared && !findings.is_empty(), "verify: {}", said.concat());
+    Ok(())
 }

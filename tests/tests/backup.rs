@@ -9,6 +9,7 @@ use runtime::{Position, Positions, ServiceId};
 use serde_json::Value;
 use tests::api::{Api, new_id, reason_of, until};
 use tests::call;
+use tests::files::{copy_all, path};
 use tests::nats::Nats;
 use tests::process::run;
 use tests::proof::History;
@@ -416,22 +417,4 @@ async fn ends(arguments: &[&str], code: i32, says: &str) -> anyhow::Result<()> {
     ensure!(ended.status.code() == Some(code), "{arguments:?} ended with {}: {said}", ended.status);
     ensure!(said.contains(says), "{arguments:?} doesn't say {says:?}: {said}");
     Ok(())
-}
-
-fn copy_all(from: &Path, to: &Path) -> anyhow::Result<()> {
-    std::fs::create_dir_all(to)?;
-    for entry in std::fs::read_dir(from)? {
-        let (entry, to) = (entry?, to.to_owned());
-        let to = to.join(entry.file_name());
-        if entry.file_type()?.is_dir() {
-            copy_all(&entry.path(), &to)?;
-        } else {
-            std::fs::copy(entry.path(), to)?;
-        }
-    }
-    Ok(())
-}
-
-fn path(path: &Path) -> String {
-    path.display().to_string()
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 use anyhow::{Context as _, ensure};
 use serde_json::Value;
 use tests::process::{run, run_for};
+use tests::stack::every_state_compared;
 
 /// Far more than it needs.
 const WITHIN: Duration = Duration::from_secs(600);
@@ -30,7 +31,5 @@ async fn every_ticket_of_the_file_is_accounted_for() -> anyhow::Result<()> {
         of("sla_met")? + of("sla_breached")? + of("sla_cancelled")? + of("clocks_running")?;
     ensure!(clocks == of("clocks_started")?, "{figures}");
 
-    let verified = run(&["verify", "--data-dir", data]).await?;
-    ensure!(verified.status.success(), "{}", String::from_utf8_lossy(&verified.stdout));
-    Ok(())
+    every_state_compared(&run(&["verify", "-o", "json", "--data-dir", data]).await?)
 }

@@ -3,7 +3,6 @@
 
 #![expect(clippy::indexing_slicing, reason = "a test fails by it")]
 
-use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
@@ -12,6 +11,7 @@ use runtime::{ServiceId, partition_of};
 use serde_json::Value;
 use tests::api::{Addresses, Api, new_id, reason_of, until};
 use tests::call;
+use tests::files::{copy_all, path};
 use tests::process::{Process, run};
 use tests::stack::Stack;
 use tests::story::put_agent;
@@ -426,22 +426,4 @@ async fn ends(arguments: &[&str], code: i32, says: &str) -> anyhow::Result<()> {
 
 fn said(ended: &std::process::Output) -> String {
     [&ended.stdout, &ended.stderr].map(|text| String::from_utf8_lossy(text)).concat()
-}
-
-fn path(path: &Path) -> String {
-    path.display().to_string()
-}
-
-fn copy_all(from: &Path, to: &Path) -> anyhow::Result<()> {
-    std::fs::create_dir_all(to)?;
-    for entry in std::fs::read_dir(from)? {
-        let (entry, to) = (entry?, to.to_owned());
-        let to = to.join(entry.file_name());
-        if entry.file_type()?.is_dir() {
-            copy_all(&entry.path(), &to)?;
-        } else {
-            std::fs::copy(entry.path(), to)?;
-        }
-    }
-    Ok(())
 }

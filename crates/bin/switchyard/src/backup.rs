@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use anyhow::{Context, Result, anyhow, ensure};
 use archive::{Archive, CopiedLog, Manifest, Need, closed};
 use event_log::Seq;
-use runtime::{ServiceId, read_first};
-use wire::events::v1::{Commit, note::Kind};
+use runtime::{ServiceId, read_first, restored_in};
+use wire::events::v1::Commit;
 
 use crate::cli::Backup;
 use crate::copying::copy;
@@ -86,7 +86,7 @@ async fn copy_partition(
         let mut log = archive.log(&service.log(partition))?;
         let note = |commit: &Commit| {
             needs.entry(*service).or_default().extend(Need::all_of(commit));
-            let generation = generation_of(commit).map(|generation| (commit.seq, generation));
+            let generation = restored_in(commit).map(|restored| (commit.seq, restored.generation));
             restored.entry(*service).or_default().extend(generation);
         };
         let copied = copy(source, *service, partition, &mut log, *head, note).await;
@@ -101,22 +101,6 @@ async fn copy_partition(
         generations.insert(service, last.map_or(1, |(_, generation)| *generation));
     }
     Ok(generations)
-}
-
-/// The generation that begins with a commit, if one does.
-fn generation_of(commit: &Commit) -> Option<u32> {
-    commit.notes.iter().find_map(|note| match &note.kind {
-        Some(Kind::Restored(restored)) => Some(restored.generation),
-        Some(
-            Kind::Genesis(_)
-            | Kind::LeaderClaimed(_)
-            | Kind::StateHash(_)
-            | Kind::InputsRetried(_)
-            | Kind::InputsDropped(_)
-            | Kind::Origin(_),
-        )
-        | None => None,
-    })
 }
 
 /// Folds what was written, which checks every record of it, and says what it came to.

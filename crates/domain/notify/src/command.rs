@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use kernel::{AgentId, DeliveryId, EndpointId, Priority, QueueId, RuleId, TicketId};
+use kernel::{AgentId, DeliveryId, EndpointId, Priority, QueueId, RuleId, TicketId, Timestamp};
 
 use crate::{Address, Observation, Secret, Way};
 
@@ -108,6 +108,11 @@ pub enum Change {
     Prioritised {
         /// The priority.
         priority: Option<Priority>,
+    },
+    /// It was closed, or reopened.
+    Closed {
+        /// When; `None`: it is no longer.
+        at: Option<Timestamp>,
     },
 }
 

@@ -82,6 +82,8 @@ pub struct TicketLearnt {
     pub queue: Option<QueueId>,
     /// The priority.
     pub priority: Option<Priority>,
+    /// When it was closed, if it is.
+    pub closed_at: Option<Timestamp>,
 }
 
 /// Where an input event stands: what tells it from every other.

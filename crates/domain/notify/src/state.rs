@@ -29,6 +29,11 @@ pub const IN_FLIGHT_MAX: u32 = 8;
 pub const WAITING_MAX: usize = 10_000;
 /// How many deliveries that are over a workspace remembers; of older ones it keeps the counts.
 pub const FINISHED_MAX: usize = 10_000;
+/// A closed ticket is forgotten after this long, in milliseconds: 30 days, as intake keeps only a stub of it. Not a setting: a log
+/// would give another state under another one.
+pub const FORGET_MS: u64 = 30 * 24 * 60 * 60 * 1_000;
+/// How many tickets are forgotten at once: more than the one that is closed.
+pub const FORGOTTEN_AT_ONCE: usize = 4;
 /// How many rules a workspace has at most.
 pub const RULES_MAX: usize = 1_000;
 /// How many endpoints a workspace has at most.
@@ -79,6 +84,8 @@ pub struct Workspace {
     /// The rules that are not disabled, by the event types that they are about.
     by_type: BTreeMap<String, BTreeSet<RuleId>>,
     tickets: BTreeMap<TicketId, Ticket>,
+    /// The closed ones, by when they were.
+    closed: BTreeSet<(Timestamp, TicketId)>,
     /// By their order of making.
     deliveries: BTreeMap<u64, Delivery>,
     orders: BTreeMap<DeliveryId, u64>,

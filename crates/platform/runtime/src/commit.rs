@@ -184,6 +184,38 @@ fn check_head(seq: Seq, found: Seq, needed: u32) -> Result<(), Doubt> {
     if found == seq { Ok(()) } else { Err(Doubt::Sequence { seq, found }) }
 }
 
+/// The note that a log was restored before this commit, if it carries one.
+pub fn restored_in(commit: &Commit) -> Option<&Restored> {
+    commit.notes.iter().find_map(|note| match &note.kind {
+        Some(Kind::Restored(restored)) => Some(restored),
+        Some(
+            Kind::Genesis(_)
+            | Kind::LeaderClaimed(_)
+            | Kind::StateHash(_)
+            | Kind::InputsRetried(_)
+            | Kind::InputsDropped(_)
+            | Kind::Origin(_),
+        )
+        | None => None,
+    })
+}
+
+/// What a commit says of what came before it, if a log may begin with it.
+pub fn origin_in(commit: &Commit) -> Option<&Origin> {
+    commit.notes.iter().find_map(|note| match &note.kind {
+        Some(Kind::Origin(origin)) => Some(origin),
+        Some(
+            Kind::Genesis(_)
+            | Kind::LeaderClaimed(_)
+            | Kind::StateHash(_)
+            | Kind::InputsRetried(_)
+            | Kind::InputsDropped(_)
+            | Kind::Restored(_),
+        )
+        | None => None,
+    })
+}
+
 /// The identity that a record says it is of. Nothing else of it is checked: who reads up to it will.
 pub(crate) fn identity_of(record: &Record) -> Option<LogId> {
     let commit = Commit::decode(record.bytes.clone()).ok()?;
@@ -263,18 +295,7 @@ impl ChainReader {
         if commit.log_id == self.log_id {
             return Some(self.log_id);
         }
-        let restored = commit.notes.iter().find_map(|note| match &note.kind {
-            Some(Kind::Restored(restored)) => Some(restored),
-            Some(
-                Kind::Genesis(_)
-                | Kind::LeaderClaimed(_)
-                | Kind::StateHash(_)
-                | Kind::InputsRetried(_)
-                | Kind::InputsDropped(_)
-                | Kind::Origin(_),
-            )
-            | None => None,
-        })?;
+        let restored = restored_in(commit)?;
         let goes_on = restored.log_id == commit.log_id
             && restored.previous_log_id == self.log_id
             && restored.from_seq == self.seq;
@@ -342,7 +363,7 @@ pub(crate) fn origin(
 
 /// Whether a reader may begin at this commit, once the records before it are gone.
 pub fn is_origin(commit: &Commit) -> bool {
-    commit.notes.iter().any(|note| matches!(note.kind, Some(Kind::Origin(_))))
+    origin_in(commit).is_some()
 }
 
 /// What the first record that a log still has says: its identity there and the number of partitions. It must be the genesis of this

@@ -140,12 +140,13 @@ impl<S: Service> Fold<S> {
         service: &S,
         record: &Record,
     ) -> Result<Option<HashCheck>, Doubt> {
-        let commit = crate::commit::open_record(record)?;
-        let written = commit.notes.iter().find_map(|note| match &note.kind {
+        let before = self.reader.seq;
+        let opened = open(service, &mut self.reader, &mut Names::default(), record)?;
+        let written = opened.commit.notes.iter().find_map(|note| match &note.kind {
             Some(Kind::StateHash(hash))
-                if hash.seq == self.reader.seq && hash.state_version == Self::LAYOUT =>
+                if hash.seq == before && hash.state_version == Self::LAYOUT =>
             {
-                Some(hash.hash.clone())
+                Some(&hash.hash)
             }
             Some(
                 Kind::StateHash(_)
@@ -159,11 +160,11 @@ impl<S: Service> Fold<S> {
             | None => None,
         });
         let check = written.map(|written| HashCheck {
-            seq: self.reader.seq,
+            seq: before,
             written: written.as_slice().try_into().unwrap_or_default(),
             folded: self.state_hash(),
         });
-        self.take(service, record)?;
+        self.apply(&opened);
         Ok(check)
     }
 }

@@ -36,7 +36,8 @@ pub mod trace;
 pub use call::{Call, Done, Failure, FailureOf, Render, RequestKey};
 pub use clock::{Clock, ClockError};
 pub use commit::{
-    Chain, ChainReader, Doubt, FORMAT, READER, genesis, is_origin, open_record, read_first,
+    Chain, ChainReader, Doubt, FORMAT, READER, genesis, is_origin, open_record, origin_in,
+    read_first, restored_in,
 };
 pub use event_type::{
     DecodeError, EventType, Stored, Upcaster, Upcasters, decode_event, text, written_version,
@@ -50,14 +51,15 @@ pub use node::{
 };
 pub use parking::{ParkedEntity, Release, ReleaseHow, Released};
 pub use partition::{
-    BYTES_MAX, CommittedRecord, EVENTS_MAX, HASH_EVERY, PartitionHandle, View, WAITING_MAX,
-    WaitError,
+    BYTES_MAX, CommittedRecord, EVENTS_MAX, HASH_AT_LAST, HASH_EVERY, PartitionHandle, View,
+    WAITING_MAX, WaitError, WeakPartition,
 };
 pub use position::{InvalidPosition, LogId, Position, Positions, ServiceId, partition_of};
 pub use replay::{REPLAY_BYTES, ReplayError, replay};
 pub use requests::{KEPT_MAX, KEPT_MILLIS};
 pub use service::{
-    Command, Committed, Event, InputError, InputEvent, Parked, Payload, Rejection, Service, State,
+    Command, Committed, Effect, Event, InputError, InputEvent, Parked, Payload, Rejection, Service,
+    State,
 };
 pub use snapshotting::{SNAPSHOT_AFTER, SNAPSHOT_BYTES, SNAPSHOT_EVENTS, SnapshotStatus};
 pub use trace::TraceContext;

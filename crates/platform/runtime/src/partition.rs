@@ -2,7 +2,8 @@
 //!
 //! A partition is one task that owns the state. Work comes to it by channels: calls, looks at the state, records of other services,
 //! timers. It takes what waits, decides it one after another, writes one commit, and answers when the log has acknowledged it;
-//! meanwhile the next work gathers (group commit, without lingering). **Invariant:** nobody sees state that the log hasn't.
+//! meanwhile it decides what the next commit will say (group commit, without lingering). **Invariant:** nobody sees state that the
+//! log hasn't.
 
 mod appending;
 mod batch;
@@ -18,8 +19,8 @@ mod work;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use event_log::{EventLog, LogError, Seq};
@@ -37,13 +38,13 @@ use crate::{Clock, Position, Positions, ServiceId, TraceContext};
 
 pub use batch::{BYTES_MAX, EVENTS_MAX};
 pub(crate) use core::Core;
-pub use leader::HASH_EVERY;
+pub use leader::{HASH_AT_LAST, HASH_EVERY};
 pub(crate) use leader::{Setting, lead};
 pub(crate) use loading::{check, from_the_first, read, restore, snapshot_key};
 pub(crate) use standby::send_on;
 pub(crate) use stop::Stop;
 pub use work::View;
-pub(crate) use work::{Look, PendingCommand, Rest, Work};
+pub(crate) use work::{Look, PendingCommand, Rest, Shown, Work};
 
 /// How many calls may wait for a partition's leader.
 pub const WAITING_MAX: usize = 4096;
@@ -340,17 +341,23 @@ impl<S: Service> PartitionHandle<S> {
         Ok(())
     }
 
-    /// Every commit from `from` on, those to come included; ends with an error or when the partition is gone.
+    /// This handle for who must not keep the partition: what belongs to its own service.
+    pub fn downgrade(&self) -> WeakPartition<S> {
+        WeakPartition(Arc::downgrade(&self.0))
+    }
+
+    /// Every commit from `from` on, those to come included; ends with an error or when the partition is gone, which it does not keep.
+    /// Recent ones come from memory.
     pub fn follow(&self, from: Seq) -> BoxStream<'static, Result<CommittedRecord, LogError>> {
-        let core = Arc::clone(&self.0);
-        let applied = core.applied.subscribe();
-        let cursor = (core, applied, from.max(1), VecDeque::new());
+        let applied = self.0.applied.subscribe();
+        let cursor = (Arc::downgrade(&self.0), applied, from.max(1), VecDeque::new());
         stream::unfold(Some(cursor), |cursor| async move {
-            let (core, mut applied, mut next, mut ready) = cursor?;
+            let (weak, mut applied, mut next, mut ready) = cursor?;
+            if ready.is_empty() && applied.wait_for(|seq| *seq >= next).await.is_err() {
+                return None;
+            }
+            let core = weak.upgrade()?;
             if ready.is_empty() {
-                if applied.wait_for(|seq| *seq >= next).await.is_err() {
-                    return None;
-                }
                 match fetch(&core, next).await {
                     Ok(commits) => ready.extend(commits),
                     Err(error) => return Some((Err(error), None)),
@@ -359,9 +366,25 @@ impl<S: Service> PartitionHandle<S> {
             let commit: Arc<Commit> = ready.pop_front()?;
             next = commit.seq + 1;
             let item = (core.position(commit.seq), commit);
-            Some((Ok(item), Some((core, applied, next, ready))))
+            Some((Ok(item), Some((weak, applied, next, ready))))
         })
         .boxed()
+    }
+}
+
+/// A [`PartitionHandle`] that does not keep the partition.
+pub struct WeakPartition<S: Service>(Weak<Core<S>>);
+
+impl<S: Service> WeakPartition<S> {
+    /// The partition, if it is still there.
+    pub fn upgrade(&self) -> Option<PartitionHandle<S>> {
+        self.0.upgrade().map(PartitionHandle)
+    }
+}
+
+impl<S: Service> fmt::Debug for WeakPartition<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", S::ID)
     }
 }
 
@@ -370,9 +393,10 @@ fn way_back<S: Service, R: Send + 'static>(
     look: impl FnOnce(&View<'_, S>) -> R + Send + 'static,
 ) -> (Look<S>, oneshot::Receiver<R>) {
     let (reply, answer) = oneshot::channel();
-    let look = Box::new(move |view: &View<'_, S>| {
+    let look = Box::new(move |view: &View<'_, S>| -> Shown {
+        let seen = look(view);
         // The caller may have gone; then nobody needs it.
-        drop(reply.send(look(view)));
+        Box::new(move || drop(reply.send(seen)))
     });
     (look, answer)
 }

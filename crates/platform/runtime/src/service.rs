@@ -76,7 +76,10 @@ impl InputEvent<'_> {
     }
 }
 
-/// A fact that is in the log, and the trace that it belongs to.
+/// An effect, to be started once the facts that ask for it are in the log. Must not block.
+pub type Effect<S> = Box<dyn FnOnce(&PartitionHandle<S>) + Send>;
+
+/// A fact that is in the log, or on its way, and the trace that it belongs to.
 #[derive(Debug, Clone)]
 pub struct Committed<E> {
     /// The fact.
@@ -164,14 +167,18 @@ pub trait Service: Debug + Send + Sync + Sized + 'static {
     /// Leadership begins, and the state is complete: volatile memory starts anew, broken-off effects are taken up.
     fn on_lead(&self, _state: &State<Self>, _now: Timestamp, _partition: &PartitionHandle<Self>) {}
 
-    /// Facts were acknowledged by the log. Never called on replay. Starts effects; must not block.
-    fn on_committed(
+    /// A fact was decided, and the state has it: volatile memory keeps step. If the log never acknowledges it, leadership ends, and the
+    /// next begins anew. Never called on replay.
+    fn on_decided(&self, _partition: u16, _fact: &Fact<Event<Self>>) {}
+
+    /// The effects that facts ask for, by the state right after the last of them. They are started once the log has acknowledged the
+    /// facts, and dropped if it never does. Never called on replay.
+    fn effects(
         &self,
         _state: &State<Self>,
         _facts: &[Committed<Event<Self>>],
-        _now: Timestamp,
-        _partition: &PartitionHandle<Self>,
-    ) {
+    ) -> Vec<Effect<Self>> {
+        Vec::new()
     }
 
     /// Whether an effect is in flight.

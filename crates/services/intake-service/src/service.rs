@@ -63,11 +63,11 @@ impl Service for IntakeService {
 
     fn on_follow(&self, partition: &PartitionHandle<Self>) {
         // A standby's timelines are warm like its state.
-        self.timelines.partition(partition.id());
+        self.timelines.partition(partition);
     }
 
     fn on_lead(&self, _state: &State, _now: Timestamp, partition: &PartitionHandle<Self>) {
         // Begun here, so that the first reader finds it caught up.
-        self.timelines.partition(partition.id());
+        self.timelines.partition(partition);
     }
 }

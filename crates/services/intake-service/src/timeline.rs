@@ -13,10 +13,14 @@ mod summary;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use event_log::{EventLog, EventLogProvider, LogError, OpenError, Seq};
-use runtime::ServiceId;
+use event_log::{EventLog, EventLogProvider, LogError, OpenError, Record, Seq};
+use futures::stream::{self, BoxStream, StreamExt, TryStreamExt};
+use runtime::{PartitionHandle, ServiceId, WeakPartition, open_record};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
+use wire::events::v1::Commit;
+
+use crate::IntakeService;
 
 use index::Index;
 pub(crate) use places::Place;
@@ -41,6 +45,8 @@ pub(crate) struct Partition {
 #[derive(Debug)]
 struct Shared {
     number: u16,
+    /// Intake's own partition: what it has written it has in memory.
+    own: WeakPartition<IntakeService>,
     provider: Arc<dyn EventLogProvider>,
     index: Mutex<Index>,
     logs: BTreeMap<ServiceId, Log>,
@@ -66,7 +72,7 @@ struct Beginning {
 
 /// What was read of a log's record.
 enum Read {
-    Record(event_log::Record),
+    Record(Record),
     /// It was trimmed away, with all up to this one.
     Trimmed(Seq),
     /// The log ends before it.
@@ -79,24 +85,30 @@ impl Timelines {
     }
 
     /// The partition's index. The first time, it begins to follow; must be called on a tokio runtime.
-    pub(crate) fn partition(&self, number: u16) -> Arc<Partition> {
+    pub(crate) fn partition(&self, own: &PartitionHandle<IntakeService>) -> Arc<Partition> {
         let mut partitions = lock(&self.partitions);
         let partition = partitions
-            .entry(number)
-            .or_insert_with(|| Arc::new(Partition::start(number, Arc::clone(&self.provider))));
+            .entry(own.id())
+            .or_insert_with(|| Arc::new(Partition::start(own, Arc::clone(&self.provider))));
         Arc::clone(partition)
     }
 }
 
 impl Partition {
-    fn start(number: u16, provider: Arc<dyn EventLogProvider>) -> Self {
+    fn start(own: &PartitionHandle<IntakeService>, provider: Arc<dyn EventLogProvider>) -> Self {
         let log = || Log {
             opened: Mutex::default(),
             indexed: watch::Sender::new(0),
             beginning: Mutex::default(),
         };
         let logs = ServiceId::ALL.into_iter().map(|service| (service, log())).collect();
-        let shared = Arc::new(Shared { number, provider, index: Mutex::default(), logs });
+        let shared = Arc::new(Shared {
+            number: own.id(),
+            own: own.downgrade(),
+            provider,
+            index: Mutex::default(),
+            logs,
+        });
         let mut followers = JoinSet::new();
         for service in ServiceId::ALL {
             followers.spawn(follower::run(Arc::clone(&shared), service));
@@ -141,6 +153,24 @@ impl Shared {
             *lock(&log.opened) = Some(Arc::clone(&opened));
         }
         Ok(opened)
+    }
+
+    /// The commits of a log from `from` on.
+    fn commits(
+        &self,
+        service: ServiceId,
+        log: &dyn EventLog,
+        from: Seq,
+    ) -> BoxStream<'static, Result<Arc<Commit>, LogError>> {
+        if service == ServiceId::Intake {
+            let own = self.own.upgrade().map(|own| own.follow(from));
+            return stream::iter(own).flatten().map_ok(|(_, commit)| commit).boxed();
+        }
+        let opened = |record: Record| match open_record(&record) {
+            Ok(commit) => Ok(Arc::new(commit)),
+            Err(doubt) => Err(LogError::Corrupt { seq: record.seq, reason: doubt.to_string() }),
+        };
+        log.follow(from).map(move |record| record.and_then(opened)).boxed()
     }
 
     /// One record of a log.

@@ -150,6 +150,7 @@ fn ticket_learnt(learnt: &TicketLearnt) -> stored::TicketLearnt {
         agent_id: learnt.owner.as_ref().map_or_else(String::new, ToString::to_string),
         queue_id: learnt.queue.as_ref().map_or_else(String::new, ToString::to_string),
         priority: learnt.priority.map_or(0, |priority| priority.number().into()),
+        closed_at_ms: learnt.closed_at.map_or(0, Timestamp::as_millis),
     }
 }
 
@@ -170,6 +171,7 @@ fn ticket_learnt_of(learnt: stored::TicketLearnt) -> Result<TicketLearnt, Decode
         owner: some(&learnt.agent_id).map(AgentId::trusted),
         queue: some(&learnt.queue_id).map(QueueId::trusted),
         priority,
+        closed_at: (learnt.closed_at_ms != 0).then(|| Timestamp::from_millis(learnt.closed_at_ms)),
     })
 }
 

@@ -11,7 +11,7 @@ use std::time::Duration;
 use kernel::planted::{self, Bug};
 use kernel::{Actor, DeliveryId, Timestamp, WorkspaceId};
 use notify::{AttemptResult, Command, Delivery, EndAttempt, Event, State, Workspace};
-use runtime::{Call, Committed, Failure, Health, PartitionHandle, TraceContext};
+use runtime::{Call, Committed, Effect, Failure, Health, PartitionHandle, TraceContext};
 use tracing::Instrument;
 
 pub(crate) use address::check_url;
@@ -23,20 +23,16 @@ use crate::NotifyService;
 /// How long a report waits before it is tried again: from, and up to.
 const REPORT_AGAIN: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
 
-/// Makes the attempts that were started in a commit.
-pub(crate) fn deliver(
-    state: &State,
-    facts: &[Committed<Event>],
-    partition: &PartitionHandle<NotifyService>,
-) {
-    for committed in facts {
-        if let Event::AttemptStarted(started) = &committed.fact.event {
-            let workspace = &committed.fact.workspace;
-            if let Some(job) = Job::of(state, workspace, &started.delivery, started.attempt) {
-                job.start(partition, committed.trace);
-            }
-        }
-    }
+/// The making of the attempts that a commit starts.
+pub(crate) fn deliver(state: &State, facts: &[Committed<Event>]) -> Vec<Effect<NotifyService>> {
+    let attempt = |committed: &Committed<Event>| -> Option<Effect<NotifyService>> {
+        let Event::AttemptStarted(started) = &committed.fact.event else { return None };
+        let workspace = &committed.fact.workspace;
+        let job = Job::of(state, workspace, &started.delivery, started.attempt)?;
+        let trace = committed.trace;
+        Some(Box::new(move |partition| job.start(partition, trace)))
+    };
+    facts.iter().filter_map(attempt).collect()
 }
 
 /// Takes up what a leader before, or this process before a restart, left without an end.

@@ -6,7 +6,7 @@
 use kernel::{AgentId, Priority, QueueId, TicketId, WorkspaceId};
 use notify::{Cause, Change, Command, Observation, Observe, State};
 use runtime::{InputError, InputEvent, ServiceId};
-use wire::common::v1::Priority as WirePriority;
+use wire::common::v1::{Priority as WirePriority, TicketStatus};
 use wire::events::v1 as events;
 
 use crate::fields;
@@ -63,6 +63,12 @@ fn change(input: &InputEvent<'_>) -> Result<Option<Change>, InputError> {
             let named = updated.fields.iter().any(|field| field == "priority");
             let change = || Ok(Change::Prioritised { priority: priority(updated.priority)? });
             named.then(change).transpose()
+        }
+        (ServiceId::Intake, "StatusChanged") => {
+            let events::StatusChanged { from, to, .. } = input.payload()?;
+            let closed = i32::from(TicketStatus::Closed);
+            let change = || Change::Closed { at: (to == closed).then(|| input.occurred_at()) };
+            Ok((from == closed || to == closed).then(change))
         }
         (ServiceId::Routing, "OfferAccepted") => {
             Ok(taken(&input.payload::<events::OfferAccepted>()?.agent_id))

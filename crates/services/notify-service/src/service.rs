@@ -7,7 +7,8 @@ use kernel::planted::{self, Bug};
 use notify::{Command, Event, Notify, State};
 use runtime::metrics::Counted;
 use runtime::{
-    Committed, EventType, InputError, InputEvent, PartitionHandle, Payload, Service, ServiceId,
+    Committed, Effect, EventType, InputError, InputEvent, PartitionHandle, Payload, Service,
+    ServiceId,
 };
 
 use crate::effects::{Courier, Sender, SenderError, deliver, resume};
@@ -47,6 +48,7 @@ impl Service for NotifyService {
 
     const ID: ServiceId = ServiceId::Notify;
     const INPUTS: &'static [ServiceId] = &[ServiceId::Intake, ServiceId::Routing, ServiceId::Sla];
+    const STATE_VERSION: u32 = 2;
     const EVENTS: &'static [EventType<Event>] = codec::EVENTS;
 
     fn counted(&self) -> Vec<Counted> {
@@ -67,14 +69,8 @@ impl Service for NotifyService {
         }
     }
 
-    fn on_committed(
-        &self,
-        state: &State,
-        facts: &[Committed<Event>],
-        _now: Timestamp,
-        partition: &PartitionHandle<Self>,
-    ) {
-        deliver(state, facts, partition);
+    fn effects(&self, state: &State, facts: &[Committed<Event>]) -> Vec<Effect<Self>> {
+        deliver(state, facts)
     }
 
     fn busy(&self, state: &State) -> bool {

@@ -1,10 +1,9 @@
 //! Routing as the runtime takes it.
 
-use kernel::{Decider, Timestamp, WorkspaceId};
+use kernel::{Decider, Fact, Timestamp, WorkspaceId};
 use routing::{Command, Event, Routing, State};
 use runtime::{
-    Committed, EventType, InputError, InputEvent, Parked, PartitionHandle, Payload, Service,
-    ServiceId,
+    EventType, InputError, InputEvent, Parked, PartitionHandle, Payload, Service, ServiceId,
 };
 
 use crate::leases::Leases;
@@ -47,16 +46,8 @@ impl Service for RoutingService {
         self.leases.grant_anew(partition.id(), state, now);
     }
 
-    fn on_committed(
-        &self,
-        _state: &State,
-        facts: &[Committed<Event>],
-        _now: Timestamp,
-        partition: &PartitionHandle<Self>,
-    ) {
-        for committed in facts {
-            self.leases.note(partition.id(), &committed.fact);
-        }
+    fn on_decided(&self, partition: u16, fact: &Fact<Event>) {
+        self.leases.note(partition, fact);
     }
 
     fn next_due(&self, state: &State, partition: u16, _: Parked<'_>) -> Option<Timestamp> {

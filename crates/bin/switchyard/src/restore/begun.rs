@@ -5,8 +5,7 @@ use std::collections::BTreeMap;
 use anyhow::{Context, Result};
 use archive::{ArchiveProvider, CopiedLog, Manifest};
 use event_log::{EventLog, EventLogProvider, LogName, OpenError, Record, Seq};
-use runtime::{LogId, open_record};
-use wire::events::v1::{Commit, Restored, note::Kind};
+use runtime::{LogId, open_record, restored_in};
 
 use super::{READ_BYTES, service_of};
 use crate::exit::bad_configuration;
@@ -113,19 +112,4 @@ fn identity(last: &Record, manifest: &Manifest, copied: &CopiedLog) -> Result<Op
         restored.backup == manifest.name && restored.from_seq == copied.last
     });
     Ok(if of_this { commit.log_id.try_into().ok() } else { None })
-}
-
-fn restored_in(commit: &Commit) -> Option<&Restored> {
-    commit.notes.iter().find_map(|note| match &note.kind {
-        Some(Kind::Restored(restored)) => Some(restored),
-        Some(
-            Kind::Genesis(_)
-            | Kind::LeaderClaimed(_)
-            | Kind::StateHash(_)
-            | Kind::InputsRetried(_)
-            | Kind::InputsDropped(_)
-            | Kind::Origin(_),
-        )
-        | None => None,
-    })
 }

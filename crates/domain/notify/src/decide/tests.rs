@@ -8,8 +8,9 @@ use rules::Value;
 
 use super::*;
 use crate::{
-    Address, AttemptResult, Cause, Change, DELAYS_MS, EndAttempt, EndpointPut, IntentMade,
-    Observation, Observe, Outcome, Progress, PutEndpoint, PutRule, Recipient, Secret, Target, Way,
+    Address, AttemptResult, Cause, Change, DELAYS_MS, EndAttempt, EndpointPut, FORGET_MS,
+    IntentMade, Observation, Observe, Outcome, Progress, PutEndpoint, PutRule, Recipient, Secret,
+    Target, Way,
 };
 
 mod properties;
@@ -268,6 +269,35 @@ fn an_event_before_its_ticket_waits_for_it() {
     let queued = Observe { change: Some(queued), ..seen(2, 5, "TicketRequeued") };
     let (_, events) = run(story, 1_002, Command::Observe(queued));
     assert!(matches!(&events[..], [Event::TicketLearnt(it)] if it.owner.is_none()));
+}
+
+/// A ticket's opening, and its closing or reopening.
+fn opened_as(id: &str) -> Command {
+    Command::Observe(Observe { ticket: Some(TicketId::trusted(id)), ..opened() })
+}
+
+fn closed(id: &str, at: Option<i64>) -> Command {
+    let change = Change::Closed { at: at.map(Timestamp::from_millis) };
+    let ticket = Some(TicketId::trusted(id));
+    Command::Observe(Observe { ticket, change: Some(change), ..seen(1, 2, "StatusChanged") })
+}
+
+#[test]
+fn closed_tickets_are_forgotten_by_later_closings_after_thirty_days() {
+    let forget = i64::try_from(FORGET_MS).unwrap();
+    let knows = |story: &Given<Notify>, id: &str| {
+        story.state.workspace(&at(0).workspace).unwrap().ticket(&TicketId::trusted(id)).is_some()
+    };
+    let all = ["kept", "reopened", "exact", "old", "last"];
+    let story = begin(all.map(opened_as));
+    let (story, events) = run(story, 0, closed("old", Some(1_000)));
+    assert!(matches!(&events[..], [Event::TicketLearnt(it)] if it.closed_at.is_some()));
+    let (story, _) = run(story, 0, closed("exact", Some(1_001)));
+    let (story, _) = run(story, 0, closed("reopened", Some(1_000)));
+    let (story, _) = run(story, 0, closed("reopened", None));
+    let (story, _) = run(story, 0, closed("last", Some(1_001 + forget)));
+    assert!(!knows(&story, "old"));
+    assert!(["kept", "reopened", "exact", "last"].iter().all(|id| knows(&story, id)));
 }
 
 #[test]

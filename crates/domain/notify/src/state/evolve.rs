@@ -2,8 +2,11 @@
 
 use kernel::{EndpointId, Fact, Timestamp, WorkspaceId};
 
-use super::{Delivery, Endpoint, FINISHED_MAX, Progress, Rule, State, Workspace};
-use crate::{AttemptEnded, AttemptStarted, EndpointPut, Event, IntentMade, RulePut};
+use super::{
+    Delivery, Endpoint, FINISHED_MAX, FORGET_MS, FORGOTTEN_AT_ONCE, Progress, Rule, State,
+    Workspace,
+};
+use crate::{AttemptEnded, AttemptStarted, EndpointPut, Event, IntentMade, RulePut, TicketLearnt};
 
 pub(crate) fn evolve(state: &mut State, fact: &Fact<Event>) {
     let workspace = state.workspaces.entry(fact.workspace.clone()).or_default();
@@ -22,8 +25,7 @@ pub(crate) fn evolve(state: &mut State, fact: &Fact<Event>) {
             None
         }
         Event::TicketLearnt(learnt) => {
-            let ticket = workspace.tickets.entry(learnt.ticket.clone()).or_default();
-            ticket.learn(learnt, fact.revision);
+            workspace.learn(learnt, fact.revision);
             None
         }
         Event::AwaitingTicket(awaiting) => {
@@ -90,6 +92,37 @@ impl Workspace {
         }
         for event_type in &put.event_types {
             self.by_type.entry(event_type.clone()).or_default().insert(put.rule.clone());
+        }
+    }
+
+    fn learn(&mut self, learnt: &TicketLearnt, revision: u64) {
+        let id = &learnt.ticket;
+        let ticket = self.tickets.entry(id.clone()).or_default();
+        let before = ticket.closed_at;
+        ticket.learn(learnt, revision);
+        if before == learnt.closed_at {
+            return;
+        }
+        if let Some(at) = before {
+            self.closed.remove(&(at, id.clone()));
+        }
+        if let Some(at) = learnt.closed_at {
+            self.closed.insert((at, id.clone()));
+            self.forget(at);
+        }
+    }
+
+    /// A ticket was closed at `at`: forgets some that were closed long before. Only closings do so, by the time that intake gave them,
+    /// so that a late reader forgets no ticket whose reopening it has yet to read.
+    fn forget(&mut self, at: Timestamp) {
+        let kept_from = at.minus_millis(FORGET_MS);
+        for _ in 0..FORGOTTEN_AT_ONCE {
+            if self.closed.first().is_none_or(|(at, _)| *at >= kept_from) {
+                return;
+            }
+            if let Some((_, id)) = self.closed.pop_first() {
+                self.tickets.remove(&id);
+            }
         }
     }
 

@@ -1,6 +1,6 @@
 //! What notify knows of a ticket.
 
-use kernel::{AgentId, Priority, QueueId, TicketId};
+use kernel::{AgentId, Priority, QueueId, TicketId, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use crate::{Change, Observation, TicketLearnt};
@@ -20,6 +20,8 @@ pub struct Ticket {
     pub queue: Option<QueueId>,
     /// The priority.
     pub priority: Option<Priority>,
+    /// When it was closed, if it is.
+    pub closed_at: Option<Timestamp>,
     /// 1..n.
     pub revision: u64,
     /// Events that came before it was known, in order.
@@ -49,6 +51,7 @@ impl Ticket {
                 ticket.queue = Some(queue.clone());
             }
             Change::Prioritised { priority } => ticket.priority = *priority,
+            Change::Closed { at } => ticket.closed_at = *at,
         }
         ticket
     }
@@ -62,6 +65,7 @@ impl Ticket {
             owner: self.owner.clone(),
             queue: self.queue.clone(),
             priority: self.priority,
+            closed_at: self.closed_at,
         }
     }
 
@@ -72,6 +76,7 @@ impl Ticket {
         self.owner.clone_from(&learnt.owner);
         self.queue.clone_from(&learnt.queue);
         self.priority = learnt.priority;
+        self.closed_at = learnt.closed_at;
         self.revision = revision;
         if self.is_known() {
             // Their intents are made in the same decision.

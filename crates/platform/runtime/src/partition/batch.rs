@@ -6,7 +6,7 @@ use tokio::sync::oneshot;
 use wire::events::v1::note::Kind;
 use wire::events::v1::{Answered, Cause, Event as StoredEvent, Note, Parked};
 
-use super::work::Look;
+use super::work::{Look, Shown};
 use crate::call::{Done, Failure, FailureOf};
 use crate::meta::ParkedKey;
 use crate::partition::View;
@@ -24,13 +24,16 @@ const REPETITIONS_MAX: usize = 16;
 /// What a caller will hear once the commit is in the log.
 enum Outcome<S: Service> {
     Done(Bytes),
+    /// What an earlier call of the same commit was answered.
+    Repeated(Bytes),
+    /// What an earlier call of the commit before this one was answered.
+    Known(Done),
     Rejected(Rejection<S>),
 }
 
 struct Waiting<S: Service> {
     reply: oneshot::Sender<Result<Done, FailureOf<S>>>,
     outcome: Outcome<S>,
-    replayed: bool,
 }
 
 /// Where a fact came from.
@@ -52,6 +55,8 @@ pub(crate) struct Batch<S: Service> {
     pub(crate) positions_due: bool,
     bytes: usize,
     keys: Vec<(Key, u64, usize, usize)>,
+    /// The requests of the commit before that are repeated here, once for each time.
+    known: Vec<Key>,
     waiting: Vec<Waiting<S>>,
     looks: Vec<Look<S>>,
     /// Whether anybody will be shown the state who counts on its being the latest.
@@ -70,6 +75,7 @@ impl<S: Service> Default for Batch<S> {
             positions_due: false,
             bytes: 0,
             keys: Vec::new(),
+            known: Vec::new(),
             waiting: Vec::new(),
             looks: Vec::new(),
             shown: false,
@@ -88,6 +94,11 @@ impl<S: Service> Batch<S> {
             || !self.parked.is_empty()
             || !self.notes.is_empty()
             || self.positions_due
+    }
+
+    /// Whether it has nothing to write, and nobody waits for it.
+    pub(crate) fn is_empty(&self) -> bool {
+        !self.is_record() && self.waiting.is_empty() && self.looks.is_empty()
     }
 
     /// Takes facts in, with their stored form.
@@ -151,8 +162,8 @@ impl<S: Service> Batch<S> {
             self.waiting.get(*first)
         {
             *repetitions += 1;
-            let outcome = Outcome::Done(result.clone());
-            self.waiting.push(Waiting { reply, outcome, replayed: true });
+            let outcome = Outcome::Repeated(result.clone());
+            self.waiting.push(Waiting { reply, outcome });
         }
         None
     }
@@ -162,7 +173,21 @@ impl<S: Service> Batch<S> {
         reply: oneshot::Sender<Result<Done, FailureOf<S>>>,
         result: Bytes,
     ) {
-        self.waiting.push(Waiting { reply, outcome: Outcome::Done(result), replayed: false });
+        self.waiting.push(Waiting { reply, outcome: Outcome::Done(result) });
+    }
+
+    /// The repetition of a request whose answer is on its way into the log waits until it is there.
+    pub(crate) fn known(
+        &mut self,
+        key: Key,
+        reply: oneshot::Sender<Result<Done, FailureOf<S>>>,
+        answer: Done,
+    ) {
+        if self.known.iter().filter(|known| **known == key).count() == REPETITIONS_MAX {
+            return send(reply, Err(Failure::Overloaded));
+        }
+        self.known.push(key);
+        self.waiting.push(Waiting { reply, outcome: Outcome::Known(answer) });
     }
 
     pub(crate) fn rejected(
@@ -170,8 +195,7 @@ impl<S: Service> Batch<S> {
         reply: oneshot::Sender<Result<Done, FailureOf<S>>>,
         rejection: Rejection<S>,
     ) {
-        let outcome = Outcome::Rejected(rejection);
-        self.waiting.push(Waiting { reply, outcome, replayed: false });
+        self.waiting.push(Waiting { reply, outcome: Outcome::Rejected(rejection) });
     }
 
     pub(crate) fn look(&mut self, look: Look<S>) {
@@ -188,17 +212,21 @@ impl<S: Service> Batch<S> {
         self.shown || !self.waiting.is_empty()
     }
 
+    /// Lets those look who wanted to. What they saw is theirs once this is in the log.
+    pub(crate) fn show(&mut self, view: &View<'_, S>) -> Vec<Shown> {
+        std::mem::take(&mut self.looks).into_iter().map(|look| look(view)).collect()
+    }
+
     /// The log has it (or there was nothing to write): everybody hears.
-    pub(crate) fn conclude(self, position: Position, view: &View<'_, S>) {
-        for Waiting { reply, outcome, replayed } in self.waiting {
+    pub(crate) fn answer_all(self, position: Position) {
+        for Waiting { reply, outcome } in self.waiting {
             let answer = match outcome {
-                Outcome::Done(result) => Ok(Done { reply: result, position, replayed }),
+                Outcome::Done(reply) => Ok(Done { reply, position, replayed: false }),
+                Outcome::Repeated(reply) => Ok(Done { reply, position, replayed: true }),
+                Outcome::Known(answer) => Ok(answer),
                 Outcome::Rejected(rejection) => Err(Failure::Rejected(rejection)),
             };
             send(reply, answer);
-        }
-        for look in self.looks {
-            look(view);
         }
     }
 

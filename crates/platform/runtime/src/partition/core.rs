@@ -10,7 +10,6 @@ use wire::events::v1::Commit;
 
 use super::{Rest, WAITING_MAX, Work};
 use crate::commit::ChainReader;
-use crate::fold::Fold;
 use crate::health::Health;
 use crate::meta::{Handled, Meta};
 use crate::metrics::Metrics;
@@ -97,12 +96,17 @@ impl<S: Service> Core<S> {
     }
 
     /// Says how far the log is applied.
-    pub(crate) fn reached(&self, fold: &Fold<S>) {
-        self.events.store(fold.meta.events, Ordering::Relaxed);
-        self.bytes.store(fold.meta.bytes, Ordering::Relaxed);
-        self.metrics.remembers(&fold.meta);
-        self.set_place(&fold.reader);
-        self.applied.send_replace(fold.reader.seq);
+    pub(crate) fn reached(&self, place: &ChainReader, meta: &Meta) {
+        self.metrics.remembers(meta);
+        self.advance(place, meta.events, meta.bytes);
+    }
+
+    /// Says that the log has so many events and bytes up to this place.
+    pub(crate) fn advance(&self, place: &ChainReader, events: u64, bytes: u64) {
+        self.events.store(events, Ordering::Relaxed);
+        self.bytes.store(bytes, Ordering::Relaxed);
+        self.set_place(place);
+        self.applied.send_replace(place.seq);
     }
 
     /// The leader's place in its log: what its watchdog compares the log with.

@@ -1,6 +1,11 @@
 //! The leader: the one task that decides for a partition.
+//!
+//! It has one commit in the making and at most one on its way into the log. The state is always that after all that was decided; who
+//! asked is answered, and who looked is shown what they saw, once the log has what it rests on. If the log refuses a commit, what was
+//! decided after it was decided in vain: everybody hears so, and the state is dropped.
 
 mod deciding;
+mod flight;
 mod leading;
 mod parking;
 mod reacting;
@@ -20,6 +25,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
+use super::appending::Appended;
 use super::batch::Batch;
 use super::inputs::{self, Input};
 use super::loading::{claim, load};
@@ -33,11 +39,12 @@ use crate::health::Health;
 use crate::membership::{Role, Seat, Watcher};
 use crate::meta::Handled;
 use crate::service::Service;
+use flight::Flight;
 
 /// A leader writes its state's hash every so many commits as soon as it has nothing else to write, and when it stops.
 pub const HASH_EVERY: Seq = 10_000;
 /// A leader that always has something else writes it after so many.
-const HASH_AT_LAST: Seq = 10 * HASH_EVERY;
+pub const HASH_AT_LAST: Seq = 10 * HASH_EVERY;
 /// Positions of inputs are written alone only after so many inputs ...
 const POSITIONS_EVERY: u64 = 1000;
 /// ... or so long.
@@ -116,6 +123,8 @@ async fn load_and_claim<S: Service>(
 
 /// What woke a leader.
 enum Wake<S: Service> {
+    /// It is known what became of the commit on its way.
+    Landed(Appended),
     Work(Work<S>),
     Input(Input),
     Timer,
@@ -128,6 +137,7 @@ enum Wake<S: Service> {
 }
 
 /// What a leader does last.
+#[derive(Clone, Copy)]
 enum Last {
     /// Another instance may go on.
     HandOver,
@@ -138,7 +148,14 @@ enum Last {
 struct Leader<'a, S: Service> {
     core: &'a Arc<Core<S>>,
     setting: &'a Setting,
+    /// What was decided, written or not.
     fold: Fold<S>,
+    /// The commit on its way into the log.
+    flight: Option<Flight<S>>,
+    /// Set: it ends once everything decided is written, and takes on nothing more.
+    last: Option<Last>,
+    /// Another instance says that it leads; the log is asked, or answers by taking the commit on its way.
+    doubted: bool,
     inputs: mpsc::Receiver<Input>,
     /// Inputs taken and not yet handled to their end.
     pending: VecDeque<Input>,
@@ -181,6 +198,9 @@ impl<'a, S: Service> Leader<'a, S> {
             core,
             setting,
             fold,
+            flight: None,
+            last: None,
+            doubted: false,
             inputs,
             pending: VecDeque::new(),
             held: BTreeMap::new(),
@@ -214,34 +234,76 @@ impl<'a, S: Service> Leader<'a, S> {
         shutdown: &mut watch::Receiver<bool>,
     ) -> Result<Last, Stop> {
         self.begin().await?;
+        // The next commit.
+        let mut making = Batch::default();
         loop {
-            let wake = self.wake(work, shutdown).await;
-            let last = match wake {
-                Wake::HandOver => Some(Last::HandOver),
-                Wake::Shutdown if self.setting.seat.as_ref().is_some_and(Seat::has_heir) => {
-                    Some(Last::HandOver)
+            let wake = self.wake(self.takes(&making), work, shutdown).await;
+            if let Err(stop) = self.attend(wake, &mut making, work).await {
+                // Whoever waits for what is on its way is to hear what became of it.
+                if let Some(flight) = self.flight.take() {
+                    self.land(flight, &mut making).await?;
                 }
-                Wake::Shutdown => Some(Last::Shutdown),
-                Wake::Doubted => {
+                return Err(stop);
+            }
+            if self.flight.is_none() {
+                if std::mem::take(&mut self.doubted) {
                     self.ask_the_log().await?;
-                    None
                 }
-                Wake::Work(_) | Wake::Input(_) | Wake::Timer | Wake::Positions => None,
-            };
-            let batch = self.gather(wake, work)?;
-            self.conclude(batch).await?;
-            if let Some(last) = last {
+                let batch = std::mem::take(&mut making);
+                if batch.is_record() {
+                    self.flight = Some(self.launch(batch));
+                } else {
+                    self.show(batch).await?;
+                }
+            }
+            if let (Some(last), None) = (self.last, &self.flight) {
                 return Ok(last);
             }
         }
+    }
+
+    /// Does what it was woken for, and takes what waits into the commit in the making.
+    async fn attend(
+        &mut self,
+        wake: Wake<S>,
+        making: &mut Batch<S>,
+        work: &mut mpsc::Receiver<Work<S>>,
+    ) -> Result<(), Stop> {
+        let takes = self.takes(making);
+        match wake {
+            Wake::Landed(appended) => {
+                if let Some(flight) = self.flight.take() {
+                    self.settle(flight, appended, making).await?;
+                }
+            }
+            Wake::Work(work) => self.take(work, making)?,
+            Wake::Input(input) => self.receive(input),
+            Wake::Positions => {
+                making.positions_due = true;
+                self.unwritten_since = None;
+            }
+            Wake::Timer => {}
+            Wake::Doubted => self.doubted = true,
+            Wake::HandOver => self.last = Some(Last::HandOver),
+            Wake::Shutdown => {
+                let has_heir = self.setting.seat.as_ref().is_some_and(Seat::has_heir);
+                self.last = Some(if has_heir { Last::HandOver } else { Last::Shutdown });
+            }
+        }
+        if takes { self.gather(making, work) } else { Ok(()) }
+    }
+
+    /// Whether it takes on more.
+    fn takes(&self, making: &Batch<S>) -> bool {
+        self.last.is_none() && !making.is_full()
     }
 
     /// The first deeds of a leader: what must be there, and what was broken off.
     async fn begin(&mut self) -> Result<(), Stop> {
         self.core.clock.not_before(self.fold.meta.time());
         self.core.epoch.store(self.fold.meta.epoch, Ordering::Relaxed);
-        self.core.reached(&self.fold);
-        self.publish_inputs();
+        self.core.reached(&self.fold.reader, &self.fold.meta);
+        self.publish_inputs(&self.applied);
         let mut batch = Batch::default();
         let wanted = self.core.service.bootstrap(
             &self.fold.state,
@@ -255,7 +317,7 @@ impl<'a, S: Service> Leader<'a, S> {
         let now = self.core.clock.now();
         let handle = PartitionHandle(Arc::clone(self.core));
         self.core.service.on_lead(&self.fold.state, now, &handle);
-        self.publish_rest();
+        self.publish_rest(false);
         self.core.health.send_replace(Health::Ready);
         tracing::info!(
             service = %S::ID,
@@ -269,13 +331,15 @@ impl<'a, S: Service> Leader<'a, S> {
 
     async fn wake(
         &mut self,
+        takes: bool,
         work: &mut mpsc::Receiver<Work<S>>,
         shutdown: &mut watch::Receiver<bool>,
     ) -> Wake<S> {
-        if !self.pending.is_empty() {
+        let ends = self.last.is_some();
+        if takes && !self.pending.is_empty() {
             return Wake::Timer;
         }
-        let next = self.timers.next(self.core, &self.fold);
+        let next = if takes { self.timers.next(self.core, &self.fold) } else { Next::Nothing };
         if next == Next::Unconfirmed {
             self.timers.confirm(self.core, &self.setting.provider);
         }
@@ -286,8 +350,9 @@ impl<'a, S: Service> Leader<'a, S> {
                 Next::Nothing | Next::Unconfirmed => std::future::pending().await,
             }
         };
+        let positions = self.unwritten_since.filter(|_| takes);
         let positions = async {
-            match self.unwritten_since {
+            match positions {
                 Some(since) => tokio::time::sleep_until(since + POSITIONS_AFTER).await,
                 None => std::future::pending().await,
             }
@@ -299,12 +364,22 @@ impl<'a, S: Service> Leader<'a, S> {
                 None => std::future::pending().await,
             }
         };
+        let flight = &mut self.flight;
+        let landed = async {
+            match flight {
+                Some(flight) => (&mut flight.landing).await,
+                None => std::future::pending().await,
+            }
+        };
         tokio::select! {
             biased;
-            _ = shutdown.wait_for(|stop| *stop) => Wake::Shutdown,
-            hand_over = summons => if hand_over { Wake::HandOver } else { Wake::Doubted },
-            Some(work) = work.recv() => Wake::Work(work),
-            Some(input) = self.inputs.recv() => Wake::Input(input),
+            _ = shutdown.wait_for(|stop| *stop), if !ends => Wake::Shutdown,
+            hand_over = summons, if !ends && !self.doubted => {
+                if hand_over { Wake::HandOver } else { Wake::Doubted }
+            }
+            appended = landed => Wake::Landed(appended),
+            Some(work) = work.recv(), if takes => Wake::Work(work),
+            Some(input) = self.inputs.recv(), if takes => Wake::Input(input),
             () = timer => Wake::Timer,
             () = positions => Wake::Positions,
         }
@@ -313,38 +388,33 @@ impl<'a, S: Service> Leader<'a, S> {
     /// Takes what waits, until the commit is full or nothing waits.
     fn gather(
         &mut self,
-        wake: Wake<S>,
+        making: &mut Batch<S>,
         work: &mut mpsc::Receiver<Work<S>>,
-    ) -> Result<Batch<S>, Stop> {
-        let mut batch = Batch::default();
+    ) -> Result<(), Stop> {
         let reached = self.fold.reader.seq;
-        if reached >= self.hashed_at + HASH_AT_LAST {
-            batch.notes.extend(self.state_hash());
-        }
-        match wake {
-            Wake::Work(work) => self.take(work, &mut batch)?,
-            Wake::Input(input) => self.receive(input),
-            Wake::Positions => batch.positions_due = true,
-            Wake::Timer | Wake::Doubted | Wake::HandOver | Wake::Shutdown => {}
+        // The state is that of the last record only as long as nothing more was decided.
+        if reached >= self.hashed_at + HASH_AT_LAST && !making.is_record() {
+            making.notes.extend(self.state_hash());
         }
         loop {
-            self.handle_inputs(&mut batch);
-            self.fire(&mut batch);
-            if batch.is_full() {
+            self.handle_inputs(making);
+            self.fire(making);
+            if making.is_full() {
                 break;
             }
             if let Ok(work) = work.try_recv() {
-                self.take(work, &mut batch)?;
+                self.take(work, making)?;
             } else if let Ok(input) = self.inputs.try_recv() {
                 self.receive(input);
             } else {
                 break;
             }
         }
-        if reached >= self.hashed_at + HASH_EVERY && !batch.is_record() {
-            batch.notes.extend(self.state_hash());
+        let idle = self.flight.is_none() && !making.is_record();
+        if idle && reached >= self.hashed_at + HASH_EVERY {
+            making.notes.extend(self.state_hash());
         }
-        Ok(batch)
+        Ok(())
     }
 
     fn take(&mut self, work: Work<S>, batch: &mut Batch<S>) -> Result<(), Stop> {

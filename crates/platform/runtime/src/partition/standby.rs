@@ -245,7 +245,8 @@ impl<S: Service> Standby<'_, S> {
     fn answer(&self, work: Work<S>, fold: &Fold<S>) {
         match work {
             Work::Glance(look) => {
-                look(&View { state: &fold.state, head: fold.reader.seq, meta: &fold.meta });
+                let view = View { state: &fold.state, head: fold.reader.seq, meta: &fold.meta };
+                look(&view)();
             }
             work @ (Work::Command(_)
             | Work::Look(_)
@@ -280,7 +281,7 @@ impl<S: Service> Standby<'_, S> {
     fn publish(&self, fold: &Fold<S>) {
         let core = self.core;
         core.epoch.store(fold.meta.epoch, Ordering::Relaxed);
-        core.reached(fold);
+        core.reached(&fold.reader, &fold.meta);
         core.publish_consumed(&fold.meta);
         self.show();
         core.turns.send_modify(|turns| *turns = turns.wrapping_add(1));

@@ -17,8 +17,11 @@ pub(crate) struct PendingCommand<S: Service> {
     pub(crate) reply: oneshot::Sender<Result<Done, FailureOf<S>>>,
 }
 
-/// A look at the state.
-pub(crate) type Look<S> = Box<dyn FnOnce(&View<'_, S>) + Send>;
+/// A look at the state. What it gives tells whoever wanted to look what was seen.
+pub(crate) type Look<S> = Box<dyn FnOnce(&View<'_, S>) -> Shown + Send>;
+
+/// What a look saw, to be told once everything it saw is in the log.
+pub(crate) type Shown = Box<dyn FnOnce() + Send>;
 
 /// What a look sees.
 pub struct View<'a, S: Service> {

@@ -6,6 +6,7 @@
     reason = "what surrounds a test fails like the test itself"
 )]
 
+mod ahead;
 mod parking;
 mod restored;
 mod saving;

@@ -50,7 +50,7 @@ impl Timeline {
         node: &Node<IntakeService>,
     ) -> Result<api::GetTimelineResponse, Status> {
         let partition = node.partition_of(self.workspace.as_str());
-        let timelines = partition.service().timelines().partition(partition.id());
+        let timelines = partition.service().timelines().partition(partition);
         tokio::time::timeout(CATCH_UP_MAX, timelines.catch_up(partition.head().seq))
             .await
             .map_err(|_| Refusal::of(Reason::NotReady, "the timelines are catching up"))?;

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use event_log::{EventLog, LogError, OpenError, Seq};
 use futures::StreamExt;
-use runtime::{ServiceId, open_record};
-use wire::events::v1::{Commit, Consumed, note::Kind};
+use runtime::{ServiceId, open_record, origin_in};
+use wire::events::v1::{Commit, Consumed};
 
 use super::{Beginning, Shared, lock};
 
@@ -47,18 +47,7 @@ async fn begin(shared: &Shared, service: ServiceId, log: &dyn EventLog, first: S
 
 /// How far a service had read the other logs before it wrote `commit`, with which its log may begin.
 fn read_before(commit: &Commit) -> Option<BTreeMap<ServiceId, Seq>> {
-    let origin = commit.notes.iter().find_map(|note| match &note.kind {
-        Some(Kind::Origin(origin)) => Some(origin),
-        Some(
-            Kind::Genesis(_)
-            | Kind::LeaderClaimed(_)
-            | Kind::StateHash(_)
-            | Kind::InputsRetried(_)
-            | Kind::InputsDropped(_)
-            | Kind::Restored(_),
-        )
-        | None => None,
-    })?;
+    let origin = origin_in(commit)?;
     let read = |consumed: &Consumed| {
         let partly = u64::from(consumed.events_of_next > 0);
         Some((ServiceId::from_number(consumed.service)?, consumed.seq.saturating_add(partly)))
@@ -73,10 +62,10 @@ async fn follow(
     log: &Arc<dyn EventLog>,
     mut next: Seq,
 ) -> Seq {
-    let mut records = log.follow(next);
-    while let Some(record) = records.next().await {
-        let opened = match record {
-            Ok(record) => open_record(&record),
+    let mut commits = shared.commits(service, &**log, next);
+    while let Some(commit) = commits.next().await {
+        let commit = match commit {
+            Ok(commit) => commit,
             Err(LogError::Trimmed { first }) => {
                 return begin(shared, service, &**log, first).await.unwrap_or(next);
             }
@@ -89,18 +78,10 @@ async fn follow(
                 return next;
             }
         };
-        match opened {
-            Ok(commit) => {
-                lock(&shared.index).take(service, &commit);
-                next = commit.seq.saturating_add(1);
-                if let Some(log) = shared.log(service) {
-                    log.indexed.send_replace(commit.seq);
-                }
-            }
-            Err(doubt) => {
-                tracing::warn!(%service, partition = shared.number, next, error = %doubt, "the timeline doubts a record");
-                return next;
-            }
+        lock(&shared.index).take(service, &commit);
+        next = commit.seq.saturating_add(1);
+        if let Some(log) = shared.log(service) {
+            log.indexed.send_replace(commit.seq);
         }
     }
     next

@@ -56,6 +56,7 @@ fn learnt(owner: Option<AgentId>, priority: Option<Priority>) -> Event {
         queue: owner.is_some().then(|| QueueId::trusted("q")),
         owner,
         priority,
+        closed_at: priority.is_none().then(|| Timestamp::from_millis(1)),
     })
 }
 

@@ -1,6 +1,7 @@
 //! From commands and deadlines to facts.
 
 use bytes::Bytes;
+use event_log::Seq;
 use kernel::planted::{self, Bug};
 use kernel::{Actor, Context, Decider, Fact, Timestamp, WorkspaceId};
 use wire::events::v1::Event as StoredEvent;
@@ -26,8 +27,13 @@ impl<S: Service> Leader<'_, S> {
         let mut key = None;
         if let Some(request) = request {
             let its = requests::key(workspace.as_str(), method, &request.id);
-            if let Some(answer) = self.remembered(&its, &request) {
-                return send(reply, answer);
+            match self.remembered(&its, &request) {
+                // Not before the log has what it says.
+                Some(Ok(answer)) if self.is_on_its_way(answer.position.seq) => {
+                    return batch.known(its, reply, answer);
+                }
+                Some(answer) => return send(reply, answer),
+                None => {}
             }
             reply = match batch.repeat(&its, request.hash, reply) {
                 Some(reply) => reply,
@@ -57,6 +63,10 @@ impl<S: Service> Leader<'_, S> {
             batch.answer(key, hash, &result);
         }
         batch.done(reply, result);
+    }
+
+    fn is_on_its_way(&self, seq: Seq) -> bool {
+        self.flight.is_some() && seq == self.fold.reader.seq
     }
 
     /// The answer of a request that was answered before, or can no longer be told from one.
@@ -143,6 +153,7 @@ impl<S: Service> Leader<'_, S> {
         loop {
             for fact in &facts {
                 S::Decider::evolve(&mut self.fold.state, fact);
+                self.core.service.on_decided(self.core.partition, fact);
             }
             batch.add(facts, events, origin.trace);
             facts = S::Decider::follow_up(&self.fold.state, context);

@@ -27,7 +27,7 @@ impl<S: Service> Leader<'_, S> {
     }
 
     /// Whether the log still ends where this leader left it.
-    pub(super) async fn ask_the_log(&self) -> Result<(), Stop> {
+    pub(super) async fn ask_the_log(&mut self) -> Result<(), Stop> {
         let head = self.fold.reader.seq;
         let health = &self.core.health;
         loop {

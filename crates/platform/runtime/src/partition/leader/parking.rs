@@ -115,7 +115,7 @@ impl<S: Service> Leader<'_, S> {
         batch.look(Box::new(move |view| {
             let left = view.meta.parked.get(&key).map_or(0, |parked| parked.places.len());
             let left = u64::try_from(left).unwrap_or(u64::MAX);
-            send(reply, Ok(Released { count, left, error }));
+            Box::new(move || send(reply, Ok(Released { count, left, error })))
         }));
     }
 }

@@ -170,11 +170,12 @@ impl<S: Service> Leader<'_, S> {
         Ok(())
     }
 
-    pub(super) fn publish_inputs(&self) {
+    /// Says how far the inputs are applied.
+    pub(super) fn publish_inputs(&self, applied: &[(ServiceId, Handled)]) {
         let partition = self.core.partition;
         self.core.inputs.send_if_modified(|inputs| {
             let mut changed = false;
-            for (service, handled) in &self.applied {
+            for (service, handled) in applied {
                 let (log_id, seq) = (handled.log_id, handled.seq);
                 let position = Position { service: *service, partition, log_id, seq };
                 changed |= inputs.insert(*service, position) != Some(position);

@@ -1,0 +1,220 @@
+//! A commit on its way: from the record to those who wait for it.
+
+use std::sync::Arc;
+
+use event_log::Seq;
+use futures::FutureExt;
+use futures::future::BoxFuture;
+use kernel::planted::{self, Bug};
+use tracing_opentelemetry::OpenTelemetrySpanExt;
+use wire::events::v1::Commit;
+
+use super::Leader;
+use crate::ServiceId;
+use crate::call::{Failure, FailureOf};
+use crate::commit::{ChainReader, chain_after, seal};
+use crate::health::Health;
+use crate::meta::Handled;
+use crate::partition::appending::{Appended, append};
+use crate::partition::batch::Batch;
+use crate::partition::stop::Stop;
+use crate::partition::watchdog::intruder;
+use crate::partition::{PartitionHandle, Shown, View};
+use crate::service::{Effect, Service};
+
+/// A commit on its way into the log. The leader's state has it already; nobody else has seen anything of it.
+pub(super) struct Flight<S: Service> {
+    /// Becomes what became of it.
+    pub(super) landing: BoxFuture<'static, Appended>,
+    commit: Arc<Commit>,
+    /// The place in the log before it, ...
+    before: ChainReader,
+    /// ... and after it, with the events and bytes up to there.
+    after: ChainReader,
+    events: u64,
+    bytes: u64,
+    /// Its own bytes.
+    length: usize,
+    /// How far the inputs were applied for it.
+    applied: Vec<(ServiceId, Handled)>,
+    /// Who waits for it, what they saw, and what begins with it.
+    batch: Batch<S>,
+    shown: Vec<Shown>,
+    effects: Vec<Effect<S>>,
+}
+
+impl<S: Service> Leader<'_, S> {
+    /// Writes the commit, if there is one, and lets everybody hear. For when nothing else is to be done meanwhile.
+    pub(super) async fn conclude(&mut self, batch: Batch<S>) -> Result<(), Stop> {
+        if batch.is_record() {
+            let flight = self.launch(batch);
+            self.land(flight, &mut Batch::default()).await
+        } else {
+            self.show(batch).await
+        }
+    }
+
+    /// Sends a commit on its way. From here on the state is that after it.
+    pub(super) fn launch(&mut self, mut batch: Batch<S>) -> Flight<S> {
+        let mut commit = self.commit(&mut batch);
+        if planted::is(Bug::RequestsNotPersisted) {
+            commit.answered.clear();
+        }
+        if planted::is(Bug::PositionNotWritten) && !commit.events.is_empty() {
+            commit.consumed.clear();
+        }
+        let bytes = seal(&commit);
+        let before = self.fold.reader.clone();
+        self.fold.reader.chain = chain_after(&commit.prev, &bytes);
+        self.fold.reader.seq = commit.seq;
+        self.fold.meta.apply(&commit, commit.events.len(), bytes.len());
+        self.unwritten = 0;
+        self.unwritten_since = None;
+        let shown = batch.show(&self.view());
+        let mut effects = self.core.service.effects(&self.fold.state, &batch.committed);
+        if planted::is(Bug::EffectBeforeIntent) {
+            self.begin_effects(std::mem::take(&mut effects));
+        }
+        let (core, fence, length) = (Arc::clone(self.core), before.seq, bytes.len());
+        let span = append_span::<S>(&batch, &commit);
+        let landing = async move {
+            let appended = append(&*core.log, fence, &bytes, &core.health, &core.metrics).await;
+            drop(span);
+            appended
+        };
+        Flight {
+            landing: landing.boxed(),
+            commit: Arc::new(commit),
+            before,
+            after: self.fold.reader.clone(),
+            events: self.fold.meta.events,
+            bytes: self.fold.meta.bytes,
+            length,
+            applied: self.applied.clone(),
+            batch,
+            shown,
+            effects,
+        }
+    }
+
+    /// Waits until it is known what became of a commit. `next`: what was decided since.
+    pub(super) async fn land(
+        &mut self,
+        mut flight: Flight<S>,
+        next: &mut Batch<S>,
+    ) -> Result<(), Stop> {
+        let appended = (&mut flight.landing).await;
+        self.settle(flight, appended, next).await
+    }
+
+    /// Lets everybody hear what became of a commit. `next`: what was decided since, which stands or falls with it.
+    pub(super) async fn settle(
+        &mut self,
+        flight: Flight<S>,
+        appended: Appended,
+        next: &mut Batch<S>,
+    ) -> Result<(), Stop> {
+        let (failure, stop) = match appended {
+            Appended::Written => {
+                self.written(flight, next);
+                return Ok(());
+            }
+            Appended::Full => (Failure::LogFull, Stop::Rebuild),
+            Appended::Fenced => match intruder(self.core, &flight.before).await {
+                Some(reason) => (Failure::Halted(reason.clone()), Stop::Halted(reason)),
+                None => (self.fenced(), Stop::SteppedDown),
+            },
+            Appended::Doubt(reason) => (Failure::Halted(reason.clone()), Stop::Halted(reason)),
+        };
+        flight.batch.fail(&failure);
+        std::mem::take(next).fail(&failure);
+        Err(stop)
+    }
+
+    fn written(&mut self, flight: Flight<S>, next: &Batch<S>) {
+        let Flight { commit, after, events, bytes, length, applied, batch, shown, effects, .. } =
+            flight;
+        // The log took it from this leader, so there is no other.
+        self.doubted = false;
+        let seq: Seq = commit.seq;
+        self.core.metrics.committed(commit.events.len(), length);
+        self.core.metrics.remembers(&self.fold.meta);
+        self.begin_effects(effects);
+        self.publish_rest(!next.is_empty());
+        self.core.remember(commit);
+        self.core.advance(&after, events, bytes);
+        self.publish_inputs(&applied);
+        batch.answer_all(self.core.position(seq));
+        shown.into_iter().for_each(|shown| shown());
+        self.turned();
+    }
+
+    /// Lets those hear who wait for nothing to be written.
+    pub(super) async fn show(&mut self, mut batch: Batch<S>) -> Result<(), Stop> {
+        if batch.is_shown()
+            && let Err(stop) = self.make_sure().await
+        {
+            batch.fail(&self.fenced());
+            return Err(stop);
+        }
+        self.publish_inputs(&self.applied);
+        let shown = batch.show(&self.view());
+        // A look may have renewed what a service remembers outside the log.
+        self.publish_rest(false);
+        batch.answer_all(self.core.position(self.fold.reader.seq));
+        shown.into_iter().for_each(|shown| shown());
+        self.turned();
+        Ok(())
+    }
+
+    fn view(&self) -> View<'_, S> {
+        View { state: &self.fold.state, head: self.fold.reader.seq, meta: &self.fold.meta }
+    }
+
+    fn begin_effects(&self, effects: Vec<Effect<S>>) {
+        if !effects.is_empty() {
+            let handle = PartitionHandle(Arc::clone(self.core));
+            effects.into_iter().for_each(|effect| effect(&handle));
+        }
+    }
+
+    fn turned(&self) {
+        self.core.turns.send_modify(|turns| *turns = turns.wrapping_add(1));
+    }
+
+    /// What those hear who asked a leader that no longer is one: nothing was written.
+    fn fenced(&self) -> FailureOf<S> {
+        if self.setting.seat.is_some() {
+            Failure::NotLeader { leader: None }
+        } else {
+            Failure::NotReady(Health::SteppedDown.reason())
+        }
+    }
+}
+
+/// The append of a commit: a root, linked with the calls and reactions that it carries.
+fn append_span<S: Service>(batch: &Batch<S>, commit: &Commit) -> tracing::Span {
+    const LINKS_MAX: usize = 32;
+    if !crate::trace::enabled() {
+        return tracing::Span::none();
+    }
+    let traces = batch.traces();
+    if traces.is_empty() {
+        return tracing::Span::none();
+    }
+    let span = tracing::info_span!(
+        parent: None,
+        "append",
+        otel.name = %format!("append sy.v1.{}", S::ID),
+        otel.kind = "producer",
+        messaging.operation.name = "append",
+        messaging.operation.type = "send",
+        messaging.batch.message_count = commit.events.len(),
+        switchyard.log.seq = commit.seq,
+        switchyard.log.epoch = commit.epoch,
+    );
+    for trace in traces.iter().take(LINKS_MAX) {
+        span.add_link(trace.span_context());
+    }
+    span
+}
