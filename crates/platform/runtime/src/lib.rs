@@ -5,7 +5,7 @@
 //!
 //! ```text
 //!  call ─┐                                       ┌─> reply, with the position
-//!  input ┼─> decide ─> evolve ─> commit ─> ack ──┼─> effects (on_committed)
+//!  input ┼─> decide ─> evolve ─> commit ─> ack ──┼─> effects
 //!  timer ┘     pure      pure     one record     └─> followers, watches
 //! ```
 //!
@@ -58,8 +58,7 @@ pub use position::{InvalidPosition, LogId, Position, Positions, ServiceId, parti
 pub use replay::{REPLAY_BYTES, ReplayError, replay};
 pub use requests::{KEPT_MAX, KEPT_MILLIS};
 pub use service::{
-    Command, Committed, Effect, Event, InputError, InputEvent, Parked, Payload, Rejection, Service,
-    State,
+    Command, Effect, Event, InputError, InputEvent, Parked, Payload, Rejection, Service, State,
 };
 pub use snapshotting::{SNAPSHOT_AFTER, SNAPSHOT_BYTES, SNAPSHOT_EVENTS, SnapshotStatus};
 pub use trace::TraceContext;

@@ -79,15 +79,6 @@ impl InputEvent<'_> {
 /// An effect, to be started once the facts that ask for it are in the log. Must not block.
 pub type Effect<S> = Box<dyn FnOnce(&PartitionHandle<S>) + Send>;
 
-/// A fact that is in the log, or on its way, and the trace that it belongs to.
-#[derive(Debug, Clone)]
-pub struct Committed<E> {
-    /// The fact.
-    pub fact: Fact<E>,
-    /// The context of what caused it, if it was traced.
-    pub trace: Option<TraceContext>,
-}
-
 /// Which entities have inputs set aside.
 #[derive(Debug, Clone, Copy)]
 pub struct Parked<'a>(pub(crate) &'a crate::meta::Meta);
@@ -171,12 +162,13 @@ pub trait Service: Debug + Send + Sync + Sized + 'static {
     /// next begins anew. Never called on replay.
     fn on_decided(&self, _partition: u16, _fact: &Fact<Event<Self>>) {}
 
-    /// The effects that facts ask for, by the state right after the last of them. They are started once the log has acknowledged the
-    /// facts, and dropped if it never does. Never called on replay.
+    /// The effects that facts which were decided at once ask for, by the state right after them. They are started once the log has
+    /// acknowledged the facts, and dropped if it never does. `trace`: what the facts belong to. Never called on replay.
     fn effects(
         &self,
         _state: &State<Self>,
-        _facts: &[Committed<Event<Self>>],
+        _facts: &[Fact<Event<Self>>],
+        _trace: Option<TraceContext>,
     ) -> Vec<Effect<Self>> {
         Vec::new()
     }

@@ -9,9 +9,9 @@ mod sender;
 use std::time::Duration;
 
 use kernel::planted::{self, Bug};
-use kernel::{Actor, DeliveryId, Timestamp, WorkspaceId};
+use kernel::{Actor, DeliveryId, Fact, Timestamp, WorkspaceId};
 use notify::{AttemptResult, Command, Delivery, EndAttempt, Event, State, Workspace};
-use runtime::{Call, Committed, Effect, Failure, Health, PartitionHandle, TraceContext};
+use runtime::{Call, Effect, Failure, Health, PartitionHandle, TraceContext};
 use tracing::Instrument;
 
 pub(crate) use address::check_url;
@@ -23,13 +23,15 @@ use crate::NotifyService;
 /// How long a report waits before it is tried again: from, and up to.
 const REPORT_AGAIN: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
 
-/// The making of the attempts that a commit starts.
-pub(crate) fn deliver(state: &State, facts: &[Committed<Event>]) -> Vec<Effect<NotifyService>> {
-    let attempt = |committed: &Committed<Event>| -> Option<Effect<NotifyService>> {
-        let Event::AttemptStarted(started) = &committed.fact.event else { return None };
-        let workspace = &committed.fact.workspace;
-        let job = Job::of(state, workspace, &started.delivery, started.attempt)?;
-        let trace = committed.trace;
+/// The making of the attempts that these facts start.
+pub(crate) fn deliver(
+    state: &State,
+    facts: &[Fact<Event>],
+    trace: Option<TraceContext>,
+) -> Vec<Effect<NotifyService>> {
+    let attempt = |fact: &Fact<Event>| -> Option<Effect<NotifyService>> {
+        let Event::AttemptStarted(started) = &fact.event else { return None };
+        let job = Job::of(state, &fact.workspace, &started.delivery, started.attempt)?;
         Some(Box::new(move |partition| job.start(partition, trace)))
     };
     facts.iter().filter_map(attempt).collect()

@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
-use kernel::Timestamp;
 use kernel::planted::{self, Bug};
+use kernel::{Fact, Timestamp};
 use notify::{Command, Event, Notify, State};
 use runtime::metrics::Counted;
 use runtime::{
-    Committed, Effect, EventType, InputError, InputEvent, PartitionHandle, Payload, Service,
-    ServiceId,
+    Effect, EventType, InputError, InputEvent, PartitionHandle, Payload, Service, ServiceId,
+    TraceContext,
 };
 
 use crate::effects::{Courier, Sender, SenderError, deliver, resume};
@@ -69,8 +69,13 @@ impl Service for NotifyService {
         }
     }
 
-    fn effects(&self, state: &State, facts: &[Committed<Event>]) -> Vec<Effect<Self>> {
-        deliver(state, facts)
+    fn effects(
+        &self,
+        state: &State,
+        facts: &[Fact<Event>],
+        trace: Option<TraceContext>,
+    ) -> Vec<Effect<Self>> {
+        deliver(state, facts, trace)
     }
 
     fn busy(&self, state: &State) -> bool {

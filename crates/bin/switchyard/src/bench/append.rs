@@ -86,8 +86,10 @@ async fn ticket(opened: &super::place::Opened, place: &Place) -> Result<TicketId
 /// Adds `each` messages, one after the other.
 async fn messages(node: Node<IntakeService>, ticket: TicketId, each: u64) -> Result<()> {
     let body: Box<str> = "x".repeat(BODY).into();
-    for _ in 0..each {
-        let id = uuid::Uuid::now_v7().to_string();
+    // Ids are the caller's: making them is not measured.
+    let caller = uuid::Uuid::now_v7().simple().to_string();
+    for number in 0..each {
+        let id = format!("{caller}-{number}");
         let command = Command::AddMessage(Box::new(AddMessage {
             ticket: ticket.clone(),
             message: MessageId::trusted(&id),

@@ -11,13 +11,15 @@ use crate::call::{Done, Failure, FailureOf};
 use crate::meta::ParkedKey;
 use crate::partition::View;
 use crate::requests::Key;
-use crate::service::{Committed, Event, Rejection, Service};
+use crate::service::{Effect, Event, Rejection, Service};
 use crate::{Position, TraceContext};
 
 /// A commit takes no more work once it has so many events, ...
 pub const EVENTS_MAX: usize = 512;
 /// ... or so many bytes.
 pub const BYTES_MAX: usize = 256 * 1024;
+/// How many traces the span of an append is linked with at most.
+const LINKS_MAX: usize = 32;
 /// How many repetitions of a request in flight wait with it.
 const REPETITIONS_MAX: usize = 16;
 
@@ -45,7 +47,8 @@ pub(crate) struct Origin {
 
 pub(crate) struct Batch<S: Service> {
     pub(crate) events: Vec<StoredEvent>,
-    pub(crate) committed: Vec<Committed<Event<S>>>,
+    /// What begins once this is written.
+    pub(crate) effects: Vec<Effect<S>>,
     pub(crate) answered: Vec<Answered>,
     pub(crate) parked: Vec<Parked>,
     /// The entities of which nothing is set aside any more, once this is written.
@@ -57,6 +60,8 @@ pub(crate) struct Batch<S: Service> {
     keys: Vec<(Key, u64, usize, usize)>,
     /// The requests of the commit before that are repeated here, once for each time.
     known: Vec<Key>,
+    /// The traces of what was decided, once each, as many as an append's span is linked with.
+    traces: Vec<TraceContext>,
     waiting: Vec<Waiting<S>>,
     looks: Vec<Look<S>>,
     /// Whether anybody will be shown the state who counts on its being the latest.
@@ -67,7 +72,7 @@ impl<S: Service> Default for Batch<S> {
     fn default() -> Self {
         Self {
             events: Vec::new(),
-            committed: Vec::new(),
+            effects: Vec::new(),
             answered: Vec::new(),
             parked: Vec::new(),
             freed: Vec::new(),
@@ -76,6 +81,7 @@ impl<S: Service> Default for Batch<S> {
             bytes: 0,
             keys: Vec::new(),
             known: Vec::new(),
+            traces: Vec::new(),
             waiting: Vec::new(),
             looks: Vec::new(),
             shown: false,
@@ -101,16 +107,35 @@ impl<S: Service> Batch<S> {
         !self.is_record() && self.waiting.is_empty() && self.looks.is_empty()
     }
 
-    /// Takes facts in, with their stored form.
-    pub(crate) fn add(
+    /// An empty one with room for so many events.
+    pub(crate) fn with_room(events: usize) -> Self {
+        let events = Vec::with_capacity(events.min(EVENTS_MAX));
+        Self { events, ..Self::default() }
+    }
+
+    /// Takes facts in, in their stored form, unless their payloads have more than `max_bytes`. Says whether they were taken.
+    pub(crate) fn store(
         &mut self,
-        facts: Vec<Fact<Event<S>>>,
-        events: Vec<StoredEvent>,
-        trace: Option<TraceContext>,
-    ) {
-        self.bytes += events.iter().map(|event| event.data.len() + ENVELOPE_BYTES).sum::<usize>();
-        self.events.extend(events);
-        self.committed.extend(facts.into_iter().map(|fact| Committed { fact, trace }));
+        service: &S,
+        facts: &[Fact<Event<S>>],
+        origin: Origin,
+        max_bytes: usize,
+    ) -> bool {
+        let first = self.events.len();
+        self.events.extend(facts.iter().map(|fact| stored(service, fact, origin)));
+        let bytes: usize = self.events.iter().skip(first).map(|event| event.data.len()).sum();
+        if bytes > max_bytes {
+            self.events.truncate(first);
+            return false;
+        }
+        self.bytes += bytes + ENVELOPE_BYTES * facts.len();
+        if let Some(trace) = origin.trace
+            && self.traces.len() < LINKS_MAX
+            && !self.traces.contains(&trace)
+        {
+            self.traces.push(trace);
+        }
+        true
     }
 
     /// Whether inputs of this entity are released already: what is known of them is then out of date.
@@ -237,15 +262,9 @@ impl<S: Service> Batch<S> {
         }
     }
 
-    /// The traces of those who wait, once each.
-    pub(crate) fn traces(&self) -> Vec<TraceContext> {
-        let mut traces: Vec<TraceContext> = Vec::new();
-        for trace in self.committed.iter().filter_map(|committed| committed.trace) {
-            if !traces.contains(&trace) {
-                traces.push(trace);
-            }
-        }
-        traces
+    /// The traces that this belongs to, at most [`LINKS_MAX`].
+    pub(crate) fn traces(&self) -> &[TraceContext] {
+        &self.traces
     }
 }
 
@@ -259,16 +278,8 @@ pub(crate) fn send<T>(reply: oneshot::Sender<T>, answer: T) {
     }
 }
 
-/// Facts as they are stored.
-pub(crate) fn stored<S: Service>(
-    service: &S,
-    facts: &[Fact<Event<S>>],
-    origin: Origin,
-) -> Vec<StoredEvent> {
-    facts.iter().map(|fact| stored_one(service, fact, origin)).collect()
-}
-
-fn stored_one<S: Service>(service: &S, fact: &Fact<Event<S>>, origin: Origin) -> StoredEvent {
+/// A fact as it is stored.
+fn stored<S: Service>(service: &S, fact: &Fact<Event<S>>, origin: Origin) -> StoredEvent {
     let payload = service.encode(&fact.event);
     StoredEvent {
         r#type: payload.event_type.to_owned(),

@@ -249,7 +249,8 @@ impl<'a, S: Service> Leader<'a, S> {
                 if std::mem::take(&mut self.doubted) {
                     self.ask_the_log().await?;
                 }
-                let batch = std::mem::take(&mut making);
+                let room = making.events.len();
+                let batch = std::mem::replace(&mut making, Batch::with_room(room));
                 if batch.is_record() {
                     self.flight = Some(self.launch(batch));
                 } else {
@@ -290,7 +291,14 @@ impl<'a, S: Service> Leader<'a, S> {
                 self.last = Some(if has_heir { Last::HandOver } else { Last::Shutdown });
             }
         }
-        if takes { self.gather(making, work) } else { Ok(()) }
+        if !takes {
+            return Ok(());
+        }
+        if self.flight.is_some() {
+            // There is time: whoever is about to ask does so first, so that many are taken at once.
+            tokio::task::yield_now().await;
+        }
+        self.gather(making, work)
     }
 
     /// Whether it takes on more.

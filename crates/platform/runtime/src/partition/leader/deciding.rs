@@ -4,16 +4,15 @@ use bytes::Bytes;
 use event_log::Seq;
 use kernel::planted::{self, Bug};
 use kernel::{Actor, Context, Decider, Fact, Timestamp, WorkspaceId};
-use wire::events::v1::Event as StoredEvent;
 
 use super::{COMMAND_BYTES_MAX, FOLLOW_UPS_MAX, Leader};
 use crate::TraceContext;
 use crate::call::{Call, Done, Failure, FailureOf, RequestKey};
 use crate::partition::PendingCommand;
-use crate::partition::batch::{Batch, Origin, send, stored};
+use crate::partition::batch::{Batch, Origin, send};
 use crate::partition::timers::Next;
 use crate::requests::{self, Key};
-use crate::service::{Command, Committed, Event, Parked, Service};
+use crate::service::{Command, Event, Parked, Service};
 
 impl<S: Service> Leader<'_, S> {
     pub(super) fn command(&mut self, pending: PendingCommand<S>, batch: &mut Batch<S>) {
@@ -47,19 +46,12 @@ impl<S: Service> Leader<'_, S> {
             Err(rejection) => return batch.rejected(reply, rejection),
         };
         let origin = Origin { trace, cause: None };
-        let events = stored(&*self.core.service, &facts, origin);
-        if events.iter().map(|event| event.data.len()).sum::<usize>() > COMMAND_BYTES_MAX {
+        if !batch.store(&*self.core.service, &facts, origin, COMMAND_BYTES_MAX) {
             return send(reply, Err(Failure::TooLarge));
         }
-        let first = batch.committed.len();
-        let happened = self.happen(&context, facts, events, origin, batch);
-        // Lent to the reply, not copied: they may be large.
-        let own = batch.committed.split_off(first).into_iter().map(|committed| committed.fact);
-        let own: Vec<_> = own.collect();
-        let result = Bytes::from(render(&self.fold.state, &own));
-        let committed = own.into_iter().map(|fact| Committed { fact, trace: origin.trace });
-        batch.committed.extend(committed);
-        if let (Some((key, hash)), true) = (key, happened) {
+        let happened = self.happen(&context, facts, origin, batch);
+        let result = Bytes::from(render(&self.fold.state, &happened));
+        if let Some((key, hash)) = key.filter(|_| !happened.is_empty()) {
             batch.answer(key, hash, &result);
         }
         batch.done(reply, result);
@@ -128,8 +120,8 @@ impl<S: Service> Leader<'_, S> {
     ) -> bool {
         match S::Decider::decide(&self.fold.state, context, command) {
             Ok(facts) => {
-                let events = stored(&*self.core.service, &facts, origin);
-                self.happen(context, facts, events, origin, batch)
+                batch.store(&*self.core.service, &facts, origin, usize::MAX);
+                !self.happen(context, facts, origin, batch).is_empty()
             }
             Err(rejection) => {
                 tracing::debug!(service = %S::ID, %rejection, "moot");
@@ -138,39 +130,43 @@ impl<S: Service> Leader<'_, S> {
         }
     }
 
-    /// Lets facts, whose stored form is `events`, happen, and what follows from them at once. Says whether there were any.
+    /// Lets facts, whose stored form the commit has, happen, and what follows from them at once. Returns all of them.
     pub(super) fn happen(
         &mut self,
         context: &Context,
         facts: Vec<Fact<Event<S>>>,
-        events: Vec<StoredEvent>,
         origin: Origin,
         batch: &mut Batch<S>,
-    ) -> bool {
-        let any = !facts.is_empty();
-        let (mut facts, mut events) = (facts, events);
-        let mut followed = 0;
+    ) -> Vec<Fact<Event<S>>> {
+        let service = &*self.core.service;
+        let (mut all, mut new) = (Vec::new(), facts);
         loop {
-            for fact in &facts {
+            for fact in &new {
                 S::Decider::evolve(&mut self.fold.state, fact);
-                self.core.service.on_decided(self.core.partition, fact);
+                service.on_decided(self.core.partition, fact);
             }
-            batch.add(facts, events, origin.trace);
-            facts = S::Decider::follow_up(&self.fold.state, context);
-            followed += facts.len();
-            if facts.is_empty() {
+            batch.effects.extend(service.effects(&self.fold.state, &new, origin.trace));
+            let following = S::Decider::follow_up(&self.fold.state, context);
+            // Mostly nothing follows, and nothing is moved.
+            if all.is_empty() {
+                all = new
+            } else {
+                all.extend(new)
+            }
+            if following.is_empty() {
                 break;
             }
-            if followed > FOLLOW_UPS_MAX {
+            if all.len() > FOLLOW_UPS_MAX {
                 tracing::error!(service = %S::ID, "a rule follows itself without end");
                 break;
             }
-            events = stored(&*self.core.service, &facts, origin);
+            batch.store(service, &following, origin, usize::MAX);
+            new = following;
         }
-        if any || followed > 0 {
+        if !all.is_empty() {
             self.timers.moot = None;
         }
-        any || followed > 0
+        all
     }
 
     /// Decides what is due.

@@ -37,10 +37,10 @@ pub(super) struct Flight<S: Service> {
     length: usize,
     /// How far the inputs were applied for it.
     applied: Vec<(ServiceId, Handled)>,
-    /// Who waits for it, what they saw, and what begins with it.
+    /// Who waits for it, and what begins with it.
     batch: Batch<S>,
+    /// What was seen of the state with it.
     shown: Vec<Shown>,
-    effects: Vec<Effect<S>>,
 }
 
 impl<S: Service> Leader<'_, S> {
@@ -71,9 +71,8 @@ impl<S: Service> Leader<'_, S> {
         self.unwritten = 0;
         self.unwritten_since = None;
         let shown = batch.show(&self.view());
-        let mut effects = self.core.service.effects(&self.fold.state, &batch.committed);
         if planted::is(Bug::EffectBeforeIntent) {
-            self.begin_effects(std::mem::take(&mut effects));
+            self.begin_effects(std::mem::take(&mut batch.effects));
         }
         let (core, fence, length) = (Arc::clone(self.core), before.seq, bytes.len());
         let span = append_span::<S>(&batch, &commit);
@@ -93,7 +92,6 @@ impl<S: Service> Leader<'_, S> {
             applied: self.applied.clone(),
             batch,
             shown,
-            effects,
         }
     }
 
@@ -132,14 +130,13 @@ impl<S: Service> Leader<'_, S> {
     }
 
     fn written(&mut self, flight: Flight<S>, next: &Batch<S>) {
-        let Flight { commit, after, events, bytes, length, applied, batch, shown, effects, .. } =
-            flight;
+        let Flight { commit, after, events, bytes, length, applied, mut batch, shown, .. } = flight;
         // The log took it from this leader, so there is no other.
         self.doubted = false;
         let seq: Seq = commit.seq;
         self.core.metrics.committed(commit.events.len(), length);
         self.core.metrics.remembers(&self.fold.meta);
-        self.begin_effects(effects);
+        self.begin_effects(std::mem::take(&mut batch.effects));
         self.publish_rest(!next.is_empty());
         self.core.remember(commit);
         self.core.advance(&after, events, bytes);
@@ -194,7 +191,6 @@ impl<S: Service> Leader<'_, S> {
 
 /// The append of a commit: a root, linked with the calls and reactions that it carries.
 fn append_span<S: Service>(batch: &Batch<S>, commit: &Commit) -> tracing::Span {
-    const LINKS_MAX: usize = 32;
     if !crate::trace::enabled() {
         return tracing::Span::none();
     }
@@ -213,7 +209,7 @@ fn append_span<S: Service>(batch: &Batch<S>, commit: &Commit) -> tracing::Span {
         switchyard.log.seq = commit.seq,
         switchyard.log.epoch = commit.epoch,
     );
-    for trace in traces.iter().take(LINKS_MAX) {
+    for trace in traces {
         span.add_link(trace.span_context());
     }
     span
