@@ -167,8 +167,10 @@ impl SlaWalk {
         findings.check(it.breached_at_ms <= now_ms, "I26", || {
             format!("clock {id} breaches at {now_ms}, {} ms early", it.breached_at_ms - now_ms)
         });
-        // By a timer, not by a later input or call that made it certain.
-        let by_timer = event.cause.is_none() && event.actor == "service:sla";
+        // By a timer, not by a later input or call that made it certain, nor by a change of policies: that judges every ticket as of
+        // its own instant, the first ones in the very decision of the change.
+        let swept = commit.events.iter().any(|event| event.r#type == "PoliciesApplied");
+        let by_timer = event.cause.is_none() && event.actor == "service:sla" && !swept;
         let timed = it.cause == "due" && clock.phase == Phase::Open;
         let due = clock.due_at_ms;
         clock.breached = true;

@@ -121,3 +121,47 @@ fn priority(number: i32) -> Result<Option<Priority>, InputError> {
         Err(_) => Err(InputError(format!("priority {number} is unknown"))),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use prost::Message;
+
+    use super::*;
+
+    fn told(from: TicketStatus, to: TicketStatus) -> Option<Change> {
+        let changed = events::StatusChanged {
+            ticket_id: "t".into(),
+            from: from.into(),
+            to: to.into(),
+            ..events::StatusChanged::default()
+        };
+        let event = events::Event {
+            r#type: "StatusChanged".into(),
+            version: 1,
+            entity: "t".into(),
+            occurred_at_ms: 7_000,
+            data: changed.encode_to_vec().into(),
+            ..events::Event::default()
+        };
+        let input = InputEvent {
+            service: ServiceId::Intake,
+            partition: 0,
+            seq: 2,
+            index: 0,
+            committed_at: kernel::Timestamp::from_millis(8_000),
+            event: &event,
+        };
+        change(&input).unwrap()
+    }
+
+    #[test]
+    fn closings_and_reopenings_are_learnt_with_intakes_time() {
+        let at = Some(kernel::Timestamp::from_millis(7_000));
+        assert_eq!(told(TicketStatus::Resolved, TicketStatus::Closed), Some(Change::Closed { at }));
+        assert_eq!(
+            told(TicketStatus::Closed, TicketStatus::Open),
+            Some(Change::Closed { at: None })
+        );
+        assert_eq!(told(TicketStatus::Open, TicketStatus::Resolved), None);
+    }
+}

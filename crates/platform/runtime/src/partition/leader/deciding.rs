@@ -149,9 +149,9 @@ impl<S: Service> Leader<'_, S> {
             let following = S::Decider::follow_up(&self.fold.state, context);
             // Mostly nothing follows, and nothing is moved.
             if all.is_empty() {
-                all = new
+                all = new;
             } else {
-                all.extend(new)
+                all.extend(new);
             }
             if following.is_empty() {
                 break;

@@ -142,7 +142,9 @@ impl<S: Service> Leader<'_, S> {
         self.core.advance(&after, events, bytes);
         self.publish_inputs(&applied);
         batch.answer_all(self.core.position(seq));
-        shown.into_iter().for_each(|shown| shown());
+        for tell in shown {
+            tell();
+        }
         self.turned();
     }
 
@@ -159,7 +161,9 @@ impl<S: Service> Leader<'_, S> {
         // A look may have renewed what a service remembers outside the log.
         self.publish_rest(false);
         batch.answer_all(self.core.position(self.fold.reader.seq));
-        shown.into_iter().for_each(|shown| shown());
+        for tell in shown {
+            tell();
+        }
         self.turned();
         Ok(())
     }
@@ -171,7 +175,9 @@ impl<S: Service> Leader<'_, S> {
     fn begin_effects(&self, effects: Vec<Effect<S>>) {
         if !effects.is_empty() {
             let handle = PartitionHandle(Arc::clone(self.core));
-            effects.into_iter().for_each(|effect| effect(&handle));
+            for begin in effects {
+                begin(&handle);
+            }
         }
     }
 
