@@ -253,6 +253,10 @@ impl<'a, S: Service> Leader<'a, S> {
                 let batch = std::mem::replace(&mut making, Batch::with_room(room));
                 if batch.is_record() {
                     self.flight = Some(self.launch(batch));
+                    // Nothing more is decided yet, so the state is that of the record on its way.
+                    if self.fold.reader.seq >= self.hashed_at + HASH_AT_LAST {
+                        making.notes.extend(self.state_hash());
+                    }
                 } else {
                     self.show(batch).await?;
                 }
@@ -399,11 +403,6 @@ impl<'a, S: Service> Leader<'a, S> {
         making: &mut Batch<S>,
         work: &mut mpsc::Receiver<Work<S>>,
     ) -> Result<(), Stop> {
-        let reached = self.fold.reader.seq;
-        // The state is that of the last record only as long as nothing more was decided.
-        if reached >= self.hashed_at + HASH_AT_LAST && !making.is_record() {
-            making.notes.extend(self.state_hash());
-        }
         loop {
             self.handle_inputs(making);
             self.fire(making);
@@ -419,7 +418,7 @@ impl<'a, S: Service> Leader<'a, S> {
             }
         }
         let idle = self.flight.is_none() && !making.is_record();
-        if idle && reached >= self.hashed_at + HASH_EVERY {
+        if idle && self.fold.reader.seq >= self.hashed_at + HASH_EVERY {
             making.notes.extend(self.state_hash());
         }
         Ok(())
