@@ -167,10 +167,8 @@ impl SlaWalk {
         findings.check(it.breached_at_ms <= now_ms, "I26", || {
             format!("clock {id} breaches at {now_ms}, {} ms early", it.breached_at_ms - now_ms)
         });
-        // By a timer, not by a later input or call that made it certain, nor by a change of policies: that judges every ticket as of
-        // its own instant, the first ones in the very decision of the change.
-        let swept = commit.events.iter().any(|event| event.r#type == "PoliciesApplied");
-        let by_timer = event.cause.is_none() && event.actor == "service:sla" && !swept;
+        // By a timer, not by a later input or call that made it certain.
+        let by_timer = event.cause.is_none() && event.actor == "service:sla";
         let timed = it.cause == "due" && clock.phase == Phase::Open;
         let due = clock.due_at_ms;
         clock.breached = true;
@@ -179,7 +177,7 @@ impl SlaWalk {
                 format!("clock {id} breaches at {} but was due at {due}", it.breached_at_ms)
             });
         }
-        if timed && by_timer && self.scope.keeps_all() {
+        if timed && by_timer && self.scope.keeps_all() && !applies_policies(commit) {
             let consumed = self.consumed.clone();
             let breach = Breach { seq: commit.seq, clock: it.clock_id, due_at_ms: due, consumed };
             self.breaches.push(breach);
@@ -237,4 +235,10 @@ impl SlaWalk {
             _ => None,
         }
     }
+}
+
+/// Whether a commit carries on a change of policies, which judges every ticket as of its own instant, the first ones in the very
+/// decision of the change.
+fn applies_policies(commit: &Commit) -> bool {
+    commit.events.iter().any(|event| event.r#type == "PoliciesApplied")
 }

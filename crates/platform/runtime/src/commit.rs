@@ -186,33 +186,17 @@ fn check_head(seq: Seq, found: Seq, needed: u32) -> Result<(), Doubt> {
 
 /// The note that a log was restored before this commit, if it carries one.
 pub fn restored_in(commit: &Commit) -> Option<&Restored> {
-    commit.notes.iter().find_map(|note| match &note.kind {
-        Some(Kind::Restored(restored)) => Some(restored),
-        Some(
-            Kind::Genesis(_)
-            | Kind::LeaderClaimed(_)
-            | Kind::StateHash(_)
-            | Kind::InputsRetried(_)
-            | Kind::InputsDropped(_)
-            | Kind::Origin(_),
-        )
-        | None => None,
+    commit.notes.iter().find_map(|note| {
+        let Some(Kind::Restored(restored)) = &note.kind else { return None };
+        Some(restored)
     })
 }
 
 /// What a commit says of what came before it, if a log may begin with it.
 pub fn origin_in(commit: &Commit) -> Option<&Origin> {
-    commit.notes.iter().find_map(|note| match &note.kind {
-        Some(Kind::Origin(origin)) => Some(origin),
-        Some(
-            Kind::Genesis(_)
-            | Kind::LeaderClaimed(_)
-            | Kind::StateHash(_)
-            | Kind::InputsRetried(_)
-            | Kind::InputsDropped(_)
-            | Kind::Restored(_),
-        )
-        | None => None,
+    commit.notes.iter().find_map(|note| {
+        let Some(Kind::Origin(origin)) = &note.kind else { return None };
+        Some(origin)
     })
 }
 

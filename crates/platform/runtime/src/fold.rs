@@ -142,22 +142,10 @@ impl<S: Service> Fold<S> {
     ) -> Result<Option<HashCheck>, Doubt> {
         let before = self.reader.seq;
         let opened = open(service, &mut self.reader, &mut Names::default(), record)?;
-        let written = opened.commit.notes.iter().find_map(|note| match &note.kind {
-            Some(Kind::StateHash(hash))
-                if hash.seq == before && hash.state_version == Self::LAYOUT =>
-            {
-                Some(&hash.hash)
-            }
-            Some(
-                Kind::StateHash(_)
-                | Kind::Genesis(_)
-                | Kind::LeaderClaimed(_)
-                | Kind::InputsRetried(_)
-                | Kind::InputsDropped(_)
-                | Kind::Restored(_)
-                | Kind::Origin(_),
-            )
-            | None => None,
+        let written = opened.commit.notes.iter().find_map(|note| {
+            let Some(Kind::StateHash(hash)) = &note.kind else { return None };
+            let comparable = hash.seq == before && hash.state_version == Self::LAYOUT;
+            comparable.then_some(&hash.hash)
         });
         let check = written.map(|written| HashCheck {
             seq: before,

@@ -64,8 +64,10 @@ pub(crate) struct Batch<S: Service> {
     traces: Vec<TraceContext>,
     waiting: Vec<Waiting<S>>,
     looks: Vec<Look<S>>,
+    /// What those who looked have seen.
+    shown: Vec<Shown>,
     /// Whether anybody will be shown the state who counts on its being the latest.
-    shown: bool,
+    counted_on: bool,
 }
 
 impl<S: Service> Default for Batch<S> {
@@ -84,7 +86,8 @@ impl<S: Service> Default for Batch<S> {
             traces: Vec::new(),
             waiting: Vec::new(),
             looks: Vec::new(),
-            shown: false,
+            shown: Vec::new(),
+            counted_on: false,
         }
     }
 }
@@ -225,7 +228,7 @@ impl<S: Service> Batch<S> {
 
     pub(crate) fn look(&mut self, look: Look<S>) {
         self.looks.push(look);
-        self.shown = true;
+        self.counted_on = true;
     }
 
     pub(crate) fn glance(&mut self, look: Look<S>) {
@@ -234,12 +237,12 @@ impl<S: Service> Batch<S> {
 
     /// Whether anybody will hear something that only a leader may say: what the state is, or that it allows something or doesn't.
     pub(crate) fn is_shown(&self) -> bool {
-        self.shown || !self.waiting.is_empty()
+        self.counted_on || !self.waiting.is_empty()
     }
 
-    /// Lets those look who wanted to. What they saw is theirs once this is in the log.
-    pub(crate) fn show(&mut self, view: &View<'_, S>) -> Vec<Shown> {
-        std::mem::take(&mut self.looks).into_iter().map(|look| look(view)).collect()
+    /// Lets those look who wanted to. They are told what they saw once this is in the log.
+    pub(crate) fn show(&mut self, view: &View<'_, S>) {
+        self.shown = std::mem::take(&mut self.looks).into_iter().map(|look| look(view)).collect();
     }
 
     /// The log has it (or there was nothing to write): everybody hears.
@@ -252,6 +255,9 @@ impl<S: Service> Batch<S> {
                 Outcome::Rejected(rejection) => Err(Failure::Rejected(rejection)),
             };
             send(reply, answer);
+        }
+        for tell in self.shown {
+            tell();
         }
     }
 

@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use event_log::Seq;
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use kernel::planted::{self, Bug};
@@ -19,7 +18,7 @@ use crate::partition::appending::{Appended, append};
 use crate::partition::batch::Batch;
 use crate::partition::stop::Stop;
 use crate::partition::watchdog::intruder;
-use crate::partition::{PartitionHandle, Shown, View};
+use crate::partition::{PartitionHandle, View};
 use crate::service::{Effect, Service};
 
 /// A commit on its way into the log. The leader's state has it already; nobody else has seen anything of it.
@@ -37,10 +36,8 @@ pub(super) struct Flight<S: Service> {
     length: usize,
     /// How far the inputs were applied for it.
     applied: Vec<(ServiceId, Handled)>,
-    /// Who waits for it, and what begins with it.
+    /// Who waits for it, what they saw, and what begins with it.
     batch: Batch<S>,
-    /// What was seen of the state with it.
-    shown: Vec<Shown>,
 }
 
 impl<S: Service> Leader<'_, S> {
@@ -70,7 +67,7 @@ impl<S: Service> Leader<'_, S> {
         self.fold.meta.apply(&commit, commit.events.len(), bytes.len());
         self.unwritten = 0;
         self.unwritten_since = None;
-        let shown = batch.show(&self.view());
+        batch.show(&self.view());
         if planted::is(Bug::EffectBeforeIntent) {
             self.begin_effects(std::mem::take(&mut batch.effects));
         }
@@ -91,7 +88,6 @@ impl<S: Service> Leader<'_, S> {
             length,
             applied: self.applied.clone(),
             batch,
-            shown,
         }
     }
 
@@ -130,10 +126,9 @@ impl<S: Service> Leader<'_, S> {
     }
 
     fn written(&mut self, flight: Flight<S>, next: &Batch<S>) {
-        let Flight { commit, after, events, bytes, length, applied, mut batch, shown, .. } = flight;
+        let Flight { commit, after, events, bytes, length, applied, mut batch, .. } = flight;
         // The log took it from this leader, so there is no other.
         self.doubted = false;
-        let seq: Seq = commit.seq;
         self.core.metrics.committed(commit.events.len(), length);
         self.core.metrics.remembers(&self.fold.meta);
         self.begin_effects(std::mem::take(&mut batch.effects));
@@ -141,10 +136,7 @@ impl<S: Service> Leader<'_, S> {
         self.core.remember(commit);
         self.core.advance(&after, events, bytes);
         self.publish_inputs(&applied);
-        batch.answer_all(self.core.position(seq));
-        for tell in shown {
-            tell();
-        }
+        batch.answer_all(self.core.position(after.seq));
         self.turned();
     }
 
@@ -157,13 +149,10 @@ impl<S: Service> Leader<'_, S> {
             return Err(stop);
         }
         self.publish_inputs(&self.applied);
-        let shown = batch.show(&self.view());
+        batch.show(&self.view());
         // A look may have renewed what a service remembers outside the log.
         self.publish_rest(false);
         batch.answer_all(self.core.position(self.fold.reader.seq));
-        for tell in shown {
-            tell();
-        }
         self.turned();
         Ok(())
     }
