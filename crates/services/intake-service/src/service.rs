@@ -8,6 +8,7 @@ use kernel::{Timestamp, WorkspaceId};
 use runtime::{
     EventType, InputError, InputEvent, PartitionHandle, Payload, Service, ServiceId, partition_of,
 };
+use tokio::sync::watch;
 
 use crate::timeline::Timelines;
 use crate::{codec, reactions};
@@ -24,7 +25,13 @@ pub struct IntakeService {
 impl IntakeService {
     /// Makes the service. `provider` holds the logs of all four services: timelines are read from them.
     pub fn new(provider: Arc<dyn EventLogProvider>) -> Self {
-        Self { timelines: Timelines::new(provider) }
+        let (_, ready) = watch::channel(true);
+        Self::reading_once(ready, provider)
+    }
+
+    /// The same, but the logs are not read for timelines before `ready` is true or its sender gone, unless one is asked for.
+    pub fn reading_once(ready: watch::Receiver<bool>, provider: Arc<dyn EventLogProvider>) -> Self {
+        Self { timelines: Timelines::new(provider, ready) }
     }
 
     pub(crate) fn timelines(&self) -> &Timelines {
@@ -67,7 +74,7 @@ impl Service for IntakeService {
     }
 
     fn on_lead(&self, _state: &State, _now: Timestamp, partition: &PartitionHandle<Self>) {
-        // Begun here, so that the first reader finds it caught up.
+        // Made here, so that the first reader finds it caught up.
         self.timelines.partition(partition);
     }
 }

@@ -1,7 +1,7 @@
 //! The read model behind `GetTimeline`: where the facts about each ticket stand in the four logs of its partition.
 //!
-//! It is kept in memory, fed by one follower for each log, and made anew from the logs at every start; it decides nothing. It holds
-//! places (about 5 bytes a fact), never payloads: those are read from the logs on demand, and handed out as they were stored.
+//! It is kept in memory, fed by one follower for each log, and made anew from the logs after every start; it decides nothing. The reading
+//! begins once the process is ready, or when the first timeline is asked for: a start has more urgent things to do. It holds places (about 5 bytes a fact), never payloads: those are read from the logs on demand, and handed out as they were stored.
 
 mod index;
 mod places;
@@ -31,6 +31,8 @@ pub(crate) use summary::summary;
 #[derive(Debug)]
 pub(crate) struct Timelines {
     provider: Arc<dyn EventLogProvider>,
+    /// Once true, the logs may be read before anybody asks.
+    ready: watch::Receiver<bool>,
     partitions: Mutex<BTreeMap<u16, Arc<Partition>>>,
 }
 
@@ -48,6 +50,9 @@ struct Shared {
     /// Intake's own partition: what it has written it has in memory.
     own: WeakPartition<IntakeService>,
     provider: Arc<dyn EventLogProvider>,
+    ready: watch::Receiver<bool>,
+    /// Whether a timeline was asked for.
+    wanted: watch::Sender<bool>,
     index: Mutex<Index>,
     logs: BTreeMap<ServiceId, Log>,
 }
@@ -80,22 +85,21 @@ enum Read {
 }
 
 impl Timelines {
-    pub(crate) fn new(provider: Arc<dyn EventLogProvider>) -> Self {
-        Self { provider, partitions: Mutex::default() }
+    pub(crate) fn new(provider: Arc<dyn EventLogProvider>, ready: watch::Receiver<bool>) -> Self {
+        Self { provider, ready, partitions: Mutex::default() }
     }
 
-    /// The partition's index. The first time, it begins to follow; must be called on a tokio runtime.
+    /// The partition's index. The first time, its followers are made; must be called on a tokio runtime.
     pub(crate) fn partition(&self, own: &PartitionHandle<IntakeService>) -> Arc<Partition> {
         let mut partitions = lock(&self.partitions);
-        let partition = partitions
-            .entry(own.id())
-            .or_insert_with(|| Arc::new(Partition::start(own, Arc::clone(&self.provider))));
+        let partition =
+            partitions.entry(own.id()).or_insert_with(|| Arc::new(Partition::start(own, self)));
         Arc::clone(partition)
     }
 }
 
 impl Partition {
-    fn start(own: &PartitionHandle<IntakeService>, provider: Arc<dyn EventLogProvider>) -> Self {
+    fn start(own: &PartitionHandle<IntakeService>, of: &Timelines) -> Self {
         let log = || Log {
             opened: Mutex::default(),
             indexed: watch::Sender::new(0),
@@ -105,7 +109,9 @@ impl Partition {
         let shared = Arc::new(Shared {
             number: own.id(),
             own: own.downgrade(),
-            provider,
+            provider: Arc::clone(&of.provider),
+            ready: of.ready.clone(),
+            wanted: watch::Sender::new(false),
             index: Mutex::default(),
             logs,
         });
@@ -119,6 +125,7 @@ impl Partition {
     /// Waits until everything is indexed that was in the logs when this was called, in intake's at least up to `own`. A log that
     /// isn't there or can't be reached is not waited for.
     pub(crate) async fn catch_up(&self, own: Seq) {
+        self.shared.wanted.send_replace(true);
         for (service, log) in &self.shared.logs {
             let last = match self.shared.open(*service).await {
                 Ok(opened) => opened.tail().await.map_or(0, |tail| tail.last),
@@ -139,6 +146,16 @@ impl Partition {
 }
 
 impl Shared {
+    /// Returns once the logs are to be read.
+    async fn begin(&self) {
+        let (mut ready, mut wanted) = (self.ready.clone(), self.wanted.subscribe());
+        // Whoever would have said that it is ready and is gone keeps nothing waiting.
+        tokio::select! {
+            _ = ready.wait_for(|ready| *ready) => {}
+            _ = wanted.wait_for(|wanted| *wanted) => {}
+        }
+    }
+
     fn log(&self, service: ServiceId) -> Option<&Log> {
         self.logs.get(&service)
     }

@@ -52,6 +52,8 @@ impl<S: Service> AnyNode for Node<S> {
 #[derive(Debug)]
 pub(super) struct Nodes {
     all: Vec<Box<dyn AnyNode>>,
+    /// Whether all of them have been ready.
+    ready: watch::Sender<bool>,
     _vigils: JoinSet<()>,
 }
 
@@ -70,6 +72,7 @@ impl Nodes {
         for node in &self.all {
             node.ready().await?;
         }
+        self.ready.send_replace(true);
         Ok(())
     }
 
@@ -97,6 +100,7 @@ pub(super) async fn start(
     let mut sources: Vec<Arc<dyn AdminSource>> = Vec::new();
     let mut services = Services::new();
     let mut vigils = JoinSet::new();
+    let ready = watch::Sender::new(false);
     let mut watch = Watch { allowance: told.allowance.as_ref(), vigils: &mut vigils };
     if let Some(cluster) = &config.cluster {
         services = services.beside(Peers::new(&cluster.address));
@@ -104,7 +108,8 @@ pub(super) async fn start(
     for role in roles {
         match role {
             Role::Intake => {
-                let service = IntakeService::new(Arc::clone(&config.provider));
+                let (all_ready, provider) = (ready.subscribe(), Arc::clone(&config.provider));
+                let service = IntakeService::reading_once(all_ready, provider);
                 let node = node(service, config).await?;
                 watch.over(&node);
                 let server = tuned!(intake_service::server(node.clone(), drain.clone()));
@@ -142,7 +147,7 @@ pub(super) async fn start(
     }
     let scrape = Scrape::new(sources.clone(), config.clock.clone());
     let admin = Admin::new(sources, config.clock.clone(), drain.clone());
-    Ok((Nodes { all: nodes, _vigils: vigils }, admin.add_to(services), scrape))
+    Ok((Nodes { all: nodes, ready, _vigils: vigils }, admin.add_to(services), scrape))
 }
 
 /// How vigils are begun.

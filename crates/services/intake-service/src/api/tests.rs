@@ -9,6 +9,7 @@ use futures::StreamExt;
 use kernel::Timestamp;
 use runtime::{Clock, NodeConfig, ServiceId, initialise};
 use snapshots::NoSnapshots;
+use tokio::sync::watch;
 use tonic::Code;
 use tonic_types::StatusExt;
 use wire::common::v1 as common;
@@ -22,6 +23,8 @@ struct Stage {
     api: Api,
     routing: Routing,
     clock: Clock,
+    /// Never says so: who asks for a timeline gets it all the same.
+    _ready: watch::Sender<bool>,
 }
 
 async fn stage() -> Stage {
@@ -36,9 +39,11 @@ async fn stage() -> Stage {
         cluster: None,
     };
     let routing = Routing::start(config.clone()).await;
-    let node = Node::start(IntakeService::new(provider), config).await.unwrap();
+    let (ready, once) = watch::channel(false);
+    let service = IntakeService::reading_once(once, provider);
+    let node = Node::start(service, config).await.unwrap();
     node.ready().await.unwrap();
-    Stage { api: Api::new(node, Drain::new()), routing, clock }
+    Stage { api: Api::new(node, Drain::new()), routing, clock, _ready: ready }
 }
 
 fn new_ticket(id: &str) -> api::CreateTicketRequest {
@@ -119,7 +124,7 @@ async fn a_ticket_closed_long_ago_is_a_stub_and_its_story_is_whole() {
     let whole = stage.get(By::Number(1)).await.unwrap();
     assert_eq!((whole.is_stub, &*whole.tags), (false, &["vip".to_owned()][..]));
 
-    stage.clock.advance_to(stage.clock.now().plus_millis(intake::STUB_AFTER_MS + 1)).unwrap();
+    stage.clock.advance_to(stage.clock.now().plus_millis(kernel::CLOSED_KEPT_MS + 1)).unwrap();
     stage.create("other").await;
     let stub = stage.get(By::TicketId("t".into())).await.unwrap();
     let left = api::Ticket { tags: Vec::new(), is_stub: true, ..whole };

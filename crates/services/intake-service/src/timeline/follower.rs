@@ -18,6 +18,7 @@ const RETRY_AFTER: Duration = Duration::from_millis(500);
 pub(super) async fn run(shared: Arc<Shared>, service: ServiceId) {
     let partition = shared.number;
     let mut next: Seq = 1;
+    shared.begin().await;
     loop {
         match shared.open(service).await {
             Ok(log) => {
