@@ -341,6 +341,12 @@ impl Seat {
         }
     }
 
+    /// Keeps a vacancy true to what the board shows, for an instance that couldn't lead yet.
+    pub(crate) fn notice(&self, vacancy: &mut Vacancy) {
+        let view = Arc::clone(&self.shared.view.borrow());
+        vacancy.notice(&view, self.shared.place(self.partition), Instant::now());
+    }
+
     /// Changes when the board does.
     pub(crate) fn changes(&self) -> watch::Receiver<Arc<View>> {
         self.shared.view.subscribe()

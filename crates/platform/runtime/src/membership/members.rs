@@ -169,6 +169,16 @@ pub(crate) struct Vacancy {
 }
 
 impl Vacancy {
+    /// What is known of a log whose last record is of this epoch: nobody was seen to lead it yet.
+    pub(crate) fn of(epoch: u64) -> Self {
+        Self { epoch, ..Self::default() }
+    }
+
+    /// Takes in what the board shows, for an instance that couldn't lead yet.
+    pub(crate) fn notice(&mut self, view: &View, place: Place<'_>, now: Instant) {
+        self.verdict(view, place, (self.epoch, false), now);
+    }
+
     /// Whether this instance should take over, given that its log shows `epoch`. `warm`: it could at once.
     pub(crate) fn verdict(
         &mut self,

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use event_log::{LogError, Record};
+use event_log::{EventLog, LogError, Record};
 use futures::StreamExt;
 use futures::stream::BoxStream;
 use tokio::sync::{mpsc, watch};
@@ -75,9 +75,13 @@ pub(crate) async fn stand_by<S: Service>(
         core.epoch.load(Ordering::Relaxed),
     );
     standby.show();
-    let mut fold = match kept {
-        Some(fold) => fold,
-        None => standby.meanwhile(load(core, &*setting.snapshots)).await??,
+    let mut fold = if let Some(fold) = kept {
+        fold
+    } else {
+        // Who leads is watched for from here on: what nobody leads may then be claimed as soon as its state is there.
+        let epoch = standby.meanwhile(last_epoch(&*core.log)).await?;
+        standby.vacancy = Vacancy::of(epoch.unwrap_or(0));
+        standby.meanwhile(load(core, &*setting.snapshots)).await??
     };
     standby.warm = true;
     standby.publish(&fold);
@@ -232,6 +236,7 @@ impl<S: Service> Standby<'_, S> {
         let mut doing = pin!(doing);
         let mut changes = self.seat.changes();
         loop {
+            self.seat.notice(&mut self.vacancy);
             tokio::select! {
                 biased;
                 () = stopped(self.shutdown) => return Err(Stop::Shutdown),
@@ -303,6 +308,13 @@ impl<S: Service> Standby<'_, S> {
             news
         });
     }
+}
+
+/// The epoch in which the log's last record was written, if that can be told now.
+async fn last_epoch(log: &dyn EventLog) -> Option<u64> {
+    let last = log.tail().await.ok()?.last;
+    let record = log.read(last, 1).await.ok()?.into_iter().next()?;
+    Some(open_record(&record).ok()?.epoch)
 }
 
 async fn stopped(shutdown: &mut watch::Receiver<bool>) {

@@ -103,6 +103,22 @@ fn a_standby_waits_for_a_leader_and_a_while_for_one_that_vanished() {
 }
 
 #[test]
+fn what_nobody_led_while_it_was_loaded_is_taken_at_once() {
+    let now = Instant::now();
+    let loaded = now + GRACE;
+    let empty = view([], now);
+    let mut vacancy = Vacancy::of(4);
+    vacancy.notice(&empty, ME, now);
+    assert_eq!(vacancy.clone().verdict(&empty, ME, (4, true), loaded), Verdict::Claim);
+    // Claimed meanwhile: whoever did will say so.
+    let later = Verdict::NotBefore(loaded + GRACE);
+    assert_eq!(vacancy.clone().verdict(&empty, ME, (5, true), loaded), later);
+    // Led meanwhile by someone who is gone again.
+    vacancy.notice(&view([(name(true), member(Role::Leads, 4, now))], now), ME, now);
+    assert_eq!(vacancy.verdict(&empty, ME, (4, true), loaded), later);
+}
+
+#[test]
 fn what_was_given_up_is_taken_at_once_and_what_stalls_after_a_while() {
     let now = Instant::now();
     let mut vacancy = Vacancy::default();
