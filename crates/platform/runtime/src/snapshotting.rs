@@ -30,6 +30,9 @@ pub const SNAPSHOT_AFTER: Duration = Duration::from_secs(10 * 60);
 
 /// How often the partitions are looked at.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// How long nothing is saved after a snapshot, in times of what it took: however quickly a large state changes, a service's snapshots
+/// take a tenth of one core at most.
+const RESTS: u32 = 9;
 
 /// How far a partition is saved.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -112,7 +115,9 @@ pub(crate) async fn keep<S: Service>(
             tokio::time::sleep(LOOK_EVERY).await;
             for (core, due, looked_before) in &mut partitions {
                 if due.look(core, after) {
+                    let began = Instant::now();
                     renew(core, &*store).await;
+                    tokio::time::sleep(began.elapsed() * RESTS).await;
                     let well = core.saved.borrow().problem.is_empty();
                     let pause = if well { Duration::ZERO } else { after };
                     *due = Due { not_before: Some(Instant::now() + pause), since: None };
