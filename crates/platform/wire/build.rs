@@ -41,15 +41,23 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     Ok(())
 }
 
-/// The same messages for who reads many and keeps little: texts are slices of what is read, and maps are lists of their entries, in
-/// the order in which they stand there.
+/// The same messages for who reads many and keeps little: texts are slices of what is read, maps are lists of their entries, in the order
+/// in which they stand there, and a commit's events are left as they are.
 fn lend(mut descriptors: FileDescriptorSet) -> FileDescriptorSet {
     descriptors.file.retain(|file| LENT.contains(&file.package()));
     for file in &mut descriptors.file {
         file.source_code_info = None;
         file.message_type.iter_mut().for_each(lend_message);
+        file.message_type.iter_mut().filter(|it| it.name() == "Commit").for_each(leave_events);
     }
     descriptors
+}
+
+fn leave_events(commit: &mut DescriptorProto) {
+    for field in commit.field.iter_mut().filter(|field| field.name() == "events") {
+        field.set_type(Type::Bytes);
+        field.type_name = None;
+    }
 }
 
 fn lend_message(message: &mut DescriptorProto) {

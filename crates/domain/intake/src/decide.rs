@@ -120,7 +120,7 @@ impl<'a> Facts<'a> {
         self.revision = self.revision.saturating_add(1);
         self.decided.push(Fact {
             workspace: self.context.workspace.clone(),
-            entity: self.ticket.to_string(),
+            entity: self.ticket.into(),
             revision: self.revision,
             at: self.at,
             actor: self.context.actor.clone(),

@@ -34,7 +34,7 @@ fn open(state: &mut State, fact: &Fact<Event>, opened: &TicketOpened) {
         return;
     }
     let ticket = Ticket::opened(opened, fact.at, fact.revision);
-    workspace.add(ticket, opened.external_id.clone());
+    workspace.add(ticket, opened.external_id.as_deref());
 }
 
 fn update(ticket: &mut Ticket, updated: &TicketUpdated) {

@@ -35,13 +35,6 @@ pub const CLOCK_AHEAD_MAX_MS: u64 = 5_000;
 /// How long a closed ticket may be reopened: 7 days, in milliseconds.
 pub const REOPEN_WINDOW_MS: u64 = 7 * 24 * 60 * 60 * 1000;
 
-/// After how long only a stub is kept of a closed ticket: 30 days, in milliseconds. Not a setting: a log would give another state
-/// under another one. A caller may be late by [`BACKDATING_MAX_MS`] within [`REOPEN_WINDOW_MS`]; after both a ticket can't reopen.
-pub const STUB_AFTER_MS: u64 = 30 * 24 * 60 * 60 * 1000;
-
-/// Of how many tickets one fact leaves stubs: more than the one that it may close.
-pub const STUBS_AT_ONCE: usize = 4;
-
 /// The reason of a status that a customer's message changed.
 pub const CUSTOMER_REPLIED: &str = "customer_replied";
 

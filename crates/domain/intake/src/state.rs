@@ -5,12 +5,11 @@ mod index;
 mod ticket;
 
 use std::borrow::Cow;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
-use kernel::{Packed, Priority, TicketId, Timestamp, WorkspaceId};
+use kernel::{Closed, Packed, Priority, TicketId, Timestamp, WorkspaceId};
 use serde::{Deserialize, Serialize};
 
-use crate::{STUB_AFTER_MS, STUBS_AT_ONCE};
 pub use filter::Filter;
 pub(crate) use index::Indexes;
 use index::Names;
@@ -21,9 +20,9 @@ pub use ticket::{Details, Ticket};
 #[serde(from = "Workspaces")]
 pub struct State {
     pub(crate) workspaces: BTreeMap<WorkspaceId, Workspace>,
-    /// The closed tickets that are kept whole, by when they were closed.
+    /// The closed tickets that are kept whole.
     #[serde(skip)]
-    pub(crate) closed: BTreeSet<(Timestamp, WorkspaceId, u64)>,
+    pub(crate) closed: Closed<(WorkspaceId, u64)>,
 }
 
 /// [`State`] as it is saved: what follows from the rest is left out.
@@ -35,7 +34,7 @@ struct Workspaces {
 impl From<Workspaces> for State {
     fn from(Workspaces { workspaces }: Workspaces) -> Self {
         let closed = |(id, workspace): (&WorkspaceId, &Workspace)| {
-            let closed = |ticket: &Ticket| Some((ticket.closed_at?, id.clone(), ticket.number));
+            let closed = |ticket: &Ticket| Some((ticket.closed_at?, (id.clone(), ticket.number)));
             workspace.tickets.values().filter_map(|ticket| closed(ticket)).collect::<Vec<_>>()
         };
         let closed = workspaces.iter().flat_map(closed).collect();
@@ -73,19 +72,12 @@ impl State {
         after: Option<Timestamp>,
     ) {
         let Some((workspace, _)) = self.workspaces.get_key_value(workspace) else { return };
-        let entry = |at| (at, workspace.clone(), number);
-        before.map(|at| self.closed.remove(&entry(at)));
-        after.map(|at| self.closed.insert(entry(at)));
+        self.closed.follow(&(workspace.clone(), number), before, after);
     }
 
     /// Leaves stubs of tickets that were closed long before `now`: a few with every fact, so that no fact waits for many.
     pub(crate) fn put_away(&mut self, now: Timestamp) {
-        let kept_from = now.minus_millis(STUB_AFTER_MS);
-        for _ in 0..STUBS_AT_ONCE {
-            if self.closed.first().is_none_or(|(at, ..)| *at >= kept_from) {
-                return;
-            }
-            let Some((_, workspace, number)) = self.closed.pop_first() else { return };
+        for (workspace, number) in self.closed.send_away(now) {
             if let Some(workspace) = self.workspaces.get_mut(&workspace) {
                 workspace.put_away(number);
             }
@@ -121,7 +113,9 @@ struct Saved {
     default_priority: Option<Priority>,
     revision: u64,
     last_number: u64,
+    #[serde(deserialize_with = "kernel::in_order::map")]
     tickets: BTreeMap<u64, Box<Ticket>>,
+    #[serde(deserialize_with = "kernel::in_order::map")]
     stubs: BTreeMap<u64, Packed<Ticket>>,
     names: Names,
 }
@@ -174,7 +168,7 @@ impl Workspace {
     }
 
     /// Takes a new ticket in.
-    pub(crate) fn add(&mut self, mut ticket: Ticket, external_id: Option<Box<str>>) {
+    pub(crate) fn add(&mut self, mut ticket: Ticket, external_id: Option<&str>) {
         self.last_number = self.last_number.max(ticket.number);
         self.names.add(&ticket, external_id);
         self.indexes.share(&mut ticket);

@@ -3,7 +3,7 @@
 use std::error::Error;
 use std::fmt::Debug;
 
-use crate::{Actor, Timestamp, WorkspaceId};
+use crate::{Actor, EntityId, Timestamp, WorkspaceId};
 
 /// What a command is decided in: where, when and in whose name.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,7 +24,7 @@ pub struct Fact<E> {
     /// The workspace it belongs to.
     pub workspace: WorkspaceId,
     /// The entity it belongs to, by id: a ticket, an agent, a queue, a clock, ...
-    pub entity: String,
+    pub entity: EntityId,
     /// The entity's revision after it, 1..n.
     pub revision: u64,
     /// When it happened; may lie before the decision's time.

@@ -1,15 +1,20 @@
 //! Plain ids: what callers name things by.
+//!
+//! An id of up to 23 bytes stands where it is kept, with nothing allocated: a state's maps compare ids all the time, and most ids are
+//! short. Longer ones share their text.
 
 mod shared;
 
 use std::cmp::Ordering;
 use std::fmt;
-use std::hash::{Hash, Hasher};
-use std::sync::Arc;
 
 use serde::{Deserialize, Deserializer, Serialize};
+use smol_str::SmolStr;
 
 pub use shared::sharing_ids;
+
+/// The longest id that stands where it is kept, in bytes: `smol_str`'s measure.
+const SHORT_MAX: usize = 23;
 
 /// The longest id, in bytes.
 pub const ID_LENGTH_MAX: usize = 64;
@@ -42,25 +47,14 @@ fn check(text: &str) -> Result<(), InvalidId> {
 macro_rules! plain_ids {
     ($($(#[$about:meta])* $name:ident;)*) => {$(
         $(#[$about])*
-        #[derive(Clone, Eq, Serialize)]
-        pub struct $name(Arc<str>);
-
-        impl Hash for $name {
-            fn hash<H: Hasher>(&self, state: &mut H) {
-                self.0.hash(state);
-            }
-        }
-
-        impl PartialEq for $name {
-            fn eq(&self, other: &Self) -> bool {
-                Arc::ptr_eq(&self.0, &other.0) || self.0 == other.0
-            }
-        }
+        #[derive(Clone, PartialEq, Eq, Hash, Serialize)]
+        pub struct $name(SmolStr);
 
         // By text; one text that both share need not be read.
         impl Ord for $name {
             fn cmp(&self, other: &Self) -> Ordering {
-                if Arc::ptr_eq(&self.0, &other.0) { Ordering::Equal } else { self.0.cmp(&other.0) }
+                let (one, other) = (self.as_str(), other.as_str());
+                if std::ptr::eq(one, other) { Ordering::Equal } else { one.cmp(other) }
             }
         }
 
@@ -80,6 +74,11 @@ macro_rules! plain_ids {
             /// Takes a text as it is: for what the log holds, which was checked when it was written, and for ids made here.
             pub fn trusted(text: &str) -> Self {
                 Self(text.into())
+            }
+
+            /// Whether copies share its text, as they do where it is too long to stand in each.
+            pub fn is_long(&self) -> bool {
+                self.0.len() > SHORT_MAX
             }
 
             /// The text.
@@ -141,11 +140,34 @@ plain_ids! {
     DeliveryId;
     /// A customer.
     RequesterId;
+    /// Whatever a fact is about: it has that thing's id.
+    EntityId;
 }
+
+macro_rules! entities {
+    ($($name:ident)*) => {$(
+        impl From<&$name> for EntityId {
+            fn from(id: &$name) -> Self {
+                Self(id.0.clone())
+            }
+        }
+    )*};
+}
+
+entities! { WorkspaceId TicketId PolicyId }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_long_ids_are_shared() {
+        for length in 1..=ID_LENGTH_MAX {
+            let id = TicketId::trusted(&"x".repeat(length));
+            let shares = std::ptr::eq(id.as_str(), id.clone().as_str());
+            assert_eq!((id.is_long(), id.0.is_heap_allocated()), (shares, shares), "{length}");
+        }
+    }
 
     #[test]
     fn plain_ids_keep_out_what_a_subject_or_a_path_could_misread() {

@@ -7,18 +7,21 @@
 //! `State`s derive serde, so that snapshots (disposable caches) and state hashes need no second hand-written codec. Facts do not:
 //! what is stored for ever has an explicit schema in `proto/`.
 
+mod closed;
 mod decider;
 mod id;
+pub mod in_order;
 mod packed;
 mod time;
 mod words;
 pub mod planted;
 pub mod scenario;
 
+pub use closed::{CLOSED_KEPT_MS, Closed, SENT_AWAY_AT_ONCE};
 pub use decider::{Context, Decider, Fact};
 pub use id::{
-    AgentId, ClockId, DeliveryId, EndpointId, ID_LENGTH_MAX, InvalidId, MessageId, OfferId,
-    PolicyId, QueueId, RequesterId, RuleId, SkillId, TicketId, WorkspaceId, sharing_ids,
+    AgentId, ClockId, DeliveryId, EndpointId, EntityId, ID_LENGTH_MAX, InvalidId, MessageId,
+    OfferId, PolicyId, QueueId, RequesterId, RuleId, SkillId, TicketId, WorkspaceId, sharing_ids,
 };
 pub use packed::Packed;
 pub use time::Timestamp;

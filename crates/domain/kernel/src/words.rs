@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
+use smol_str::SmolStr;
 
 use crate::{AgentId, RequesterId, SkillId, Timestamp};
 
@@ -183,7 +184,7 @@ pub enum Actor {
     /// A customer.
     Requester(RequesterId),
     /// A service of ours: `intake`, `routing`, `sla`, `notify`.
-    Service(String),
+    Service(SmolStr),
 }
 
 impl Actor {
@@ -192,7 +193,7 @@ impl Actor {
         match text.split_once(':') {
             Some(("agent", id)) => Self::Agent(AgentId::trusted(id)),
             Some(("requester", id)) => Self::Requester(RequesterId::trusted(id)),
-            Some(("service", name)) => Self::Service(name.to_owned()),
+            Some(("service", name)) => Self::Service(name.into()),
             Some(_) | None => Self::Backend,
         }
     }

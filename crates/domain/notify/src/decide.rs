@@ -5,7 +5,7 @@ mod endpoint;
 mod observe;
 mod rule;
 
-use kernel::{Context, Decider, Fact, Timestamp, WorkspaceId};
+use kernel::{Context, Decider, EntityId, Fact, Timestamp, WorkspaceId};
 
 use crate::{Command, Event, Rejection, State, Workspace, state};
 
@@ -85,7 +85,7 @@ fn see_workspace(workspace: Option<&Workspace>, context: &Context) -> Vec<Fact<E
 fn fact(context: &Context, entity: &str, revision: u64, event: Event) -> Fact<Event> {
     Fact {
         workspace: context.workspace.clone(),
-        entity: entity.to_owned(),
+        entity: EntityId::trusted(entity),
         revision,
         at: context.at,
         actor: context.actor.clone(),

@@ -39,8 +39,8 @@ pub use event::{
 pub use rejection::Rejection;
 pub use schedule::{DELAYS_MS, RETRY_AFTER_MAX_MS, RETRY_AFTER_MIN_MS};
 pub use state::{
-    Counts, Delivery, ENDPOINTS_MAX, Endpoint, FINISHED_MAX, FORGET_MS, FORGOTTEN_AT_ONCE,
-    IN_FLIGHT_MAX, Progress, RULES_MAX, Rule, SECRETS_MAX, State, Ticket, WAITING_MAX, Workspace,
+    Counts, Delivery, ENDPOINTS_MAX, Endpoint, FINISHED_MAX, IN_FLIGHT_MAX, Progress, RULES_MAX,
+    Rule, SECRETS_MAX, State, Ticket, WAITING_MAX, Workspace,
 };
 pub use template::{TEMPLATE_MAX, TEXT_MAX};
 pub use words::{Address, InvalidRecipient, Recipient, Secret, Target, Way};

@@ -14,7 +14,7 @@ mod ticket;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use kernel::{DeliveryId, EndpointId, RuleId, TicketId, Timestamp, WorkspaceId};
+use kernel::{Closed, DeliveryId, EndpointId, RuleId, TicketId, Timestamp, WorkspaceId};
 use serde::{Deserialize, Serialize};
 
 pub use delivery::{Counts, Delivery, Progress};
@@ -29,11 +29,6 @@ pub const IN_FLIGHT_MAX: u32 = 8;
 pub const WAITING_MAX: usize = 10_000;
 /// How many deliveries that are over a workspace remembers; of older ones it keeps the counts.
 pub const FINISHED_MAX: usize = 10_000;
-/// A closed ticket is forgotten after this long, in milliseconds: 30 days, as intake keeps only a stub of it. Not a setting: a log
-/// would give another state under another one.
-pub const FORGET_MS: u64 = 30 * 24 * 60 * 60 * 1_000;
-/// How many tickets are forgotten at once: more than the one that is closed.
-pub const FORGOTTEN_AT_ONCE: usize = 4;
 /// How many rules a workspace has at most.
 pub const RULES_MAX: usize = 1_000;
 /// How many endpoints a workspace has at most.
@@ -83,11 +78,14 @@ pub struct Workspace {
     rules: BTreeMap<RuleId, Rule>,
     /// The rules that are not disabled, by the event types that they are about.
     by_type: BTreeMap<String, BTreeSet<RuleId>>,
+    #[serde(deserialize_with = "kernel::in_order::map")]
     tickets: BTreeMap<TicketId, Ticket>,
-    /// The closed ones, by when they were.
-    closed: BTreeSet<(Timestamp, TicketId)>,
+    /// The closed ones, to be forgotten one day.
+    closed: Closed<TicketId>,
     /// By their order of making.
+    #[serde(deserialize_with = "kernel::in_order::map")]
     deliveries: BTreeMap<u64, Delivery>,
+    #[serde(deserialize_with = "kernel::in_order::map")]
     orders: BTreeMap<DeliveryId, u64>,
     finished: BTreeSet<u64>,
     made: u64,

@@ -10,7 +10,7 @@ pub(crate) mod matching;
 use std::collections::BTreeMap;
 
 use kernel::planted::{self, Bug};
-use kernel::{AgentId, Context, Fact, QueueId, TicketId};
+use kernel::{AgentId, Context, EntityId, Fact, QueueId, TicketId};
 
 use crate::event::{Event, Requeued};
 use crate::state::{Agent, Place, State, Ticket, Workspace};
@@ -104,7 +104,7 @@ impl Draft<'_> {
         let context = self.scene.context;
         self.facts.push(Fact {
             workspace: context.workspace.clone(),
-            entity: entity.to_owned(),
+            entity: EntityId::trusted(entity),
             revision,
             at: context.at,
             actor: context.actor.clone(),

@@ -13,7 +13,7 @@ use crate::state::{
 use crate::words::{
     AssignedHow, OfferEnd, Presence, QueueReason, RequeueReason, WorkOutcome, WorkState,
 };
-use crate::{COOLDOWN_MS, ENDED_OFFERS_MAX, FORGET_MS, FORGOTTEN_AT_ONCE};
+use crate::{COOLDOWN_MS, ENDED_OFFERS_MAX};
 use placing::{change, grace, place};
 
 /// Takes a fact into the state.
@@ -280,13 +280,7 @@ fn end(
         ticket.decision = None;
         ticket.cooldowns.clear();
     });
-    let kept_from = fact.at.minus_millis(FORGET_MS);
-    for _ in 0..FORGOTTEN_AT_ONCE {
-        if workspace.closed.first().is_none_or(|(at, _)| *at >= kept_from) {
-            return;
-        }
-        if let Some((_, old)) = workspace.closed.pop_first() {
-            workspace.tickets.remove(&old);
-        }
+    for old in workspace.closed.send_away(fact.at) {
+        workspace.tickets.remove(&old);
     }
 }

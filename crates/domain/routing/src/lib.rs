@@ -47,11 +47,6 @@ use kernel::{Context, Decider, Fact, Timestamp, WorkspaceId};
 pub const COOLDOWN_MS: u64 = 10 * 60 * 1_000;
 /// An owner may be absent this long, in milliseconds, before a customer's answer goes to somebody else.
 pub const GRACE_MS: u64 = 2 * 60 * 1_000;
-/// A closed ticket is forgotten after this long, in milliseconds: 30 days, far longer than it may be reopened, since routing may read
-/// of a reopening late. Not a setting: a log would give another state under another one.
-pub const FORGET_MS: u64 = 30 * 24 * 60 * 60 * 1_000;
-/// How many tickets are forgotten at once: more than the one that ends.
-pub const FORGOTTEN_AT_ONCE: usize = 4;
 /// The most agents of a workspace.
 pub const AGENTS_MAX: usize = 5_000;
 /// The most queues of a workspace.

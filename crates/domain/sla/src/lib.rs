@@ -35,13 +35,6 @@ pub use rejection::Rejection;
 pub use state::{Counts, State, Sweep, Workspace};
 pub use ticket::{Ticket, Traits};
 
-/// A closed ticket is forgotten after this long, in milliseconds: 30 days, as intake keeps only a stub of it. Not a setting: a log
-/// would give another state under another one.
-pub const FORGET_MS: u64 = 30 * 24 * 60 * 60 * 1_000;
-
-/// How many tickets are forgotten at once: more than the one that is closed.
-pub const FORGOTTEN_AT_ONCE: usize = 4;
-
 /// How long after a due instant its breach is decided, in milliseconds: what happened before it may still be on its way.
 pub const CONFIRM_MS: u64 = 100;
 /// How many policies a workspace may have.

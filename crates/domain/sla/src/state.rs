@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
 use std::sync::Arc;
 
-use kernel::{PolicyId, Priority, TicketId, Timestamp, WorkspaceId};
+use kernel::{Closed, PolicyId, Priority, TicketId, Timestamp, WorkspaceId};
 use serde::{Deserialize, Serialize};
 
 use crate::{Change, Clock, ClockState, Metric, Policy, Ticket};
@@ -17,6 +17,7 @@ use upkeep::Names;
 pub struct State {
     pub(crate) workspaces: BTreeMap<WorkspaceId, Workspace>,
     /// The next timer of each ticket that has one.
+    #[serde(deserialize_with = "kernel::in_order::set")]
     pub(crate) timers: BTreeSet<(Timestamp, WorkspaceId, TicketId)>,
     /// The workspaces whose policies changed and whose tickets were not all looked at, with when.
     pub(crate) sweeps: BTreeSet<(Timestamp, WorkspaceId)>,
@@ -51,14 +52,17 @@ pub struct Workspace {
     /// The policies in the order in which a ticket looks for its own.
     pub(crate) order: BTreeSet<(i32, PolicyId)>,
     /// Boxed, since a map's leaves are half empty where its keys came in their order.
+    #[serde(deserialize_with = "kernel::in_order::map")]
     pub(crate) tickets: BTreeMap<TicketId, Box<Ticket>>,
     /// The tickets that aren't closed.
+    #[serde(deserialize_with = "kernel::in_order::set")]
     pub(crate) open: BTreeSet<TicketId>,
-    /// The closed tickets by the instant of closing, to be forgotten in that order.
-    closed: BTreeSet<(Timestamp, TicketId)>,
+    /// The closed tickets, to be forgotten one day.
+    closed: Closed<TicketId>,
     /// The ids of agents and queues that tickets share.
     names: Names,
     /// The running clocks with a target, by when it must be kept.
+    #[serde(deserialize_with = "kernel::in_order::set")]
     pub(crate) by_due: BTreeSet<(Timestamp, TicketId, Metric)>,
     pub(crate) counts: BTreeMap<(Metric, Priority), Counts>,
     pub(crate) sweep: Option<Sweep>,

@@ -137,8 +137,8 @@ pub fn open_record(record: &Record) -> Result<Commit, Doubt> {
     Ok(commit)
 }
 
-/// The same for who reads many: the events apart, and lent from the record.
-fn open_lent(record: &Record) -> Result<(Commit, Vec<lent::Event>), Doubt> {
+/// The same for who reads many: the events apart, and as they stand in the record.
+fn open_lent(record: &Record) -> Result<(Commit, Vec<Bytes>), Doubt> {
     let lent: lent::Commit = decode(record)?;
     check_head(record.seq, lent.seq, lent.min_reader)?;
     let commit = Commit {
@@ -247,11 +247,8 @@ impl ChainReader {
         Ok(commit)
     }
 
-    /// Takes the next record, its events apart and lent from it.
-    pub(crate) fn take_lent(
-        &mut self,
-        record: &Record,
-    ) -> Result<(Commit, Vec<lent::Event>), Doubt> {
+    /// Takes the next record, its events apart and as they stand in it.
+    pub(crate) fn take_lent(&mut self, record: &Record) -> Result<(Commit, Vec<Bytes>), Doubt> {
         let (commit, events) = open_lent(record)?;
         self.pass(&commit, record)?;
         Ok((commit, events))

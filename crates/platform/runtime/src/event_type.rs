@@ -49,7 +49,7 @@ pub enum DecodeError {
 }
 
 /// A text that is lent from a record.
-pub fn text(bytes: &Bytes) -> Result<&str, DecodeError> {
+pub fn text(bytes: &[u8]) -> Result<&str, DecodeError> {
     std::str::from_utf8(bytes).map_err(|error| DecodeError::Malformed(error.to_string()))
 }
 

@@ -2,14 +2,15 @@
 
 mod saved;
 
+use bytes::Bytes;
 use event_log::{Record, Seq};
-use kernel::{Actor, Decider, Fact, Timestamp, WorkspaceId};
+use kernel::{Actor, Decider, EntityId, Fact, Timestamp, WorkspaceId};
 use snapshots::Snapshot;
 use wire::events::v1::{Commit, note::Kind};
-use wire::lent::events::v1 as lent;
 
 use crate::commit::{ChainReader, Doubt};
 use crate::event_type::{DecodeError, text};
+use crate::lent_event::LentEvent;
 use crate::meta::{Handled, META_VERSION, Meta};
 use crate::service::{Event, Service, State};
 use crate::{LogId, ServiceId};
@@ -174,29 +175,40 @@ pub(crate) fn open<S: Service>(
     record: &Record,
 ) -> Result<Opened<S>, Doubt> {
     let (commit, events) = reader.take_lent(record)?;
-    let fact = |event: lent::Event| {
-        fact(service, names, &event).map_err(|error| {
-            let event_type = String::from_utf8_lossy(&event.r#type).into_owned();
-            Doubt::Event { seq: commit.seq, event_type, error: error.to_string() }
+    let seq = commit.seq;
+    let mut fact = |bytes: &Bytes| {
+        let event = LentEvent::read(bytes)
+            .map_err(|error| Doubt::Malformed { seq, error: error.to_string() })?;
+        fact(service, names, &event, bytes).map_err(|error| {
+            let event_type = String::from_utf8_lossy(event.event_type).into_owned();
+            Doubt::Event { seq, event_type, error: error.to_string() }
         })
     };
-    let facts = events.into_iter().map(fact).collect::<Result<_, _>>()?;
+    let mut facts = Vec::with_capacity(events.len());
+    for event in &events {
+        facts.push(fact(event)?);
+    }
     Ok(Opened { facts, commit, bytes: record.bytes.len() })
 }
 
-/// A stored event as a fact.
+/// A stored event as a fact. `bytes` are all of it.
 fn fact<S: Service>(
     service: &S,
     names: &mut Names,
-    event: &lent::Event,
+    event: &LentEvent<'_>,
+    bytes: &Bytes,
 ) -> Result<Fact<Event<S>>, DecodeError> {
     Ok(Fact {
-        workspace: names.workspace(text(&event.workspace)?),
-        entity: text(&event.entity)?.to_owned(),
+        workspace: names.workspace(event.workspace)?,
+        entity: EntityId::trusted(text(event.entity)?),
         revision: event.revision,
         at: Timestamp::from_millis(event.occurred_at_ms),
-        actor: names.actor(text(&event.actor)?),
-        event: service.decode(text(&event.r#type)?, event.version, &event.data)?,
+        actor: names.actor(event.actor)?,
+        event: service.decode(
+            text(event.event_type)?,
+            event.version,
+            &bytes.slice_ref(event.data),
+        )?,
     })
 }
 
@@ -208,19 +220,20 @@ pub(crate) struct Names {
 }
 
 impl Names {
-    fn workspace(&mut self, text: &str) -> WorkspaceId {
+    fn workspace(&mut self, bytes: &[u8]) -> Result<WorkspaceId, DecodeError> {
         match &self.workspace {
-            Some(known) if known.as_str() == text => known.clone(),
-            Some(_) | None => self.workspace.insert(WorkspaceId::trusted(text)).clone(),
+            Some(known) if known.as_str().as_bytes() == bytes => Ok(known.clone()),
+            Some(_) | None => Ok(self.workspace.insert(WorkspaceId::trusted(text(bytes)?)).clone()),
         }
     }
 
-    fn actor(&mut self, text: &str) -> Actor {
+    fn actor(&mut self, bytes: &[u8]) -> Result<Actor, DecodeError> {
         match &self.actor {
-            Some((known, actor)) if known == text => actor.clone(),
+            Some((known, actor)) if known.as_bytes() == bytes => Ok(actor.clone()),
             Some(_) | None => {
+                let text = text(bytes)?;
                 let actor = Actor::from_text(text);
-                self.actor.insert((text.to_owned(), actor)).1.clone()
+                Ok(self.actor.insert((text.to_owned(), actor)).1.clone())
             }
         }
     }

@@ -19,6 +19,7 @@ mod commit;
 mod event_type;
 mod fold;
 mod hash;
+mod lent_event;
 mod health;
 mod membership;
 mod meta;

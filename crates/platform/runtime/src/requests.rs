@@ -40,6 +40,7 @@ pub(crate) struct Answer {
 /// The table. Deterministic: it is part of the state hash.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub(crate) struct Requests {
+    #[serde(deserialize_with = "kernel::in_order::map")]
     answers: BTreeMap<Key, Answer>,
     order: VecDeque<(Timestamp, Key)>,
     /// Everything answered before this instant may be forgotten.

@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use event_log::memory::MemoryProvider;
-use kernel::{Actor, Context, Decider, Fact, Timestamp, WorkspaceId};
+use kernel::{Actor, Context, Decider, EntityId, Fact, Timestamp, WorkspaceId};
 use prost::Message;
 use runtime::metrics::Invariant;
 use runtime::{
@@ -46,7 +46,7 @@ impl Decider for Lawless {
 
     fn decide((): &(), context: &Context, said: Said) -> Result<Vec<Fact<Said>>, Never> {
         let Context { workspace, at, actor, .. } = context.clone();
-        let (entity, revision) = ("t".to_owned(), said.revision);
+        let (entity, revision) = (EntityId::trusted("t"), said.revision);
         Ok(vec![Fact { workspace, entity, revision, at, actor, event: said }])
     }
 

@@ -162,7 +162,7 @@ impl Job {
             workspace: self.workspace.clone(),
             method: "EndAttempt",
             request: None,
-            actor: Actor::Service("notify".to_owned()),
+            actor: Actor::Service("notify".into()),
             command: Command::EndAttempt(EndAttempt {
                 delivery: self.delivery.clone(),
                 attempt: self.attempt,

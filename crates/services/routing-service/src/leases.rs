@@ -128,7 +128,7 @@ impl Leases {
 
 #[cfg(test)]
 mod tests {
-    use kernel::{Actor, Decider};
+    use kernel::{Actor, Decider, EntityId};
     use routing::Routing;
     use routing::event::AgentSettings;
     use routing::words::Presence;
@@ -149,7 +149,7 @@ mod tests {
     fn fact(event: Event, at: i64) -> Fact<Event> {
         Fact {
             workspace: WorkspaceId::trusted("w"),
-            entity: "ada".into(),
+            entity: EntityId::trusted("ada"),
             revision: 1,
             at: Timestamp::from_millis(at),
             actor: Actor::Backend,

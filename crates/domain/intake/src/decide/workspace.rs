@@ -37,7 +37,7 @@ pub(super) fn ensure(state: &State, context: &Context, display_name: Box<str>) -
 fn fact(context: &Context, revision: u64, put: WorkspacePut) -> Fact<Event> {
     Fact {
         workspace: context.workspace.clone(),
-        entity: context.workspace.to_string(),
+        entity: (&context.workspace).into(),
         revision,
         at: context.at,
         actor: context.actor.clone(),

@@ -4,21 +4,24 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use kernel::{AgentId, QueueId, RequesterId, TicketId, TicketStatus};
 use serde::{Deserialize, Serialize};
+use smol_str::SmolStr;
 
 use super::{Filter, Ticket};
 
 /// What tickets are named by. A name is taken for ever.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Names {
+    #[serde(deserialize_with = "kernel::in_order::map")]
     pub(crate) ids: BTreeMap<TicketId, u64>,
-    pub(crate) external_ids: BTreeMap<Box<str>, u64>,
+    #[serde(deserialize_with = "kernel::in_order::map")]
+    pub(crate) external_ids: BTreeMap<SmolStr, u64>,
 }
 
 impl Names {
-    pub(super) fn add(&mut self, ticket: &Ticket, external_id: Option<Box<str>>) {
+    pub(super) fn add(&mut self, ticket: &Ticket, external_id: Option<&str>) {
         self.ids.insert(ticket.id.clone(), ticket.number);
         if let Some(external_id) = external_id {
-            self.external_ids.insert(external_id, ticket.number);
+            self.external_ids.insert(external_id.into(), ticket.number);
         }
     }
 }
@@ -45,13 +48,15 @@ impl Indexes {
         }
     }
 
-    /// Gives the ticket those copies of its ids that other tickets have already.
+    /// Gives the ticket those copies of its long ids that other tickets have already.
     pub(crate) fn share(&self, ticket: &mut Ticket) {
-        adopt(&self.requesters, &mut ticket.requester);
-        if let Some(queue) = &mut ticket.queue {
+        if ticket.requester.is_long() {
+            adopt(&self.requesters, &mut ticket.requester);
+        }
+        if let Some(queue) = ticket.queue.as_mut().filter(|queue| queue.is_long()) {
             adopt(&self.queues, queue);
         }
-        if let Some(agent) = &mut ticket.agent {
+        if let Some(agent) = ticket.agent.as_mut().filter(|agent| agent.is_long()) {
             adopt(&self.agents, agent);
         }
     }

@@ -112,6 +112,6 @@ fn disable(id: &EndpointId, endpoint: &Endpoint, context: &Context) -> Fact<Even
         at_most_once: endpoint.at_most_once,
     };
     let revision = endpoint.revision.saturating_add(1);
-    let actor = Actor::Service("notify".to_owned());
+    let actor = Actor::Service("notify".into());
     Fact { actor, ..fact(context, id.as_str(), revision, Event::EndpointPut(put)) }
 }

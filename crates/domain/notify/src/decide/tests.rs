@@ -8,9 +8,8 @@ use rules::Value;
 
 use super::*;
 use crate::{
-    Address, AttemptResult, Cause, Change, DELAYS_MS, EndAttempt, EndpointPut, FORGET_MS,
-    IntentMade, Observation, Observe, Outcome, Progress, PutEndpoint, PutRule, Recipient, Secret,
-    Target, Way,
+    Address, AttemptResult, Cause, Change, DELAYS_MS, EndAttempt, EndpointPut, IntentMade,
+    Observation, Observe, Outcome, Progress, PutEndpoint, PutRule, Recipient, Secret, Target, Way,
 };
 
 mod properties;
@@ -196,7 +195,7 @@ fn a_receiver_that_is_gone_disables_its_endpoint() {
     let (story, id) = breach(ready(), 9);
     let (story, facts) = story.when(&at(1_000), end(&id, 1, answered(410))).happen();
     assert!(matches!(&facts[1].event, Event::EndpointPut(EndpointPut { disabled: true, .. })));
-    assert_eq!(facts[1].actor, Actor::Service("notify".to_owned()));
+    assert_eq!(facts[1].actor, Actor::Service("notify".into()));
     assert_eq!(facts[1].revision, 2);
     let (story, events) = run(story, 2_000, Command::Observe(seen(3, 10, "ClockBreached")));
     assert_eq!(events, [], "a disabled endpoint gets nothing");
@@ -284,7 +283,7 @@ fn closed(id: &str, at: Option<i64>) -> Command {
 
 #[test]
 fn closed_tickets_are_forgotten_by_later_closings_after_thirty_days() {
-    let forget = i64::try_from(FORGET_MS).unwrap();
+    let forget = i64::try_from(kernel::CLOSED_KEPT_MS).unwrap();
     let knows = |story: &Given<Notify>, id: &str| {
         story.state.workspace(&at(0).workspace).unwrap().ticket(&TicketId::trusted(id)).is_some()
     };

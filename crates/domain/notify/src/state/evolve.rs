@@ -2,10 +2,7 @@
 
 use kernel::{EndpointId, Fact, Timestamp, WorkspaceId};
 
-use super::{
-    Delivery, Endpoint, FINISHED_MAX, FORGET_MS, FORGOTTEN_AT_ONCE, Progress, Rule, State,
-    Workspace,
-};
+use super::{Delivery, Endpoint, FINISHED_MAX, Progress, Rule, State, Workspace};
 use crate::{AttemptEnded, AttemptStarted, EndpointPut, Event, IntentMade, RulePut, TicketLearnt};
 
 pub(crate) fn evolve(state: &mut State, fact: &Fact<Event>) {
@@ -100,28 +97,11 @@ impl Workspace {
         let ticket = self.tickets.entry(id.clone()).or_default();
         let before = ticket.closed_at;
         ticket.learn(learnt, revision);
-        if before == learnt.closed_at {
-            return;
-        }
-        if let Some(at) = before {
-            self.closed.remove(&(at, id.clone()));
-        }
-        if let Some(at) = learnt.closed_at {
-            self.closed.insert((at, id.clone()));
-            self.forget(at);
-        }
-    }
-
-    /// A ticket was closed at `at`: forgets some that were closed long before. Only closings do so, by the time that intake gave them,
-    /// so that a late reader forgets no ticket whose reopening it has yet to read.
-    fn forget(&mut self, at: Timestamp) {
-        let kept_from = at.minus_millis(FORGET_MS);
-        for _ in 0..FORGOTTEN_AT_ONCE {
-            if self.closed.first().is_none_or(|(at, _)| *at >= kept_from) {
-                return;
-            }
-            if let Some((_, id)) = self.closed.pop_first() {
-                self.tickets.remove(&id);
+        self.closed.follow(id, before, learnt.closed_at);
+        // By the time that intake gave a closing, so that no ticket is forgotten whose reopening is yet to be read.
+        if let Some(at) = learnt.closed_at.filter(|at| before != Some(*at)) {
+            for old in self.closed.send_away(at) {
+                self.tickets.remove(&old);
             }
         }
     }

@@ -1,6 +1,6 @@
 //! Workspaces, agents and queues: what callers set.
 
-use kernel::{AgentId, Context, Fact, QueueId};
+use kernel::{AgentId, Context, EntityId, Fact, QueueId};
 
 use super::{Answer, Facts, Scene};
 use crate::event::{AgentSettings, Event, QueueSettings};
@@ -12,7 +12,7 @@ use crate::{AGENTS_MAX, DEFAULT_QUEUE, QUEUES_MAX, Rejection};
 pub(super) fn see_workspace(context: &Context) -> Facts {
     let fact = |entity: &str, event| Fact {
         workspace: context.workspace.clone(),
-        entity: entity.to_owned(),
+        entity: EntityId::trusted(entity),
         revision: 1,
         at: context.at,
         actor: context.actor.clone(),

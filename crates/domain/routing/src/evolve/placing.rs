@@ -70,7 +70,7 @@ fn unplace(workspace: &mut Workspace, id: &TicketId, ticket: &Ticket) -> Option<
         Place::Offered(number) => leave_offer(workspace, *number),
         Place::Owned { agent, .. } => leave_owner(workspace, id, &ticket.queue, agent),
         Place::Ended { at, .. } => {
-            workspace.closed.remove(&(*at, id.clone()));
+            workspace.closed.follow(id, Some(*at), None);
         }
     }
     holder
@@ -147,7 +147,7 @@ pub(super) fn place(
         }
         Place::Ended { status, at, .. } => {
             if *status == TicketStatus::Closed {
-                closed.insert((*at, id.clone()));
+                closed.follow(id, None, Some(*at));
             }
         }
     }

@@ -43,6 +43,7 @@ pub struct Turn {
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Group {
     /// Who waits, the next one first.
+    #[serde(deserialize_with = "kernel::in_order::set")]
     pub waiting: BTreeSet<Turn>,
     /// How many agents, present or not, could ever take them, cooldowns aside.
     pub fit: u32,

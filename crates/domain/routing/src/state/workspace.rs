@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use kernel::{AgentId, OfferId, QueueId, SkillRequirement, TicketId, Timestamp};
+use kernel::{AgentId, Closed, OfferId, QueueId, SkillRequirement, TicketId, Timestamp};
 use rules::{Facts, Rule};
 use serde::{Deserialize, Serialize};
 
@@ -123,14 +123,18 @@ pub struct Workspace {
     pub(crate) queue_order: BTreeSet<(i32, QueueId)>,
     pub(crate) agents: BTreeMap<AgentId, Agent>,
     /// Boxed, since a map's leaves are half empty where its keys came in their order.
+    #[serde(deserialize_with = "kernel::in_order::map")]
     pub(crate) tickets: BTreeMap<TicketId, Box<Ticket>>,
-    /// Closed tickets by the instant of closing, to be forgotten in that order.
-    pub(crate) closed: BTreeSet<(Timestamp, TicketId)>,
+    /// The closed tickets, to be forgotten one day.
+    pub(crate) closed: Closed<TicketId>,
+    #[serde(deserialize_with = "kernel::in_order::map")]
     pub(crate) offers: BTreeMap<u64, Offer>,
+    #[serde(deserialize_with = "kernel::in_order::map")]
     pub(crate) ended_offers: BTreeMap<u64, EndedOffer>,
     /// The number of the last offer made.
     pub(crate) last_offer: u64,
     pub(crate) board: Board,
+    #[serde(deserialize_with = "kernel::in_order::set")]
     pub(crate) timers: BTreeSet<(Timestamp, Timer)>,
     pub(crate) leases: BTreeSet<(Timestamp, AgentId)>,
 }

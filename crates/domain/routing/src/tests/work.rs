@@ -81,7 +81,7 @@ fn what_an_agent_resolved_is_not_resolved_twice_and_a_late_start_of_work_is_no_r
 fn a_closed_ticket_is_forgotten_when_it_can_no_longer_be_reopened() {
     let mut world = owned();
     world.status("t1", TicketStatus::Open, TicketStatus::Closed);
-    world.pass(crate::FORGET_MS + 1);
+    world.pass(kernel::CLOSED_KEPT_MS + 1);
     world.comes("t2", WorkClass::Async, &[]);
     world.status("t2", TicketStatus::Open, TicketStatus::Closed);
     assert!(world.workspace().ticket(&TicketId::trusted("t1")).is_none());

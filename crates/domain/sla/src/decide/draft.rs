@@ -83,7 +83,7 @@ impl<'a> Draft<'a> {
         self.ticket.revision = self.ticket.revision.saturating_add(1);
         self.facts.push(Fact {
             workspace: self.workspace.clone(),
-            entity: self.id.to_string(),
+            entity: (&self.id).into(),
             revision: self.ticket.revision,
             at,
             actor: self.actor.clone(),

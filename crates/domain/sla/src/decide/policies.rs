@@ -23,7 +23,7 @@ pub(super) fn note_workspace(known: Option<&Workspace>, context: &Context) -> Ve
 fn of_workspace(context: &Context, revision: u64, event: Event) -> Fact<Event> {
     Fact {
         workspace: context.workspace.clone(),
-        entity: context.workspace.to_string(),
+        entity: (&context.workspace).into(),
         revision,
         at: context.at,
         actor: context.actor.clone(),
@@ -53,7 +53,7 @@ pub(super) fn put(
     }
     Ok(vec![Fact {
         workspace: context.workspace.clone(),
-        entity: spec.policy.to_string(),
+        entity: (&spec.policy).into(),
         revision: actual.saturating_add(1),
         at: context.at,
         actor: context.actor.clone(),

@@ -5,11 +5,12 @@ use std::collections::btree_map::Entry;
 
 use kernel::{AgentId, Priority, QueueId, TicketId, TicketStatus, Timestamp, WorkspaceId};
 use serde::{Deserialize, Serialize};
+use smallvec::SmallVec;
 
 use super::{Counts, State, Workspace};
-use crate::{Clock, ClockKey, ClockState, FORGET_MS, FORGOTTEN_AT_ONCE, Metric, Ticket};
+use crate::{Clock, ClockKey, ClockState, Metric, Ticket};
 
-/// Ids that many tickets have: each is kept once. A workspace has hundreds of queues and thousands of agents at most.
+/// Long ids that many tickets have: each is kept once. A workspace has hundreds of queues and thousands of agents at most.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub(super) struct Names {
     agents: BTreeSet<AgentId>,
@@ -18,10 +19,10 @@ pub(super) struct Names {
 
 impl Names {
     fn share(&mut self, ticket: &mut Ticket) {
-        if let Some(agent) = &mut ticket.agent {
+        if let Some(agent) = ticket.agent.as_mut().filter(|agent| agent.is_long()) {
             share(&mut self.agents, agent);
         }
-        if let Some(queue) = &mut ticket.queue {
+        if let Some(queue) = ticket.queue.as_mut().filter(|queue| queue.is_long()) {
             share(&mut self.queues, queue);
         }
     }
@@ -37,13 +38,16 @@ fn share<T: Clone + Ord>(known: &mut BTreeSet<T>, id: &mut T) {
 /// A clock, when it is due, and what it counts as.
 type Mark = (ClockKey, Option<Timestamp>, Option<Priority>, ClockState);
 
+/// How many clocks of a ticket are looked at without allocating.
+const CLOCKS_USUAL: usize = 4;
+
 /// What a ticket contributes to the indexes and figures.
 #[derive(Debug, Default, PartialEq)]
 pub(crate) struct Footprint {
     timer: Option<Timestamp>,
     open: bool,
     closed_at: Option<Timestamp>,
-    clocks: Vec<Mark>,
+    clocks: SmallVec<[Mark; CLOCKS_USUAL]>,
 }
 
 impl Footprint {
@@ -115,12 +119,7 @@ impl State {
     pub(crate) fn forget(&mut self, workspace: &WorkspaceId, at: Timestamp) {
         let Self { workspaces, timers, .. } = self;
         let Some(space) = workspaces.get_mut(workspace) else { return };
-        let kept_from = at.minus_millis(FORGET_MS);
-        for _ in 0..FORGOTTEN_AT_ONCE {
-            if space.closed.first().is_none_or(|(at, _)| *at >= kept_from) {
-                return;
-            }
-            let Some((_, id)) = space.closed.pop_first() else { return };
+        for id in space.closed.send_away(at) {
             let Some(ticket) = space.tickets.remove(&id) else { continue };
             // A closed ticket has neither. If it had, they would be found due for ever.
             let due = |clock: &Clock| clock.due().map(|due| (due, id.clone(), clock.key.metric));
@@ -141,10 +140,7 @@ impl Workspace {
         } else if before.open && !after.open {
             self.open.remove(id);
         }
-        if before.closed_at != after.closed_at {
-            before.closed_at.map(|at| self.closed.remove(&(at, id.clone())));
-            after.closed_at.map(|at| self.closed.insert((at, id.clone())));
-        }
+        self.closed.follow(id, before.closed_at, after.closed_at);
         let gone = before.clocks.iter().filter(|mark| !after.clocks.contains(mark));
         let come = after.clocks.iter().filter(|mark| !before.clocks.contains(mark));
         for &(ClockKey { metric, .. }, due, priority, state) in gone {

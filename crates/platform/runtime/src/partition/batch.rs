@@ -291,7 +291,7 @@ fn stored<S: Service>(service: &S, fact: &Fact<Event<S>>, origin: Origin) -> Sto
         r#type: payload.event_type.to_owned(),
         version: payload.version,
         workspace: fact.workspace.to_string(),
-        entity: fact.entity.clone(),
+        entity: fact.entity.to_string(),
         revision: fact.revision,
         occurred_at_ms: fact.at.as_millis(),
         trace: origin.trace.map(|trace| trace.as_bytes().to_vec()).unwrap_or_default(),

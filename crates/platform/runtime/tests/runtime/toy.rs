@@ -61,7 +61,7 @@ impl Decider for Toy {
         };
         Ok(vec![Fact {
             workspace: context.workspace.clone(),
-            entity: context.workspace.to_string(),
+            entity: (&context.workspace).into(),
             revision: state.revision + 1,
             at: context.at,
             actor: context.actor.clone(),

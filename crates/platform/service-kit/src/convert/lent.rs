@@ -41,7 +41,7 @@ fn lent_attribute(
             AttributeValue::Instant(timestamp_from_wire(at).map_err(|_| malformed())?)
         }
         Kind::Texts(texts) => {
-            AttributeValue::Texts(texts.values.iter().map(text).collect::<Result<_, _>>()?)
+            AttributeValue::Texts(texts.values.iter().map(|it| text(it)).collect::<Result<_, _>>()?)
         }
     })
 }

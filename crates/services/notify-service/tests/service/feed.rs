@@ -1,7 +1,7 @@
 //! The services that notify follows, reduced to their logs: they write what they are told.
 
 use bytes::Bytes;
-use kernel::{Actor, Context, Decider, Fact, WorkspaceId};
+use kernel::{Actor, Context, Decider, EntityId, Fact, WorkspaceId};
 use prost::Message;
 use runtime::{
     Call, DecodeError, EventType, InputError, InputEvent, Node, Payload, Positions, Service,
@@ -30,7 +30,14 @@ impl Decider for Feed {
 
     fn decide((): &(), context: &Context, event: Event) -> Result<Vec<Fact<Event>>, Never> {
         let Context { workspace, at, actor, .. } = context.clone();
-        Ok(vec![Fact { workspace, entity: event.entity.clone(), revision: 1, at, actor, event }])
+        Ok(vec![Fact {
+            workspace,
+            entity: EntityId::trusted(&event.entity),
+            revision: 1,
+            at,
+            actor,
+            event,
+        }])
     }
 
     fn evolve((): &mut (), _: &Fact<Event>) {}

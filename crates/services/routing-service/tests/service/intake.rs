@@ -1,7 +1,7 @@
 //! Intake, as far as routing can tell: a log that holds what the test puts into it.
 
 use bytes::Bytes;
-use kernel::{Actor, Context, Decider, Fact, WorkspaceId};
+use kernel::{Actor, Context, Decider, EntityId, Fact, WorkspaceId};
 use prost::Message;
 use runtime::{
     Call, DecodeError, EventType, InputError, InputEvent, Node, Payload, Service, ServiceId,
@@ -30,7 +30,7 @@ impl Decider for Script {
 
     fn decide((): &(), context: &Context, said: Said) -> Result<Vec<Fact<Said>>, Never> {
         let Context { workspace, at, actor, .. } = context.clone();
-        let entity = said.entity.clone();
+        let entity = EntityId::trusted(&said.entity);
         Ok(vec![Fact { workspace, entity, revision: 1, at, actor, event: said }])
     }
 

@@ -1,10 +1,10 @@
 //! What is left of a ticket long after it was closed.
 
 use kernel::scenario::{Given, given};
-use kernel::{AttributeValue, Priority, QueueId, TicketStatus};
+use kernel::{AttributeValue, CLOSED_KEPT_MS, Priority, QueueId, SENT_AWAY_AT_ONCE, TicketStatus};
 
 use super::*;
-use crate::{Filter, Intake, Rejection, STUB_AFTER_MS, STUBS_AT_ONCE, State, Ticket};
+use crate::{Filter, Intake, Rejection, State, Ticket};
 
 /// A whole ticket, closed at once.
 fn closed(given: Given<Intake>, id: &str) -> Given<Intake> {
@@ -52,13 +52,13 @@ fn listed(state: &State) -> Vec<u64> {
 
 #[test]
 fn after_thirty_days_only_a_stub_is_kept() {
-    let given = meanwhile(one_closed(), STUB_AFTER_MS);
+    let given = meanwhile(one_closed(), CLOSED_KEPT_MS);
     let whole = find(&given.state, "t");
     assert!(!whole.is_stub);
     assert_eq!((whole.tags.len(), whole.details().attributes.entries().len()), (2, 20));
     assert_eq!(listed(&given.state), [1]);
 
-    let given = meanwhile(given, STUB_AFTER_MS + 1);
+    let given = meanwhile(given, CLOSED_KEPT_MS + 1);
     let stub = find(&given.state, "t");
     assert!(stub.is_stub);
     assert_eq!((stub.id.as_str(), stub.number, stub.status), ("t", 1, TicketStatus::Closed));
@@ -77,7 +77,7 @@ fn after_thirty_days_only_a_stub_is_kept() {
 
 #[test]
 fn a_late_reply_to_a_stub_opens_a_follow_up_of_what_is_left() {
-    let given = meanwhile(one_closed(), STUB_AFTER_MS + 1);
+    let given = meanwhile(one_closed(), CLOSED_KEPT_MS + 1);
     let reply = say(AuthorKind::EndUser, Visibility::Public);
     let (given, facts) = given.when(&at(400 * DAY_MS), reply).happen();
     assert_eq!(facts.len(), 1);
@@ -96,7 +96,7 @@ fn a_late_reply_to_a_stub_opens_a_follow_up_of_what_is_left() {
 
 #[test]
 fn nothing_else_can_be_done_with_a_stub() {
-    let stub = || meanwhile(one_closed(), STUB_AFTER_MS + 1);
+    let stub = || meanwhile(one_closed(), CLOSED_KEPT_MS + 1);
     let (later, ticket) = (at(31 * DAY_MS), TicketId::trusted("t"));
     let over = Rejection::ReopenWindowOver { ticket: ticket.clone() };
     stub().when(&later, step(Step::Reopen)).then_rejected(&over);
@@ -134,7 +134,7 @@ fn when_the_clock_jumps_a_few_go_with_each_fact() {
     assert_eq!(listed(&given.state).len(), whole);
     for millis in 0..4 {
         given = meanwhile(given, 1_000 * DAY_MS + millis);
-        whole = whole.saturating_sub(STUBS_AT_ONCE);
+        whole = whole.saturating_sub(SENT_AWAY_AT_ONCE);
         assert_eq!(listed(&given.state).len(), whole);
     }
     assert_eq!(whole, 0);

@@ -1,9 +1,9 @@
 //! When closed tickets are forgotten.
 
-use kernel::{Priority, TicketId, TicketStatus, Timestamp};
+use kernel::{CLOSED_KEPT_MS, Priority, SENT_AWAY_AT_ONCE, TicketId, TicketStatus, Timestamp};
 
 use super::rig::{HOUR, Rig, at, ticket};
-use crate::{Command, Event, FORGET_MS, FORGOTTEN_AT_ONCE, Metric, Rejection};
+use crate::{Command, Event, Metric, Rejection};
 
 const DAY: u64 = 24 * HOUR;
 
@@ -26,9 +26,9 @@ fn a_later_closing_forgets_what_was_closed_thirty_days_before() {
     close(&mut rig, "t", closed);
     let counts = rig.counts(Metric::FirstReply, Priority::P2);
     assert_eq!(counts.cancelled, 1);
-    close(&mut rig, "u", closed.plus_millis(FORGET_MS));
+    close(&mut rig, "u", closed.plus_millis(CLOSED_KEPT_MS));
     assert!(is_known(&rig, "t"), "exactly 30 days later it is kept");
-    close(&mut rig, "v", closed.plus_millis(FORGET_MS + 1));
+    close(&mut rig, "v", closed.plus_millis(CLOSED_KEPT_MS + 1));
     assert!(!is_known(&rig, "t") && is_known(&rig, "u") && is_known(&rig, "v"));
     let counts = rig.counts(Metric::FirstReply, Priority::P2);
     assert_eq!(counts.started(), 3, "what it came to still counts");
@@ -36,7 +36,7 @@ fn a_later_closing_forgets_what_was_closed_thirty_days_before() {
 
     // What is said of it later is moot.
     let reply = Command::NoteReply { ticket: ticket(), at: closed };
-    let refused = rig.ask(closed.plus_millis(FORGET_MS + 2), reply);
+    let refused = rig.ask(closed.plus_millis(CLOSED_KEPT_MS + 2), reply);
     assert_eq!(refused, Err(Rejection::UnknownTicket(ticket())));
 }
 
@@ -86,7 +86,7 @@ fn when_the_clock_jumps_a_few_go_with_each_closing() {
         let (id, later) = (format!("late-{number}"), at(1, 0).plus_millis(1_000 * DAY));
         rig.open(&id, None, later);
         close(&mut rig, &id, later);
-        left = left.saturating_sub(FORGOTTEN_AT_ONCE);
+        left = left.saturating_sub(SENT_AWAY_AT_ONCE);
         assert_eq!(known(&rig), left);
     }
     assert_eq!(left, 0);

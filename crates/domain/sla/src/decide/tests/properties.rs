@@ -211,7 +211,7 @@ proptest! {
                 }
             }
         }
-        let revisions = rig.facts.iter().filter(|fact| fact.entity == "t").map(|fact| fact.revision);
+        let revisions = rig.facts.iter().filter(|fact| fact.entity.as_str() == "t").map(|fact| fact.revision);
         prop_assert!(revisions.eq(1..=rig.ticket().revision));
         // A history with holes makes no sense, and still can be read.
         let mut state = State::default();

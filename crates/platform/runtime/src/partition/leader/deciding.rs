@@ -94,7 +94,7 @@ impl<S: Service> Leader<'_, S> {
         command: Command<S>,
         batch: &mut Batch<S>,
     ) -> bool {
-        let actor = Actor::Service(S::ID.name().to_owned());
+        let actor = Actor::Service(S::ID.name().into());
         let context = self.context(workspace, None, actor);
         let span = self.root_span();
         let _entered = span.enter();

@@ -1,6 +1,6 @@
 //! A routing without rules: it says what it is told.
 
-use kernel::{Actor, Context, Decider, Fact, WorkspaceId};
+use kernel::{Actor, Context, Decider, EntityId, Fact, WorkspaceId};
 use prost::Message;
 use runtime::{
     Call, DecodeError, EventType, InputError, InputEvent, Node, NodeConfig, Payload, Position,
@@ -30,7 +30,7 @@ impl Decider for Echo {
     fn decide(said: &u64, context: &Context, command: Said) -> Result<Vec<Fact<Said>>, Never> {
         Ok(vec![Fact {
             workspace: context.workspace.clone(),
-            entity: command.entity.clone(),
+            entity: EntityId::trusted(&command.entity),
             revision: said + 1,
             at: context.at,
             actor: context.actor.clone(),
