@@ -1,6 +1,7 @@
 //! What becomes of a service's leader.
 
 use runtime::ServiceId;
+use tests::api::until;
 use tests::load::WORKSPACES;
 
 use super::Bite;
@@ -48,11 +49,15 @@ pub(super) async fn frozen(stage: &mut Stage) -> anyhow::Result<Bite> {
     }
     stage.cluster.whole().await?;
     let refused = stage.process(led.leader)?.figure(FENCED).await? - fenced;
-    // The same process, which has not led since in the epoch that it had.
-    let status = stage.status(led.leader).await?;
+    // The same process, which has not led since in the epoch that it had. It is a standby as soon as it has stepped down, and loads then.
+    let (asked, of) = (&*stage, led.leader);
     let of_partition = |at: &wire::common::v1::Position| at.partition == led.partition;
-    let its = status.iter().find(|it| it.position.as_ref().is_some_and(of_partition));
-    let has_followed = its.is_some_and(|it| it.epoch >= epoch);
+    let follows = until("the one that was frozen follows the next epoch", || async move {
+        let status = asked.status(of).await?;
+        let its = status.iter().find(|it| it.position.as_ref().is_some_and(of_partition));
+        Ok(its.filter(|it| it.epoch >= epoch).map(|_| ()))
+    });
+    let has_followed = follows.await.is_ok();
     let seen = format!(
         "{}: epoch {} became {epoch} meanwhile, {refused} of its appends were refused",
         led.leader, led.epoch

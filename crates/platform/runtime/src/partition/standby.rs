@@ -78,9 +78,11 @@ pub(crate) async fn stand_by<S: Service>(
     let mut fold = if let Some(fold) = kept {
         fold
     } else {
-        // Who leads is watched for from here on: what nobody leads may then be claimed as soon as its state is there.
-        let epoch = standby.meanwhile(last_epoch(&*core.log)).await?;
-        standby.vacancy = Vacancy::of(epoch.unwrap_or(0));
+        if *core.health.borrow() == Health::Starting {
+            // Who leads is watched for from here on: what nobody leads may then be claimed as soon as its state is there.
+            let epoch = standby.meanwhile(last_epoch(&*core.log)).await?;
+            standby.vacancy = Vacancy::of(epoch.unwrap_or(0));
+        }
         standby.meanwhile(load(core, &*setting.snapshots)).await??
     };
     standby.warm = true;
