@@ -17,7 +17,7 @@ const LAYERS: [&str; 4] = ["domain", "platform", "services", "bin"];
 /// The crates that any context may use; contexts never use one another.
 const SHARED_DOMAIN: [&str; 2] = ["kernel", "rules"];
 /// What domain crates may use besides: pure libraries.
-const PURE: [&str; 11] = [
+const PURE: [&str; 13] = [
     "blake3",
     "cel",
     "jiff",
@@ -29,6 +29,8 @@ const PURE: [&str; 11] = [
     "rules",
     "serde",
     "serde_json",
+    "smallvec",
+    "smol_str",
 ];
 /// Libraries that belong to one crate alone, besides the tests.
 const OWNED: [(&str, &str); 3] =

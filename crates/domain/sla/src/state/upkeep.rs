@@ -10,7 +10,7 @@ use smallvec::SmallVec;
 use super::{Counts, State, Workspace};
 use crate::{Clock, ClockKey, ClockState, Metric, Ticket};
 
-/// Long ids that many tickets have: each is kept once. A workspace has hundreds of queues and thousands of agents at most.
+/// Ids that many tickets have: each is kept once. A workspace has hundreds of queues and thousands of agents at most.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub(super) struct Names {
     agents: BTreeSet<AgentId>,
@@ -19,10 +19,10 @@ pub(super) struct Names {
 
 impl Names {
     fn share(&mut self, ticket: &mut Ticket) {
-        if let Some(agent) = ticket.agent.as_mut().filter(|agent| agent.is_long()) {
+        if let Some(agent) = &mut ticket.agent {
             share(&mut self.agents, agent);
         }
-        if let Some(queue) = ticket.queue.as_mut().filter(|queue| queue.is_long()) {
+        if let Some(queue) = &mut ticket.queue {
             share(&mut self.queues, queue);
         }
     }
