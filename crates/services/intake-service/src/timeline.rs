@@ -1,7 +1,8 @@
 //! The read model behind `GetTimeline`: where the facts about each ticket stand in the four logs of its partition.
 //!
 //! It is kept in memory, fed by one follower for each log, and made anew from the logs after every start; it decides nothing. The reading
-//! begins once the process is ready, or when the first timeline is asked for: a start has more urgent things to do. It holds places (about 5 bytes a fact), never payloads: those are read from the logs on demand, and handed out as they were stored.
+//! begins once the process is ready, or when the first timeline is asked for: a start has more urgent things to do. It holds places (about
+//! 5 bytes a fact), never payloads: those are read from the logs on demand, and handed out as they were stored.
 
 mod index;
 mod places;

@@ -237,13 +237,16 @@ impl<S: Service> Standby<'_, S> {
     async fn meanwhile<T>(&mut self, doing: impl Future<Output = T>) -> Result<T, Stop> {
         let mut doing = pin!(doing);
         let mut changes = self.seat.changes();
+        self.seat.notice(&mut self.vacancy);
         loop {
-            self.seat.notice(&mut self.vacancy);
             tokio::select! {
                 biased;
                 () = stopped(self.shutdown) => return Err(Stop::Shutdown),
                 Some(work) = self.work.recv() => send_on(work),
-                Ok(()) = changes.changed() => self.show(),
+                Ok(()) = changes.changed() => {
+                    self.show();
+                    self.seat.notice(&mut self.vacancy);
+                }
                 done = &mut doing => return Ok(done),
             }
         }
