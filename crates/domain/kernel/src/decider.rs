@@ -59,6 +59,14 @@ pub trait Decider: 'static {
     /// and returns it, since a partition's state is large.
     fn evolve(state: &mut Self::State, fact: &Fact<Self::Event>);
 
+    /// Takes successive facts into the state, with the same outcome as [`evolve`](Self::evolve) for each. For who does better with
+    /// several of one entity: a fold of a whole log takes them by the record.
+    fn evolve_all(state: &mut Self::State, facts: &[Fact<Self::Event>]) {
+        for fact in facts {
+            Self::evolve(state, fact);
+        }
+    }
+
     /// Decides what follows at once from the state in `context.workspace`, without anybody asking (a freed agent gets the next
     /// ticket). Called after every command and reaction, and again after its own facts, until it has none; each answer must bring
     /// that end nearer.

@@ -65,7 +65,11 @@ impl Decider for Sla {
     }
 
     fn evolve(state: &mut State, fact: &Fact<Event>) {
-        evolve::evolve(state, fact);
+        evolve::evolve_all(state, std::slice::from_ref(fact));
+    }
+
+    fn evolve_all(state: &mut State, facts: &[Fact<Event>]) {
+        evolve::evolve_all(state, facts);
     }
 
     /// The first tickets follow a change of policies in the same commit, the others by and by (see [`due`](Self::due)).

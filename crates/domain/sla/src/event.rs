@@ -146,6 +146,29 @@ pub enum Change {
     },
 }
 
+impl Change {
+    /// Whether it makes a clock.
+    pub(crate) fn is_start(&self) -> bool {
+        matches!(self, Self::Started { .. })
+    }
+
+    /// The policy that it gives a clock.
+    pub(crate) fn policy(&self) -> Option<&PolicyId> {
+        match self {
+            Self::Started { policy, .. } | Self::Retargeted { policy, .. } => policy.as_ref(),
+            Self::Paused { .. }
+            | Self::Resumed { .. }
+            | Self::Warned { .. }
+            | Self::Met { .. }
+            | Self::Breached { .. }
+            | Self::StoppedAfterBreach { .. }
+            | Self::BreachRetracted { .. }
+            | Self::Cancelled { .. }
+            | Self::Reopened { .. } => None,
+        }
+    }
+}
+
 /// How a breach was found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum BreachCause {

@@ -1,50 +1,65 @@
 //! How facts become state.
 
-use kernel::{Fact, TicketStatus, WorkspaceId};
+use kernel::{Fact, TicketId, TicketStatus, WorkspaceId};
 
-use crate::state::upkeep::ChangeOf;
-use crate::{Change, Event, Policy, PolicySpec, State, Sweep};
+use crate::{Event, Metric, Policy, PolicySpec, State, Sweep};
 
-/// Takes a fact into the state. What doesn't fit (a clock of a ticket that isn't known) is ignored.
-pub(crate) fn evolve(state: &mut State, fact: &Fact<Event>) {
-    let workspace = &fact.workspace;
-    match &fact.event {
-        Event::WorkspaceNoted(_) => {
-            state.workspaces.entry(workspace.clone()).or_default().revision = fact.revision;
-        }
-        Event::PolicyPut(spec) => put(state, fact, spec),
-        Event::PoliciesApplied { through, done } => {
-            let Some(space) = state.workspaces.get_mut(workspace) else { return };
-            space.revision = fact.revision;
-            if *done {
-                let sweep = space.sweep.take();
-                sweep.map(|sweep| state.sweeps.remove(&(sweep.at, workspace.clone())));
-            } else if let Some(sweep) = &mut space.sweep {
-                sweep.through.clone_from(through);
+/// Takes facts into the state, those together that go together. What doesn't fit (a clock of a ticket that isn't known) is ignored.
+pub(crate) fn evolve_all(state: &mut State, facts: &[Fact<Event>]) {
+    for together in facts.chunk_by(go_together) {
+        let Some(fact) = together.first() else { continue };
+        match &fact.event {
+            Event::WorkspaceNoted(_) => {
+                let space = state.workspaces.entry(fact.workspace.clone()).or_default();
+                space.revision = fact.revision;
             }
-        }
-        Event::TicketNoted(note) => {
-            let mut closes = false;
-            state.with_ticket(workspace, &note.ticket, ChangeOf::Ticket, |ticket| {
-                closes = note.status == TicketStatus::Closed && ticket.closed_at.is_none();
-                ticket.revision = fact.revision;
-                ticket.note(note, fact.at);
-            });
-            if closes {
-                state.forget(workspace, fact.at);
+            Event::PolicyPut(spec) => put(state, fact, spec),
+            Event::PoliciesApplied { through, done } => {
+                applied(state, fact, through.as_ref(), *done);
             }
+            Event::TicketNoted(_) | Event::Clock { .. } => state.take(together),
         }
-        Event::Clock { ticket: id, key, change } => {
-            let Some(space) = state.workspaces.get(workspace) else { return };
-            let warn = space.warnings_of(change);
-            let change = &space.own(change);
-            let starts = matches!(change, Change::Started { .. });
-            let kind = if starts { ChangeOf::NewClock } else { ChangeOf::Clock };
-            state.with_ticket(workspace, id, kind, |ticket| {
-                ticket.revision = fact.revision;
-                ticket.change(*key, change, warn);
-            });
+    }
+}
+
+/// Whether the second of two successive facts is of the same ticket, and what depends on the ticket need not be brought up to date
+/// between them. A closing, which sends other tickets away, is the last. When a clock starts, which may send away one that ended,
+/// only notes and other starts have come before.
+fn go_together(one: &Fact<Event>, next: &Fact<Event>) -> bool {
+    let in_order = match (&one.event, &next.event) {
+        (Event::TicketNoted(note), Event::TicketNoted(_) | Event::Clock { .. }) => {
+            note.status != TicketStatus::Closed
         }
+        (Event::Clock { key, change, .. }, Event::Clock { key: next, change: starts, .. }) => {
+            let cycles = [key, next].iter().any(|key| key.metric == Metric::NextReply);
+            !starts.is_start() || change.is_start() && !cycles
+        }
+        (Event::Clock { .. }, Event::TicketNoted(_))
+        | (Event::WorkspaceNoted(_) | Event::PolicyPut(_) | Event::PoliciesApplied { .. }, _)
+        | (_, Event::WorkspaceNoted(_) | Event::PolicyPut(_) | Event::PoliciesApplied { .. }) => {
+            false
+        }
+    };
+    in_order && ticket_of(&one.event) == ticket_of(&next.event) && one.workspace == next.workspace
+}
+
+/// The ticket that a fact is about.
+pub(crate) fn ticket_of(event: &Event) -> Option<&TicketId> {
+    match event {
+        Event::TicketNoted(note) => Some(&note.ticket),
+        Event::Clock { ticket, .. } => Some(ticket),
+        Event::WorkspaceNoted(_) | Event::PolicyPut(_) | Event::PoliciesApplied { .. } => None,
+    }
+}
+
+fn applied(state: &mut State, fact: &Fact<Event>, through: Option<&TicketId>, done: bool) {
+    let Some(space) = state.workspaces.get_mut(&fact.workspace) else { return };
+    space.revision = fact.revision;
+    if done {
+        let sweep = space.sweep.take();
+        sweep.map(|sweep| state.sweeps.remove(&(sweep.at, fact.workspace.clone())));
+    } else if let Some(sweep) = &mut space.sweep {
+        sweep.through = through.cloned();
     }
 }
 
@@ -64,4 +79,83 @@ fn put(state: &mut State, fact: &Fact<Event>, spec: &PolicySpec) {
         state.sweeps.remove(&entry(old.at, &fact.workspace));
     }
     state.sweeps.insert(entry(fact.at, &fact.workspace));
+}
+
+#[cfg(test)]
+mod tests {
+    use kernel::{Actor, Timestamp};
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::{Change, ClockKey, TicketNote};
+
+    /// Facts of two tickets in any order, likely or not.
+    fn any_event() -> impl Strategy<Value = Event> {
+        let statuses =
+            [TicketStatus::New, TicketStatus::Open, TicketStatus::Resolved, TicketStatus::Closed];
+        let note = (any::<bool>(), prop::sample::select(statuses.to_vec()), any::<bool>());
+        let note = note.prop_map(|(ticket, status, owned)| {
+            Event::TicketNoted(Box::new(TicketNote {
+                ticket: id(ticket),
+                number: 1,
+                priority: owned.then_some(kernel::Priority::P1),
+                status,
+                policy: None,
+                agent: owned.then(|| kernel::AgentId::trusted(&"a".repeat(30))),
+                queue: None,
+                traits: None,
+            }))
+        });
+        let key = (prop::sample::select(Metric::ALL.to_vec()), 1..2_u32 + CYCLES_ALL);
+        let clock = (any::<bool>(), key, 0..1000_i64, 0..5_u8);
+        let clock = clock.prop_map(|(ticket, (metric, cycle), at, kind)| {
+            let at = Timestamp::from_millis(at);
+            let change = match kind {
+                0 | 1 => Change::Started {
+                    at,
+                    target_ms: Some(9),
+                    due_at: Some(at.plus_millis(9)),
+                    policy: None,
+                },
+                2 => Change::Paused { at, elapsed_ms: 5 },
+                3 => Change::Resumed { at, due_at: Some(at.plus_millis(4)) },
+                _ => Change::Met { at, elapsed_ms: 7 },
+            };
+            Event::Clock { ticket: id(ticket), key: ClockKey { metric, cycle }, change }
+        });
+        prop_oneof![1 => note, 4 => clock]
+    }
+
+    /// More cycles than a ticket keeps.
+    const CYCLES_ALL: u32 = 2 * 20;
+
+    fn id(other: bool) -> TicketId {
+        TicketId::trusted(if other { "t" } else { "u" })
+    }
+
+    proptest! {
+        #[test]
+        fn together_they_come_to_the_same_as_one_by_one(
+            events in prop::collection::vec(any_event(), 1..300),
+            size in 1..20_usize,
+        ) {
+            let workspace = WorkspaceId::trusted("w");
+            let facts: Vec<_> = (1..).zip(events).map(|(revision, event)| Fact {
+                workspace: workspace.clone(),
+                entity: (&id(true)).into(),
+                revision,
+                at: Timestamp::from_millis(0).plus_millis(revision),
+                actor: Actor::Backend,
+                event,
+            }).collect();
+            let (mut one_by_one, mut together) = (State::default(), State::default());
+            for fact in &facts {
+                evolve_all(&mut one_by_one, std::slice::from_ref(fact));
+            }
+            for some in facts.chunks(size) {
+                evolve_all(&mut together, some);
+            }
+            prop_assert_eq!(together, one_by_one);
+        }
+    }
 }

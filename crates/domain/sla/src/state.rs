@@ -2,6 +2,7 @@
 
 pub(crate) mod upkeep;
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
 use std::sync::Arc;
@@ -48,7 +49,7 @@ pub struct Sweep {
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Workspace {
     pub(crate) revision: u64,
-    pub(crate) policies: BTreeMap<PolicyId, Policy>,
+    pub(crate) policies: Policies,
     /// The policies in the order in which a ticket looks for its own.
     pub(crate) order: BTreeSet<(i32, PolicyId)>,
     /// Boxed, since a map's leaves are half empty where its keys came in their order.
@@ -152,38 +153,7 @@ impl Workspace {
 
     /// When a policy warns.
     pub(crate) fn warnings(&self, policy: Option<&PolicyId>) -> Option<Arc<[u16]>> {
-        let policy = self.policies.get(policy?)?;
-        Some(Arc::clone(&policy.spec.warn_at_permille))
-    }
-
-    /// The change, its policy's id the one that is kept already.
-    pub(crate) fn own(&self, change: &Change) -> Change {
-        let mut own = change.clone();
-        if let Change::Started { policy, .. } | Change::Retargeted { policy, .. } = &mut own {
-            let known = policy.as_ref().and_then(|policy| self.policies.get_key_value(policy));
-            if let Some((known, _)) = known {
-                *policy = Some(known.clone());
-            }
-        }
-        own
-    }
-
-    /// When the policy of a change warns.
-    pub(crate) fn warnings_of(&self, change: &Change) -> Option<Arc<[u16]>> {
-        match change {
-            Change::Started { policy, .. } | Change::Retargeted { policy, .. } => {
-                self.warnings(policy.as_ref())
-            }
-            Change::Paused { .. }
-            | Change::Resumed { .. }
-            | Change::Warned { .. }
-            | Change::Met { .. }
-            | Change::Breached { .. }
-            | Change::StoppedAfterBreach { .. }
-            | Change::BreachRetracted { .. }
-            | Change::Cancelled { .. }
-            | Change::Reopened { .. } => None,
-        }
+        warnings(&self.policies, policy)
     }
 
     /// Whether a ticket still follows the policies as they were before the last change, and when that takes effect.
@@ -191,4 +161,24 @@ impl Workspace {
         let sweep = self.sweep.as_ref()?;
         if sweep.through.as_ref() >= Some(ticket) { None } else { Some(sweep.at) }
     }
+}
+
+type Policies = BTreeMap<PolicyId, Policy>;
+
+fn warnings(policies: &Policies, policy: Option<&PolicyId>) -> Option<Arc<[u16]>> {
+    let policy = policies.get(policy?)?;
+    Some(Arc::clone(&policy.spec.warn_at_permille))
+}
+
+/// A change whose policy's id, if it is long, is the one that is kept already.
+fn own<'a>(policies: &Policies, change: &'a Change) -> Cow<'a, Change> {
+    let policy = change.policy().filter(|policy| policy.is_long());
+    let Some((known, _)) = policy.and_then(|policy| policies.get_key_value(policy)) else {
+        return Cow::Borrowed(change);
+    };
+    let mut own = change.clone();
+    if let Change::Started { policy, .. } | Change::Retargeted { policy, .. } = &mut own {
+        *policy = Some(known.clone());
+    }
+    Cow::Owned(own)
 }

@@ -128,9 +128,7 @@ impl<S: Service> Fold<S> {
     /// Takes a record in whose place in the chain was checked.
     pub(crate) fn apply(&mut self, opened: &Opened<S>) {
         let Opened { commit, facts, bytes } = opened;
-        for fact in facts {
-            S::Decider::evolve(&mut self.state, fact);
-        }
+        S::Decider::evolve_all(&mut self.state, facts);
         self.meta.apply(commit, facts.len(), *bytes);
         self.writer = commit.writer.as_slice().try_into().unwrap_or_default();
     }

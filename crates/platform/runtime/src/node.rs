@@ -231,9 +231,11 @@ impl<S: Service> Node<S> {
     }
 
     /// Runs a call in its workspace's partition. See [`PartitionHandle::execute`].
-    pub async fn execute(&self, call: Call<S>) -> Result<Done, FailureOf<S>> {
-        let partition = self.partition_of(call.workspace.as_str()).clone();
-        partition.execute(call).await
+    pub fn execute(
+        &self,
+        call: Call<S>,
+    ) -> impl Future<Output = Result<Done, FailureOf<S>>> + Send + '_ {
+        self.partition_of(call.workspace.as_str()).execute(call)
     }
 
     /// Looks at the state of a workspace's partition. See [`PartitionHandle::read`].

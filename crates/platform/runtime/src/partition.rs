@@ -174,12 +174,18 @@ impl<S: Service> PartitionHandle<S> {
     }
 
     /// Runs a call. It returns once its facts are in the log, or why they aren't (see [`Failure`]).
-    pub async fn execute(&self, call: Call<S>) -> Result<Done, FailureOf<S>> {
+    pub fn execute(
+        &self,
+        call: Call<S>,
+    ) -> impl Future<Output = Result<Done, FailureOf<S>>> + Send + '_ {
         let trace = crate::trace::enabled().then(TraceContext::current).flatten();
         let (reply, answer) = oneshot::channel();
+        // Boxed before anything waits: a call is large, and a future that holds it is copied with it.
         let work = Work::Command(Box::new(PendingCommand { call, trace, reply }));
-        self.admit()?;
-        self.submit(work, answer, Failure::OutcomeUnknown).await?
+        async move {
+            self.admit()?;
+            self.submit(work, answer, Failure::OutcomeUnknown).await?
+        }
     }
 
     /// Looks at the state between commits: what it sees is in the log.

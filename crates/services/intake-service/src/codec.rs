@@ -108,12 +108,12 @@ fn priority(number: i32) -> Result<Option<kernel::Priority>, DecodeError> {
 
 fn message_added(added: &MessageAdded) -> stored::MessageAdded {
     stored::MessageAdded {
-        ticket_id: added.ticket.to_string(),
-        message_id: added.message.to_string(),
+        ticket_id: added.ticket.as_str().to_owned(),
+        message_id: added.message.as_str().to_owned(),
         author_kind: words::author_kind_to_wire(added.author_kind).into(),
-        author_id: added.author.to_string(),
+        author_id: added.author.as_ref().to_owned(),
         visibility: words::visibility_to_wire(added.visibility).into(),
-        body: added.body.to_string(),
+        body: added.body.as_ref().to_owned(),
     }
 }
 

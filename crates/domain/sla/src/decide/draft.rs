@@ -74,7 +74,7 @@ impl<'a> Draft<'a> {
 
     /// Adds a change of a clock.
     pub(super) fn change(&mut self, key: ClockKey, at: Timestamp, change: Change) {
-        let warn = self.space.warnings_of(&change);
+        let warn = self.space.warnings(change.policy());
         self.ticket.change(key, &change, warn);
         self.fact(at, Event::Clock { ticket: self.id.clone(), key, change });
     }

@@ -3,12 +3,13 @@
 use std::collections::BTreeSet;
 use std::collections::btree_map::Entry;
 
-use kernel::{AgentId, Priority, QueueId, TicketId, TicketStatus, Timestamp, WorkspaceId};
+use kernel::{AgentId, Fact, Priority, QueueId, TicketId, TicketStatus, Timestamp, WorkspaceId};
 use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
 
-use super::{Counts, State, Workspace};
-use crate::{Clock, ClockKey, ClockState, Metric, Ticket};
+use super::{Counts, State, Workspace, own, warnings};
+use crate::evolve::ticket_of;
+use crate::{Clock, ClockKey, ClockState, Event, Metric, Ticket};
 
 /// Ids that many tickets have: each is kept once. A workspace has hundreds of queues and thousands of agents at most.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -33,6 +34,10 @@ fn share<T: Clone + Ord>(known: &mut BTreeSet<T>, id: &mut T) {
         Some(known) => *id = known.clone(),
         None => drop(known.insert(id.clone())),
     }
+}
+
+fn is_start(event: &Event) -> bool {
+    matches!(event, Event::Clock { change, .. } if change.is_start())
 }
 
 /// A clock, when it is due, and what it counts as.
@@ -66,45 +71,47 @@ impl Footprint {
     }
 }
 
-/// What a change is of.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum ChangeOf {
-    /// A ticket, made if unknown.
-    Ticket,
-    /// A clock of a known ticket: of an unknown one it is ignored.
-    Clock,
-    /// A clock that such a ticket gets.
-    NewClock,
-}
-
 impl State {
-    /// Changes a ticket, and what depends on it.
-    pub(crate) fn with_ticket(
-        &mut self,
-        workspace: &WorkspaceId,
-        id: &TicketId,
-        kind: ChangeOf,
-        change: impl FnOnce(&mut Ticket),
-    ) {
+    /// Takes successive facts about one ticket: its notes, then its clocks' starts, then other changes of its clocks.
+    pub(crate) fn take(&mut self, facts: &[Fact<Event>]) {
+        let [first, ..] = facts else { return };
+        let Some(id) = ticket_of(&first.event) else { return };
         // The ids that are kept already: each fact brings copies of its own.
-        let workspace = match self.workspaces.get_key_value(workspace) {
+        let is_noted = matches!(first.event, Event::TicketNoted(_));
+        let workspace = match self.workspaces.get_key_value(&first.workspace) {
             Some((known, _)) => known.clone(),
-            None => workspace.clone(),
+            None if is_noted => first.workspace.clone(),
+            None => return,
         };
         let space = self.workspaces.entry(workspace.clone()).or_default();
         let (id, ticket, known) = match space.tickets.entry(id.clone()) {
             Entry::Occupied(found) => (found.key().clone(), found.into_mut(), true),
-            Entry::Vacant(_) if kind != ChangeOf::Ticket => return,
+            Entry::Vacant(_) if !is_noted => return,
             Entry::Vacant(place) => {
                 (place.key().clone(), place.insert(Box::new(Ticket::unknown())), false)
             }
         };
-        if kind == ChangeOf::NewClock {
+        for _ in facts.iter().filter(|fact| is_start(&fact.event)) {
             ticket.make_room();
         }
         let before = if known { Footprint::of(ticket) } else { Footprint::default() };
-        change(ticket);
-        space.names.share(ticket);
+        let mut closed_at = None;
+        for fact in facts {
+            ticket.revision = fact.revision;
+            match &fact.event {
+                Event::TicketNoted(note) => {
+                    let closes = note.status == TicketStatus::Closed && ticket.closed_at.is_none();
+                    closed_at = closes.then_some(fact.at);
+                    ticket.note(note, fact.at);
+                    space.names.share(ticket);
+                }
+                Event::Clock { key, change, .. } => {
+                    let warn = warnings(&space.policies, change.policy());
+                    ticket.change(*key, &own(&space.policies, change), warn);
+                }
+                Event::WorkspaceNoted(_) | Event::PolicyPut(_) | Event::PoliciesApplied { .. } => {}
+            }
+        }
         let after = Footprint::of(ticket);
         if before.timer != after.timer {
             let entry = |at| (at, workspace.clone(), id.clone());
@@ -112,11 +119,14 @@ impl State {
             after.timer.map(|at| self.timers.insert(entry(at)));
         }
         space.follow(&id, &before, &after);
+        if let Some(at) = closed_at {
+            self.forget(&workspace, at);
+        }
     }
 
     /// A ticket was closed at `at`: forgets some that were closed long before. Nothing but closings does so, each by the time that
     /// intake gave it; so however late sla reads, a ticket is forgotten only once no reopening can be among what is unread.
-    pub(crate) fn forget(&mut self, workspace: &WorkspaceId, at: Timestamp) {
+    fn forget(&mut self, workspace: &WorkspaceId, at: Timestamp) {
         let Self { workspaces, timers, .. } = self;
         let Some(space) = workspaces.get_mut(workspace) else { return };
         for id in space.closed.send_away(at) {

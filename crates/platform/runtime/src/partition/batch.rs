@@ -110,10 +110,14 @@ impl<S: Service> Batch<S> {
         !self.is_record() && self.waiting.is_empty() && self.looks.is_empty()
     }
 
-    /// An empty one with room for so many events.
-    pub(crate) fn with_room(events: usize) -> Self {
-        let events = Vec::with_capacity(events.min(EVENTS_MAX));
-        Self { events, ..Self::default() }
+    /// An empty one with room for as much as this one has, unless that is far more than usual.
+    pub(crate) fn successor(&self) -> Self {
+        Self {
+            events: Vec::with_capacity(self.events.len().min(EVENTS_MAX)),
+            effects: Vec::with_capacity(self.effects.len().min(EVENTS_MAX)),
+            waiting: Vec::with_capacity(self.waiting.len()),
+            ..Self::default()
+        }
     }
 
     /// Takes facts in, in their stored form, unless their payloads have more than `max_bytes`. Says whether they were taken.
@@ -290,8 +294,8 @@ fn stored<S: Service>(service: &S, fact: &Fact<Event<S>>, origin: Origin) -> Sto
     StoredEvent {
         r#type: payload.event_type.to_owned(),
         version: payload.version,
-        workspace: fact.workspace.to_string(),
-        entity: fact.entity.to_string(),
+        workspace: fact.workspace.as_str().to_owned(),
+        entity: fact.entity.as_str().to_owned(),
         revision: fact.revision,
         occurred_at_ms: fact.at.as_millis(),
         trace: origin.trace.map(|trace| trace.as_bytes().to_vec()).unwrap_or_default(),

@@ -19,6 +19,8 @@ use crate::{Clock, LogId, Position, ServiceId};
 
 /// How many recent commits a partition keeps for those who follow it.
 const RECENT_MAX: usize = 1024;
+/// How many bytes these had in the log at most.
+const RECENT_BYTES_MAX: usize = 32 * 1024 * 1024;
 
 /// What the leader and its callers share.
 pub(crate) struct Core<S: Service> {
@@ -50,7 +52,7 @@ pub(crate) struct Core<S: Service> {
     /// Counts the leaders' turns of all partitions of the node: changes after anything was done.
     pub(crate) turns: watch::Sender<u64>,
     pub(crate) metrics: Metrics,
-    recent: Mutex<VecDeque<(Seq, Arc<Commit>)>>,
+    recent: Mutex<Recent>,
     /// The leader's place in its log; none before it leads.
     place: Mutex<Option<ChainReader>>,
 }
@@ -85,7 +87,7 @@ impl<S: Service> Core<S> {
             rest: watch::Sender::new(Rest::default()),
             turns,
             metrics: Metrics::default(),
-            recent: Mutex::new(VecDeque::new()),
+            recent: Mutex::default(),
             place: Mutex::new(None),
         };
         (Arc::new(core), work)
@@ -118,16 +120,9 @@ impl<S: Service> Core<S> {
         *self.place.lock().unwrap_or_else(PoisonError::into_inner) = Some(reader.clone());
     }
 
-    /// Keeps a commit for those who follow. What is kept is without a gap: a commit that doesn't follow the last one begins anew.
-    pub(crate) fn remember(&self, commit: Arc<Commit>) {
-        let mut recent = self.recent.lock().unwrap_or_else(PoisonError::into_inner);
-        if recent.back().is_some_and(|(last, _)| last + 1 != commit.seq) {
-            recent.clear();
-        }
-        if recent.len() == RECENT_MAX {
-            recent.pop_front();
-        }
-        recent.push_back((commit.seq, commit));
+    /// Keeps a commit, of so many bytes in the log, for those who follow.
+    pub(crate) fn remember(&self, commit: Arc<Commit>, bytes: usize) {
+        self.recent.lock().unwrap_or_else(PoisonError::into_inner).push(commit, bytes);
     }
 
     /// Says how far the inputs are handled, by what the log has.
@@ -152,14 +147,34 @@ impl<S: Service> Core<S> {
 
     /// Recent commits from `from` on; empty if the ring doesn't reach back so far.
     pub(super) fn recent(&self, from: Seq) -> Vec<Arc<Commit>> {
-        let recent = self.recent.lock().unwrap_or_else(PoisonError::into_inner);
-        match recent.front() {
-            Some((first, _)) if *first <= from => recent
-                .iter()
-                .skip_while(|(seq, _)| *seq < from)
-                .map(|(_, commit)| Arc::clone(commit))
-                .collect(),
-            Some(_) | None => Vec::new(),
+        self.recent.lock().unwrap_or_else(PoisonError::into_inner).from(from)
+    }
+}
+
+/// The last commits, without a gap, and their bytes in the log.
+#[derive(Default)]
+struct Recent {
+    commits: VecDeque<(Arc<Commit>, usize)>,
+    bytes: usize,
+}
+
+impl Recent {
+    /// A commit that doesn't follow the last one begins anew.
+    fn push(&mut self, commit: Arc<Commit>, bytes: usize) {
+        if self.commits.back().is_some_and(|(last, _)| last.seq + 1 != commit.seq) {
+            *self = Self::default();
         }
+        self.bytes += bytes;
+        self.commits.push_back((commit, bytes));
+        while self.commits.len() > RECENT_MAX || self.bytes > RECENT_BYTES_MAX {
+            let Some((_, bytes)) = self.commits.pop_front() else { break };
+            self.bytes -= bytes;
+        }
+    }
+
+    fn from(&self, from: Seq) -> Vec<Arc<Commit>> {
+        let missed = self.commits.front().and_then(|(first, _)| from.checked_sub(first.seq));
+        let Some(Ok(earlier)) = missed.map(usize::try_from) else { return Vec::new() };
+        self.commits.iter().skip(earlier).map(|(commit, _)| Arc::clone(commit)).collect()
     }
 }

@@ -49,6 +49,8 @@ pub const HASH_AT_LAST: Seq = 10 * HASH_EVERY;
 const POSITIONS_EVERY: u64 = 1000;
 /// ... or so long.
 const POSITIONS_AFTER: Duration = Duration::from_secs(10);
+/// So many pieces of work are taken before it is asked again what is due: they take less than the clock's millisecond.
+const TAKEN_AT_ONCE: usize = 64;
 /// What one command may write, in bytes.
 const COMMAND_BYTES_MAX: usize = 384 * 1024;
 /// How many facts may follow at once from one command: a bound on a rule that never ends.
@@ -249,8 +251,8 @@ impl<'a, S: Service> Leader<'a, S> {
                 if std::mem::take(&mut self.doubted) {
                     self.ask_the_log().await?;
                 }
-                let room = making.events.len();
-                let batch = std::mem::replace(&mut making, Batch::with_room(room));
+                let next = making.successor();
+                let batch = std::mem::replace(&mut making, next);
                 if batch.is_record() {
                     self.flight = Some(self.launch(batch));
                     // Nothing more is decided yet, so the state is that of the record on its way.
@@ -409,19 +411,35 @@ impl<'a, S: Service> Leader<'a, S> {
             if making.is_full() {
                 break;
             }
-            if let Ok(work) = work.try_recv() {
-                self.take(work, making)?;
-            } else if let Ok(input) = self.inputs.try_recv() {
-                self.receive(input);
-            } else {
-                break;
+            if self.take_some(making, work)? {
+                continue;
             }
+            let Ok(input) = self.inputs.try_recv() else { break };
+            self.receive(input);
         }
         let idle = self.flight.is_none() && !making.is_record();
         if idle && self.fold.reader.seq >= self.hashed_at + HASH_EVERY {
             making.notes.extend(self.state_hash());
         }
         Ok(())
+    }
+
+    /// Takes work that waits, as much as needs no new look at the clock. Says whether there was any.
+    fn take_some(
+        &mut self,
+        making: &mut Batch<S>,
+        work: &mut mpsc::Receiver<Work<S>>,
+    ) -> Result<bool, Stop> {
+        for taken in 0..TAKEN_AT_ONCE {
+            match work.try_recv() {
+                Ok(work) => self.take(work, making)?,
+                Err(_) => return Ok(taken > 0),
+            }
+            if making.is_full() {
+                break;
+            }
+        }
+        Ok(true)
     }
 
     fn take(&mut self, work: Work<S>, batch: &mut Batch<S>) -> Result<(), Stop> {

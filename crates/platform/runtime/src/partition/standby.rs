@@ -171,7 +171,7 @@ impl<S: Service> Standby<'_, S> {
                     self.core.metrics.doubt(&doubt);
                     Stop::Halted(format!("{}: {doubt}", S::ID))
                 })?;
-                self.core.remember(Arc::new(commit));
+                self.core.remember(Arc::new(commit), record.bytes.len());
                 self.publish(fold);
                 return Ok(None);
             }

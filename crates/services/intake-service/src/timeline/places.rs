@@ -20,18 +20,22 @@ const MORE: u8 = 1 << BITS;
 
 /// Places, in the order in which they were added: service, record and index of each, as numbers of as many bytes as they need.
 #[derive(Debug, Default)]
-pub(super) struct Places(Box<[u8]>);
+pub(super) struct Places(Vec<u8>);
+
+/// Up to so many bytes there is never room for another place: it is added seldom and kept long.
+const SPARED_MAX: usize = 256;
 
 impl Places {
-    /// Adds one. There is never room for another: a place is added seldom and kept long.
+    /// Adds one.
     pub(super) fn push(&mut self, place: Place) {
-        let mut bytes = std::mem::take(&mut self.0).into_vec();
         let numbers = [place.service.number().into(), place.seq, place.index.into()];
-        bytes.reserve_exact(numbers.iter().map(|number| length(*number)).sum());
-        for number in numbers {
-            write(&mut bytes, number);
+        let wanted = numbers.iter().map(|number| length(*number)).sum();
+        if self.0.len() < SPARED_MAX {
+            self.0.reserve_exact(wanted);
         }
-        self.0 = bytes.into_boxed_slice();
+        for number in numbers {
+            write(&mut self.0, number);
+        }
     }
 
     /// All of them.

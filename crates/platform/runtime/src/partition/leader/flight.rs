@@ -133,7 +133,7 @@ impl<S: Service> Leader<'_, S> {
         self.core.metrics.remembers(&self.fold.meta);
         self.begin_effects(std::mem::take(&mut batch.effects));
         self.publish_rest(!next.is_empty());
-        self.core.remember(commit);
+        self.core.remember(commit, length);
         self.core.advance(&after, events, bytes);
         self.publish_inputs(&applied);
         batch.answer_all(self.core.position(after.seq));
