@@ -15,8 +15,14 @@ use crate::service::Service;
 /// How many bytes of a log are read at once.
 pub const REPLAY_BYTES: usize = 2 * 1024 * 1024;
 
-/// How many reads may wait for the next stage.
-const WAITING_MAX: usize = 2;
+/// How many reads may wait to be opened.
+const READS_MAX: usize = 2;
+
+/// How many bytes of opened records are folded at once: few enough that they are still in a processor's cache.
+const PIECE_BYTES: usize = 128 * 1024;
+
+/// How many pieces may wait to be folded.
+const PIECES_MAX: usize = 8;
 
 /// How long to wait before a log that can't be reached is asked again.
 const PAUSE: Duration = Duration::from_millis(200);
@@ -46,8 +52,8 @@ pub async fn replay<S: Service>(
         return in_turn(&**service, log, fold).await;
     }
     loop {
-        let (records, to_open) = mpsc::channel(WAITING_MAX);
-        let (opened, to_fold) = mpsc::channel(WAITING_MAX);
+        let (records, to_open) = mpsc::channel(READS_MAX);
+        let (opened, to_fold) = mpsc::channel(PIECES_MAX);
         let (from, reader, service) = (fold.seq() + 1, fold.reader.clone(), Arc::clone(service));
         let opening = spawn_blocking(move || open_all(&*service, reader, to_open, &opened));
         let folding = spawn_blocking(move || fold_all(fold, to_fold));
@@ -122,9 +128,19 @@ fn open_all<S: Service>(
 ) -> Result<ChainReader, Doubt> {
     let mut names = Names::default();
     while let Some(some) = records.blocking_recv() {
-        let all = some.iter().map(|record| open(service, &mut reader, &mut names, record));
-        if opened.blocking_send(all.collect::<Result<_, _>>()?).is_err() {
-            break;
+        let (mut piece, mut bytes) = (Vec::new(), 0);
+        for record in &some {
+            piece.push(open(service, &mut reader, &mut names, record)?);
+            bytes += record.bytes.len();
+            if bytes >= PIECE_BYTES {
+                bytes = 0;
+                if opened.blocking_send(std::mem::take(&mut piece)).is_err() {
+                    return Ok(reader);
+                }
+            }
+        }
+        if opened.blocking_send(piece).is_err() {
+            return Ok(reader);
         }
     }
     Ok(reader)

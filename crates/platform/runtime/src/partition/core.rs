@@ -20,7 +20,7 @@ use crate::{Clock, LogId, Position, ServiceId};
 /// How many recent commits a partition keeps for those who follow it.
 const RECENT_MAX: usize = 1024;
 /// How many bytes these had in the log at most.
-const RECENT_BYTES_MAX: usize = 32 * 1024 * 1024;
+const RECENT_BYTES_MAX: usize = 8 * 1024 * 1024;
 
 /// What the leader and its callers share.
 pub(crate) struct Core<S: Service> {

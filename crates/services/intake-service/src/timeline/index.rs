@@ -1,5 +1,6 @@
 //! Which facts are about which ticket.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 
 use prost::Message;
@@ -9,10 +10,12 @@ use wire::events::v1 as stored;
 use super::places::{Place, Places};
 use crate::codec::is_of_ticket;
 
+type Workspaces = HashMap<Box<str>, HashMap<Box<str>, Places>>;
+
 /// Places by workspace and ticket. What a service merely copies of another's facts is no part of a story.
 #[derive(Debug, Default)]
 pub(super) struct Index {
-    workspaces: HashMap<Box<str>, HashMap<Box<str>, Places>>,
+    workspaces: Workspaces,
     /// The tickets of notifications that are under way, by delivery.
     deliveries: HashMap<Box<str>, Box<str>>,
 }
@@ -29,33 +32,26 @@ impl Index {
         for (index, event) in (0..).zip(&commit.events) {
             if let Some(ticket) = self.ticket_of(service, event) {
                 let place = Place { service, seq: commit.seq, index };
-                self.note(&event.workspace, &ticket, place);
+                note(&mut self.workspaces, &event.workspace, &ticket, place);
             }
         }
     }
 
-    fn note(&mut self, workspace: &str, ticket: &str, place: Place) {
-        if !self.workspaces.contains_key(workspace) {
-            self.workspaces.insert(workspace.into(), HashMap::new());
-        }
-        let Some(tickets) = self.workspaces.get_mut(workspace) else { return };
-        if !tickets.contains_key(ticket) {
-            tickets.insert(ticket.into(), Places::default());
-        }
-        if let Some(places) = tickets.get_mut(ticket) {
-            places.push(place);
-        }
-    }
-
     /// The ticket that a fact is about. The type decides: an agent or workspace may have a ticket's id.
-    fn ticket_of(&mut self, service: ServiceId, event: &stored::Event) -> Option<Box<str>> {
+    fn ticket_of<'a>(
+        &mut self,
+        service: ServiceId,
+        event: &'a stored::Event,
+    ) -> Option<Cow<'a, str>> {
         let of_ticket = match service {
             ServiceId::Intake => is_of_ticket(&event.r#type),
             ServiceId::Routing => of_routing(&event.r#type),
             ServiceId::Sla => of_sla(&event.r#type),
-            ServiceId::Notify => return self.ticket_of_delivery(event),
+            ServiceId::Notify => {
+                return self.ticket_of_delivery(event).map(|ticket| Cow::Owned(ticket.into()));
+            }
         };
-        of_ticket.then(|| event.entity.as_str().into())
+        of_ticket.then_some(Cow::Borrowed(&event.entity))
     }
 
     fn ticket_of_delivery(&mut self, event: &stored::Event) -> Option<Box<str>> {
@@ -82,6 +78,17 @@ impl Index {
             }
             _ => None,
         }
+    }
+}
+
+fn note(workspaces: &mut Workspaces, workspace: &str, ticket: &str, place: Place) {
+    let tickets = match workspaces.get_mut(workspace) {
+        Some(tickets) => tickets,
+        None => workspaces.entry(workspace.into()).or_default(),
+    };
+    match tickets.get_mut(ticket) {
+        Some(places) => places.push(place),
+        None => tickets.entry(ticket.into()).or_default().push(place),
     }
 }
 
