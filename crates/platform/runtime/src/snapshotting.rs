@@ -31,7 +31,7 @@ pub const SNAPSHOT_AFTER: Duration = Duration::from_secs(10 * 60);
 /// How often the partitions are looked at.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// How long nothing is saved after a snapshot, in times of what it took: however quickly a large state changes, a service's snapshots
-/// take a tenth of one core at most.
+/// take a tenth of one core. Never longer than partitions may go unsaved: it may have taken long because the log was away.
 const RESTS: u32 = 9;
 
 /// How far a partition is saved.
@@ -117,7 +117,7 @@ pub(crate) async fn keep<S: Service>(
                 if due.look(core, after) {
                     let began = Instant::now();
                     renew(core, &*store).await;
-                    tokio::time::sleep(began.elapsed() * RESTS).await;
+                    tokio::time::sleep(after.min(began.elapsed() * RESTS)).await;
                     let well = core.saved.borrow().problem.is_empty();
                     let pause = if well { Duration::ZERO } else { after };
                     *due = Due { not_before: Some(Instant::now() + pause), since: None };
