@@ -60,7 +60,7 @@ pub trait Decider: 'static {
     fn evolve(state: &mut Self::State, fact: &Fact<Self::Event>);
 
     /// Takes successive facts into the state, with the same outcome as [`evolve`](Self::evolve) for each. For who does better with
-    /// several of one entity: a fold of a whole log takes them by the record.
+    /// several of one entity: a leader takes them by the decision, a fold of a log by the record.
     fn evolve_all(state: &mut Self::State, facts: &[Fact<Self::Event>]) {
         for fact in facts {
             Self::evolve(state, fact);

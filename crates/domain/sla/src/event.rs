@@ -35,6 +35,22 @@ pub enum Event {
     },
 }
 
+impl Event {
+    /// The ticket that it is about.
+    pub(crate) fn ticket(&self) -> Option<&TicketId> {
+        match self {
+            Self::TicketNoted(note) => Some(&note.ticket),
+            Self::Clock { ticket, .. } => Some(ticket),
+            Self::WorkspaceNoted(_) | Self::PolicyPut(_) | Self::PoliciesApplied { .. } => None,
+        }
+    }
+
+    /// Whether a ticket gets a clock by it.
+    pub(crate) fn starts_clock(&self) -> bool {
+        matches!(self, Self::Clock { change, .. } if change.is_start())
+    }
+}
+
 /// What is known of a ticket.
 #[derive(Debug, Clone, PartialEq)]
 pub struct TicketNote {

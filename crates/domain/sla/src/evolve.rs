@@ -40,16 +40,7 @@ fn go_together(one: &Fact<Event>, next: &Fact<Event>) -> bool {
             false
         }
     };
-    in_order && ticket_of(&one.event) == ticket_of(&next.event) && one.workspace == next.workspace
-}
-
-/// The ticket that a fact is about.
-pub(crate) fn ticket_of(event: &Event) -> Option<&TicketId> {
-    match event {
-        Event::TicketNoted(note) => Some(&note.ticket),
-        Event::Clock { ticket, .. } => Some(ticket),
-        Event::WorkspaceNoted(_) | Event::PolicyPut(_) | Event::PoliciesApplied { .. } => None,
-    }
+    in_order && one.event.ticket() == next.event.ticket() && one.workspace == next.workspace
 }
 
 fn applied(state: &mut State, fact: &Fact<Event>, through: Option<&TicketId>, done: bool) {
@@ -87,13 +78,17 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::{Change, ClockKey, TicketNote};
+    use crate::{CYCLES_KEPT, Change, ClockKey, TicketNote};
 
     /// Facts of two tickets in any order, likely or not.
     fn any_event() -> impl Strategy<Value = Event> {
-        let statuses =
-            [TicketStatus::New, TicketStatus::Open, TicketStatus::Resolved, TicketStatus::Closed];
-        let note = (any::<bool>(), prop::sample::select(statuses.to_vec()), any::<bool>());
+        let statuses = vec![
+            TicketStatus::New,
+            TicketStatus::Open,
+            TicketStatus::Resolved,
+            TicketStatus::Closed,
+        ];
+        let note = (any::<bool>(), prop::sample::select(statuses), any::<bool>());
         let note = note.prop_map(|(ticket, status, owned)| {
             Event::TicketNoted(Box::new(TicketNote {
                 ticket: id(ticket),
@@ -106,7 +101,9 @@ mod tests {
                 traits: None,
             }))
         });
-        let key = (prop::sample::select(Metric::ALL.to_vec()), 1..2_u32 + CYCLES_ALL);
+        // More cycles than a ticket keeps.
+        let cycles = 1..=2 * u32::try_from(CYCLES_KEPT).unwrap();
+        let key = (prop::sample::select(Metric::ALL.to_vec()), cycles);
         let clock = (any::<bool>(), key, 0..1000_i64, 0..5_u8);
         let clock = clock.prop_map(|(ticket, (metric, cycle), at, kind)| {
             let at = Timestamp::from_millis(at);
@@ -125,9 +122,6 @@ mod tests {
         });
         prop_oneof![1 => note, 4 => clock]
     }
-
-    /// More cycles than a ticket keeps.
-    const CYCLES_ALL: u32 = 2 * 20;
 
     fn id(other: bool) -> TicketId {
         TicketId::trusted(if other { "t" } else { "u" })

@@ -128,22 +128,27 @@ fn open_all<S: Service>(
 ) -> Result<ChainReader, Doubt> {
     let mut names = Names::default();
     while let Some(some) = records.blocking_recv() {
-        let (mut piece, mut bytes) = (Vec::new(), 0);
-        for record in &some {
-            piece.push(open(service, &mut reader, &mut names, record)?);
-            bytes += record.bytes.len();
-            if bytes >= PIECE_BYTES {
-                bytes = 0;
-                if opened.blocking_send(std::mem::take(&mut piece)).is_err() {
-                    return Ok(reader);
-                }
+        for piece in pieces(&some) {
+            let all = piece.iter().map(|record| open(service, &mut reader, &mut names, record));
+            if opened.blocking_send(all.collect::<Result<_, _>>()?).is_err() {
+                return Ok(reader);
             }
-        }
-        if opened.blocking_send(piece).is_err() {
-            return Ok(reader);
         }
     }
     Ok(reader)
+}
+
+/// The records in their order, each piece but the last of [`PIECE_BYTES`] or a little more.
+fn pieces(records: &[Record]) -> impl Iterator<Item = &[Record]> {
+    let mut bytes = 0;
+    records.chunk_by(move |record, _| {
+        bytes += record.bytes.len();
+        let goes_on = bytes < PIECE_BYTES;
+        if !goes_on {
+            bytes = 0;
+        }
+        goes_on
+    })
 }
 
 fn fold_all<S: Service>(mut fold: Fold<S>, mut opened: mpsc::Receiver<Vec<Opened<S>>>) -> Fold<S> {
@@ -153,4 +158,19 @@ fn fold_all<S: Service>(mut fold: Fold<S>, mut opened: mpsc::Receiver<Vec<Opened
         }
     }
     fold
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pieces_are_all_records_in_order_and_end_as_soon_as_they_may() {
+        let lengths = [1, PIECE_BYTES, PIECE_BYTES - 1, 1, 2 * PIECE_BYTES, 5, 6];
+        let record = |(seq, length): (u64, usize)| Record { seq, bytes: vec![0; length].into() };
+        let records: Vec<_> = (1..).zip(lengths).map(record).collect();
+        let seqs = |piece: &[Record]| piece.iter().map(|record| record.seq).collect::<Vec<_>>();
+        let found: Vec<_> = pieces(&records).map(seqs).collect();
+        assert_eq!(found, [vec![1, 2], vec![3, 4], vec![5], vec![6, 7]]);
+    }
 }

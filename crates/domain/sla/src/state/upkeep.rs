@@ -8,7 +8,6 @@ use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
 
 use super::{Counts, State, Workspace, own, warnings};
-use crate::evolve::ticket_of;
 use crate::{Clock, ClockKey, ClockState, Event, Metric, Ticket};
 
 /// Ids that many tickets have: each is kept once. A workspace has hundreds of queues and thousands of agents at most.
@@ -34,10 +33,6 @@ fn share<T: Clone + Ord>(known: &mut BTreeSet<T>, id: &mut T) {
         Some(known) => *id = known.clone(),
         None => drop(known.insert(id.clone())),
     }
-}
-
-fn is_start(event: &Event) -> bool {
-    matches!(event, Event::Clock { change, .. } if change.is_start())
 }
 
 /// A clock, when it is due, and what it counts as.
@@ -75,9 +70,9 @@ impl State {
     /// Takes successive facts about one ticket: its notes, then its clocks' starts, then other changes of its clocks.
     pub(crate) fn take(&mut self, facts: &[Fact<Event>]) {
         let [first, ..] = facts else { return };
-        let Some(id) = ticket_of(&first.event) else { return };
-        // The ids that are kept already: each fact brings copies of its own.
+        let Some(id) = first.event.ticket() else { return };
         let is_noted = matches!(first.event, Event::TicketNoted(_));
+        // The ids that are kept already: each fact brings copies of its own.
         let workspace = match self.workspaces.get_key_value(&first.workspace) {
             Some((known, _)) => known.clone(),
             None if is_noted => first.workspace.clone(),
@@ -91,7 +86,7 @@ impl State {
                 (place.key().clone(), place.insert(Box::new(Ticket::unknown())), false)
             }
         };
-        for _ in facts.iter().filter(|fact| is_start(&fact.event)) {
+        for _ in facts.iter().filter(|fact| fact.event.starts_clock()) {
             ticket.make_room();
         }
         let before = if known { Footprint::of(ticket) } else { Footprint::default() };

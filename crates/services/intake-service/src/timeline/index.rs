@@ -10,12 +10,10 @@ use wire::events::v1 as stored;
 use super::places::{Place, Places};
 use crate::codec::is_of_ticket;
 
-type Workspaces = HashMap<Box<str>, HashMap<Box<str>, Places>>;
-
 /// Places by workspace and ticket. What a service merely copies of another's facts is no part of a story.
 #[derive(Debug, Default)]
 pub(super) struct Index {
-    workspaces: Workspaces,
+    workspaces: HashMap<Box<str>, HashMap<Box<str>, Places>>,
     /// The tickets of notifications that are under way, by delivery.
     deliveries: HashMap<Box<str>, Box<str>>,
 }
@@ -32,8 +30,19 @@ impl Index {
         for (index, event) in (0..).zip(&commit.events) {
             if let Some(ticket) = self.ticket_of(service, event) {
                 let place = Place { service, seq: commit.seq, index };
-                note(&mut self.workspaces, &event.workspace, &ticket, place);
+                self.note(&event.workspace, &ticket, place);
             }
+        }
+    }
+
+    fn note(&mut self, workspace: &str, ticket: &str, place: Place) {
+        let tickets = match self.workspaces.get_mut(workspace) {
+            Some(tickets) => tickets,
+            None => self.workspaces.entry(workspace.into()).or_default(),
+        };
+        match tickets.get_mut(ticket) {
+            Some(places) => places.push(place),
+            None => tickets.entry(ticket.into()).or_default().push(place),
         }
     }
 
@@ -78,17 +87,6 @@ impl Index {
             }
             _ => None,
         }
-    }
-}
-
-fn note(workspaces: &mut Workspaces, workspace: &str, ticket: &str, place: Place) {
-    let tickets = match workspaces.get_mut(workspace) {
-        Some(tickets) => tickets,
-        None => workspaces.entry(workspace.into()).or_default(),
-    };
-    match tickets.get_mut(ticket) {
-        Some(places) => places.push(place),
-        None => tickets.entry(ticket.into()).or_default().push(place),
     }
 }
 

@@ -141,8 +141,8 @@ impl<S: Service> Leader<'_, S> {
         let service = &*self.core.service;
         let (mut all, mut new) = (Vec::new(), facts);
         loop {
+            S::Decider::evolve_all(&mut self.fold.state, &new);
             for fact in &new {
-                S::Decider::evolve(&mut self.fold.state, fact);
                 service.on_decided(self.core.partition, fact);
             }
             batch.effects.extend(service.effects(&self.fold.state, &new, origin.trace));
