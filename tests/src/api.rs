@@ -28,7 +28,7 @@ pub const WITHIN: Duration = Duration::from_secs(60);
 /// How often it is looked at.
 pub const LOOK_AGAIN_EVERY: Duration = Duration::from_millis(20);
 
-const CALL_WITHIN: Duration = Duration::from_secs(15);
+pub(crate) const CALL_WITHIN: Duration = Duration::from_secs(15);
 const LONGEST_PAUSE: Duration = Duration::from_millis(500);
 /// Larger than what servers take, so that theirs is the limit that is tested.
 const MESSAGE_MAX_BYTES: usize = 16 * 1024 * 1024;
@@ -247,34 +247,9 @@ impl Api {
         LogServiceClient::new(self.channel(service)).max_decoding_message_size(MESSAGE_MAX_BYTES)
     }
 
-    /// Waits until all four servers rest together: nothing due, no input waiting, no effect in flight, twice at the same heads.
+    /// Waits until all four servers rest together. See [`rest`](crate::rest::rest).
     pub async fn rest(&self) -> anyhow::Result<()> {
-        let deadline = Instant::now() + WITHIN;
-        let mut before = None;
-        loop {
-            let mut heads = Vec::new();
-            let mut idle = true;
-            for service in ServiceId::ALL {
-                let asked = admin::GetTimeRequest { wait_until_idle: true };
-                let mut request = Request::new(asked);
-                request.set_timeout(CALL_WITHIN);
-                match self.clock(service).get_time(request).await {
-                    Ok(time) => {
-                        let time = time.into_inner();
-                        idle &= time.idle;
-                        heads.push(time.heads);
-                    }
-                    Err(_) => idle = false,
-                }
-            }
-            if idle && before.as_ref() == Some(&heads) {
-                return Ok(());
-            }
-            if Instant::now() > deadline {
-                bail!("the servers don't rest");
-            }
-            before = idle.then_some(heads);
-        }
+        crate::rest::rest(std::slice::from_ref(self)).await
     }
 }
 

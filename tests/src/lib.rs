@@ -15,5 +15,6 @@ pub mod process;
 pub mod proof;
 pub mod proxy;
 pub mod receiver;
+pub mod rest;
 pub mod stack;
 pub mod story;

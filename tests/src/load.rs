@@ -23,6 +23,7 @@ use crate::api::{Api, LOOK_AGAIN_EVERY, new_id, reason_of};
 use crate::board::Board;
 use crate::cluster::{Acknowledged, Client};
 use crate::proof::{History, check_clocks, check_places, request_key};
+use crate::rest::rest;
 use crate::story::put_agent;
 use crate::{at_any, call};
 
@@ -170,15 +171,6 @@ pub struct Figures {
     pub tickets: usize,
     /// The most terms that any partition has seen.
     pub epochs: u64,
-}
-
-/// Waits until all instances rest: nothing due, no input waiting, no effect in flight.
-async fn rest(sides: &[Api]) -> anyhow::Result<()> {
-    // Twice round: what the first finds at rest may have been woken by a later one.
-    for side in sides.iter().chain(sides) {
-        side.rest().await?;
-    }
-    Ok(())
 }
 
 async fn settle(client: &Client, api: &Api, workspace: &str) -> anyhow::Result<()> {

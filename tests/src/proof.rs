@@ -58,6 +58,22 @@ impl History {
         wanted.map(|event| Ok(M::decode(event.data.as_ref())?)).collect()
     }
 
+    /// What all services wrote of a ticket: each fact's record and type, and the record that it follows from.
+    fn trail(&self, workspace: &str, ticket: &str) -> String {
+        let mut trail = Vec::new();
+        for ((service, _), commits) in &self.commits {
+            for commit in commits {
+                let of_ticket =
+                    |event: &&Event| event.workspace == workspace && event.entity == ticket;
+                for event in commit.events.iter().filter(of_ticket) {
+                    let by = event.cause.as_ref().map(|cause| (cause.service, cause.seq));
+                    trail.push(format!("{service} {} {} by {by:?}", commit.seq, event.r#type));
+                }
+            }
+        }
+        trail.join(", ")
+    }
+
     /// How many records there are.
     pub fn records(&self) -> usize {
         self.commits.values().map(Vec::len).sum()
@@ -193,7 +209,11 @@ pub fn check_places(
             Place::Paused => waits && told.owner.is_empty(),
             Place::Ended => ended,
         };
-        ensure!(fits, "{ticket}: intake says {told:?}, routing {place:?}");
+        ensure!(
+            fits,
+            "{ticket}: intake says {told:?}, routing {place:?}, after {}",
+            history.trail(workspace, ticket)
+        );
     }
     Ok(counts)
 }

@@ -12,6 +12,7 @@ use tests::nats::Nats;
 use tests::process::Process;
 use tests::proxy::{Mode, Proxy};
 use tests::receiver::Receiver;
+use tests::rest::rest;
 use tests::story::{put_agent, put_hook};
 use tests::{at_any, call};
 use tokio::time::sleep;
@@ -203,12 +204,7 @@ impl Stage {
             })
             .await?;
         }
-        let sides = self.cluster.sides()?;
-        // Twice round: what the first finds at rest may have been woken by a later one.
-        for side in sides.iter().chain(&sides) {
-            side.rest().await?;
-        }
-        Ok(())
+        rest(&self.cluster.sides()?).await
     }
 
     /// Lets everything pass again.

@@ -30,6 +30,12 @@ impl IntakeWalk {
         self.tickets.iter().map(|(key, (seq, _))| (key, *seq))
     }
 
+    /// Every ticket by (workspace, id), and whether it is resolved or closed.
+    pub fn ended(&self) -> impl Iterator<Item = (&(String, String), bool)> {
+        let ends = [TicketStatus::Resolved, TicketStatus::Closed].map(i32::from);
+        self.tickets.iter().map(move |(key, (_, status))| (key, ends.contains(status)))
+    }
+
     pub(crate) fn take(&mut self, commit: &Commit, findings: &mut Findings) {
         for event in &commit.events {
             match event.r#type.as_str() {

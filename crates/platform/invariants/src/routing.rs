@@ -42,6 +42,12 @@ impl RoutingWalk {
         self.workspaces.get(workspace).is_some_and(|it| it.board.ticket(ticket).is_some())
     }
 
+    /// Whether the work on a ticket is over; `None`: routing doesn't know the ticket.
+    pub fn has_ended(&self, workspace: &str, ticket: &str) -> Option<bool> {
+        let ticket = self.workspaces.get(workspace)?.board.ticket(ticket)?;
+        Some(ticket.place == Place::Ended)
+    }
+
     /// The tickets that wait in a queue, or are offered.
     pub fn waiting(&self) -> usize {
         self.workspaces.values().map(|it| it.board.waiting()).sum()

@@ -149,7 +149,7 @@ fn one_request(world: &World, ops: &[&Op], seq: Option<u64>) {
     }
 }
 
-/// I12: every input was handled by everyone who follows it.
+/// I12: every input was handled by everyone who follows it, so what has ended for intake has ended for routing.
 fn nothing_is_lost(world: &World, logs: &Logs) {
     let walks = [ServiceId::Intake, ServiceId::Routing, ServiceId::Sla, ServiceId::Notify]
         .map(|service| logs.walk(service));
@@ -157,6 +157,13 @@ fn nothing_is_lost(world: &World, logs: &Logs) {
     if let (ServiceWalk::Intake(intake), ServiceWalk::Routing(routing), ServiceWalk::Sla(sla)) =
         (intake.events(), routing.events(), sla.events())
     {
+        for ((workspace, ticket), ended) in intake.ended() {
+            let routed = routing.has_ended(workspace, ticket);
+            if routed.is_some_and(|routed| routed != ended) {
+                let what = if ended { "has ended" } else { "is open" };
+                world.violation(format!("I12: {ticket} {what}, and routing has it otherwise"));
+            }
+        }
         for ((workspace, ticket), seq) in intake.opened() {
             if !routing.knows(workspace, ticket) {
                 world.violation(format!("I12: routing never heard of {ticket}, opened in {seq}"));
