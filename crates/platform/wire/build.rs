@@ -11,6 +11,9 @@ const LENT: [&str; 2] = ["switchyard.common.v1", "switchyard.events.v1"];
 /// What stands in a commit beside its events: the same in both forms.
 const SHARED: [&str; 4] = ["Consumed", "Answered", "Parked", "Note"];
 
+/// What nobody reads in its second form: an event's envelope is looked at where it stands.
+const UNREAD: [&str; 2] = ["Event", "Cause"];
+
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let root = PathBuf::from("../../../proto");
     println!("cargo:rerun-if-changed={}", root.display());
@@ -47,6 +50,7 @@ fn lend(mut descriptors: FileDescriptorSet) -> FileDescriptorSet {
     descriptors.file.retain(|file| LENT.contains(&file.package()));
     for file in &mut descriptors.file {
         file.source_code_info = None;
+        file.message_type.retain(|message| !UNREAD.contains(&message.name()));
         file.message_type.iter_mut().for_each(lend_message);
         file.message_type.iter_mut().filter(|it| it.name() == "Commit").for_each(leave_events);
     }
