@@ -5,7 +5,7 @@
 
 use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
@@ -13,9 +13,7 @@ use async_nats::jetstream;
 use tempfile::TempDir;
 use tokio::time::{Instant, sleep};
 
-/// How long a server or cluster may take until it works.
-const READY_TIMEOUT: Duration = Duration::from_secs(60);
-const LOOK_AGAIN_EVERY: Duration = Duration::from_millis(20);
+use crate::nats_server::{LOOK_AGAIN_EVERY, READY_TIMEOUT, Server};
 
 /// One server, or the members of one cluster.
 #[derive(Debug)]
@@ -31,7 +29,7 @@ struct Member {
     config: PathBuf,
     port: u16,
     monitor: u16,
-    process: Option<Child>,
+    process: Option<Server>,
 }
 
 impl Nats {
@@ -194,10 +192,7 @@ impl Nats {
     /// Ends a member as `kill -9` does.
     pub fn kill(&mut self, member: usize) -> anyhow::Result<()> {
         let member = self.members.get_mut(member).context("no such member")?;
-        if let Some(mut process) = member.process.take() {
-            process.kill()?;
-            process.wait()?;
-        }
+        drop(member.process.take());
         Ok(())
     }
 
@@ -207,7 +202,7 @@ impl Nats {
         let Some(mut process) = member.process.take() else { return Ok(()) };
         let asked = Command::new("kill").arg("-TERM").arg(process.id().to_string()).status()?;
         anyhow::ensure!(asked.success(), "{} could not be asked to end", member.name);
-        while process.try_wait()?.is_none() {
+        while !process.has_ended()? {
             sleep(LOOK_AGAIN_EVERY).await;
         }
         Ok(())
@@ -240,55 +235,18 @@ impl Nats {
     }
 }
 
-impl Drop for Nats {
-    fn drop(&mut self) {
-        for member in &mut self.members {
-            if let Some(mut process) = member.process.take() {
-                // It may have ended by itself.
-                process.kill().unwrap_or(());
-                drop(process.wait());
-            }
-        }
-    }
-}
-
 impl Member {
     fn spawn(&mut self) -> anyhow::Result<()> {
-        let output = std::fs::File::create(self.directory.join("output"))?;
-        let process = Command::new(server_binary()?)
-            .arg("--config")
-            .arg(&self.config)
-            .stdin(Stdio::null())
-            .stdout(output.try_clone()?)
-            .stderr(output)
-            .spawn()
-            .context("starting nats-server")?;
-        self.process = Some(process);
+        self.process = Some(Server::start(&self.directory, &self.config, |_| {})?);
         Ok(())
     }
 
-    /// Reads the ports that the server has picked, for clients and for its monitoring, from the file in which it says so.
+    /// The ports that the server has picked, for clients and for its monitoring.
     async fn read_ports(&mut self) -> anyhow::Result<(u16, u16)> {
-        let deadline = Instant::now() + READY_TIMEOUT;
         let process = self.process.as_mut().context("not running")?;
-        let file = self.directory.join(format!("nats-server_{}.ports", process.id()));
-        loop {
-            let ports = std::fs::read(&file).ok();
-            let ports =
-                ports.and_then(|text| serde_json::from_slice::<serde_json::Value>(&text).ok());
-            let port = |of: &str| {
-                let url = ports.as_ref().and_then(|ports| ports.pointer(of)?.as_str());
-                url.and_then(|url| url.rsplit(':').next()?.parse().ok())
-            };
-            if let (Some(clients), Some(monitor)) = (port("/nats/0"), port("/monitoring/0")) {
-                return Ok((clients, monitor));
-            }
-            if process.try_wait()?.is_some() || Instant::now() > deadline {
-                let said = std::fs::read_to_string(self.directory.join("output"))?;
-                bail!("{} did not start: {said}", self.name);
-            }
-            sleep(LOOK_AGAIN_EVERY).await;
-        }
+        let [clients, monitor] =
+            process.ports(["nats", "monitoring"]).await.context(self.name.clone())?;
+        Ok((clients, monitor))
     }
 }
 
@@ -325,7 +283,6 @@ fn server(
         "server_name: {name}\n\
          listen: \"127.0.0.1:{port}\"\n\
          http: \"127.0.0.1:{monitor}\"\n\
-         ports_file_dir: \"{home}\"\n\
          max_payload: 1MB\n\
          jetstream {{ store_dir: \"{home}\", {sync}max_file_store: 4GB }}\n"
     );

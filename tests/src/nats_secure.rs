@@ -1,26 +1,19 @@
 //! A nats-server as `deploy/nats-secure.conf` has it: TLS both ways, and a user for each service that may write its own log alone.
 
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
-use std::time::Duration;
+use std::path::Path;
 
-use anyhow::{Context as _, bail};
 use rcgen::{
     BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa,
     Issuer, KeyPair,
 };
 use tempfile::TempDir;
-use tokio::time::{Instant, sleep};
 
-use crate::nats::server_binary;
-
-const READY_TIMEOUT: Duration = Duration::from_secs(60);
-const LOOK_AGAIN_EVERY: Duration = Duration::from_millis(20);
+use crate::nats_server::Server;
 
 /// A running server and everybody's certificates. Killed when dropped.
 #[derive(Debug)]
 pub struct SecureNats {
-    process: Child,
+    server: Server,
     port: u16,
     directory: TempDir,
 }
@@ -32,25 +25,17 @@ impl SecureNats {
         let users = ["intake", "routing", "sla", "notify", "ops", "stranger"];
         certificates(directory.path(), &users)?;
         let file = |name: &str| directory.path().join(name);
-        let output = std::fs::File::create(file("output"))?;
         let config = Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy/nats-secure.conf");
-        let process = Command::new(server_binary()?)
-            .arg("--config")
-            .arg(config)
-            .args(["--addr", "127.0.0.1", "--port", "-1", "--ports_file_dir"])
-            .arg(directory.path())
-            .env("NATS_TLS_CERT", file("server.pem"))
-            .env("NATS_TLS_KEY", file("server.key"))
-            .env("NATS_TLS_CA", file("ca.pem"))
-            .env("NATS_STORE", file("store"))
-            .stdin(Stdio::null())
-            .stdout(output.try_clone()?)
-            .stderr(output)
-            .spawn()
-            .context("starting nats-server")?;
-        let mut server = Self { process, port: 0, directory };
-        server.port = server.read_port().await?;
-        Ok(server)
+        let mut server = Server::start(directory.path(), &config, |command| {
+            command
+                .args(["--addr", "127.0.0.1", "--port", "-1"])
+                .env("NATS_TLS_CERT", file("server.pem"))
+                .env("NATS_TLS_KEY", file("server.key"))
+                .env("NATS_TLS_CA", file("ca.pem"))
+                .env("NATS_STORE", file("store"));
+        })?;
+        let [port] = server.ports(["nats"]).await?;
+        Ok(Self { server, port, directory })
     }
 
     /// The server's address, for clients with TLS.
@@ -73,36 +58,9 @@ impl SecureNats {
         .collect()
     }
 
-    async fn read_port(&mut self) -> anyhow::Result<u16> {
-        let deadline = Instant::now() + READY_TIMEOUT;
-        let ports: PathBuf =
-            self.directory.path().join(format!("nats-server_{}.ports", self.process.id()));
-        loop {
-            let read = std::fs::read(&ports).ok();
-            let read =
-                read.and_then(|text| serde_json::from_slice::<serde_json::Value>(&text).ok());
-            let url = read.as_ref().and_then(|ports| ports.pointer("/nats/0")?.as_str());
-            if let Some(port) = url.and_then(|url| url.rsplit(':').next()?.parse().ok()) {
-                return Ok(port);
-            }
-            if self.process.try_wait()?.is_some() || Instant::now() > deadline {
-                bail!("it did not start: {}", self.said());
-            }
-            sleep(LOOK_AGAIN_EVERY).await;
-        }
-    }
-
     /// What the server has printed.
     pub fn said(&self) -> String {
-        std::fs::read_to_string(self.directory.path().join("output")).unwrap_or_default()
-    }
-}
-
-impl Drop for SecureNats {
-    fn drop(&mut self) {
-        // It may have ended by itself.
-        self.process.kill().unwrap_or(());
-        drop(self.process.wait());
+        self.server.said()
     }
 }
 

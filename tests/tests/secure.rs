@@ -1,4 +1,7 @@
-//! NATS as `deploy/nats-secure.conf` has it: each service proves who it is, writes its own log and no other, and the whole story is told.
+//! NATS that lets in only whom it knows.
+//!
+//! As `deploy/nats-secure.conf` has it, each service proves who it is by a certificate, writes its own log and no other, and the whole
+//! story is told. With an operator and accounts, whoever comes proves it by a credentials file, and no command prints what is secret there.
 
 use std::path::Path;
 
@@ -7,6 +10,7 @@ use async_nats::jetstream;
 use futures::StreamExt as _;
 use runtime::ServiceId;
 use tests::api::{Addresses, Api, until};
+use tests::nats_creds::{CredsNats, write_secret};
 use tests::nats_secure::SecureNats;
 use tests::process::{Process, binary, run};
 use tests::receiver::Receiver;
@@ -171,6 +175,116 @@ async fn no_service_can_touch_a_stream_or_another_s_records() -> anyhow::Result<
         ensure!(records(&nats, stream).await? == 1, "{stream} has changed");
     }
     Ok(())
+}
+
+/// Runs a command of the binary with a credentials file, or none. Nothing secret may be in what it prints.
+async fn run_with(
+    nats: &CredsNats,
+    credentials: Option<&Path>,
+    arguments: &[&str],
+) -> anyhow::Result<std::process::Output> {
+    let url = nats.url();
+    let mut all = [arguments, &["--log", &url]].concat();
+    let file = credentials.map(|file| file.display().to_string());
+    all.extend(file.iter().flat_map(|file| ["--nats-creds", file]));
+    let ended = run(&all).await?;
+    keeps_secrets(nats, &said(&ended))?;
+    Ok(ended)
+}
+
+/// Fails if any seed is in a text, and doesn't print it either.
+fn keeps_secrets(nats: &CredsNats, text: &str) -> anyhow::Result<()> {
+    ensure!(!nats.seeds().is_empty(), "there is nothing to keep");
+    let told = nats.seeds().iter().any(|seed| text.contains(seed.as_str()));
+    ensure!(!told, "a seed was printed");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_story_is_told_by_who_comes_with_a_credentials_file() -> anyhow::Result<()> {
+    let nats = CredsNats::start().await?;
+    let file = nats.credentials("switchyard");
+    let made = run_with(&nats, Some(&file), &["init", "--partitions", "2"]).await?;
+    ensure!(made.status.success(), "init: {}: {}", said(&made), nats.said());
+    let directory = tempfile::tempdir()?;
+    let url = nats.url();
+    // The NATS client is as talkative as it can be.
+    let up = ["up", "--allow-private-endpoints", "--log", &url];
+    let arguments = [&up[..], &["--log-level", "info,async_nats=trace"]].concat();
+    let file_named = file.display().to_string();
+    let environment = [("SWITCHYARD_NATS_CREDS", file_named.as_str())];
+    let mut process = Process::start("up", directory.path(), &arguments, &environment).await?;
+    let [intake, routing, sla, notify] = [(); 4].map(|()| process.address().to_owned());
+    let api = Api::new(&Addresses { intake, routing, sla, notify })?;
+    let receiver = Receiver::start().await?;
+    let told = tell(&api, "vouched-for", &receiver).await;
+    told.with_context(|| process.said())?;
+    let ended = process.stop().await?;
+    ensure!(ended.success(), "{}", process.said());
+    ensure!(process.said().contains("async_nats"), "the client has said nothing");
+    keeps_secrets(&nats, &process.said())?;
+    let verified = run_with(&nats, Some(&file), &["verify"]).await?;
+    ensure!(verified.status.success(), "verify: {}", said(&verified));
+    keeps_secrets(&nats, &nats.said())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_comes_without_good_credentials_is_refused_for_good() -> anyhow::Result<()> {
+    let nats = CredsNats::start().await?;
+    let file = nats.credentials("switchyard");
+    let made = run_with(&nats, Some(&file), &["init", "--partitions", "2"]).await?;
+    ensure!(made.status.success(), "init: {}: {}", said(&made), nats.said());
+    let [stranger, impostor] = ["stranger", "impostor"].map(|user| nats.credentials(user));
+    for credentials in [Some(stranger.as_path()), Some(impostor.as_path()), None] {
+        is_refused(&nats, credentials, "authorization violation").await?;
+    }
+    keeps_secrets(&nats, &nats.said())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_credentials_file_that_is_none_is_named() -> anyhow::Result<()> {
+    let nats = CredsNats::start().await?;
+    let good = std::fs::read_to_string(nats.credentials("switchyard"))?;
+    let [seed, ..] = nats.seeds() else { anyhow::bail!("no seeds") };
+    let shorter = seed.split_at(seed.len() - 1).0;
+    let directory = tempfile::tempdir()?;
+    let bad = [
+        ("empty", String::new(), "cannot parse user JWT"),
+        ("torn", good.split("-----BEGIN USER").take(1).collect(), "cannot parse nkey"),
+        ("cut-off", good.replace(seed, shorter), "Bad seed length"),
+    ];
+    for (name, text, reason) in bad {
+        let file = directory.path().join(name);
+        write_secret(&file, &text)?;
+        let ended = is_refused(&nats, Some(&file), reason).await?;
+        ensure!(ended.contains(&file.display().to_string()), "{ended}");
+        ensure!(!ended.contains(shorter), "most of a seed was printed");
+    }
+    let missing = directory.path().join("missing");
+    let ended = is_refused(&nats, Some(&missing), "No such file").await?;
+    ensure!(ended.contains(&missing.display().to_string()), "{ended}");
+    Ok(())
+}
+
+/// A command and a service both end at once, with what is wrong. Returns what they have printed.
+async fn is_refused(
+    nats: &CredsNats,
+    credentials: Option<&Path>,
+    reason: &str,
+) -> anyhow::Result<String> {
+    let directory = tempfile::tempdir()?;
+    let data = directory.path().display().to_string();
+    let serve = ["serve", "intake", "--listen", "127.0.0.1:0", "--data-dir", &data];
+    let mut printed = String::new();
+    for arguments in [&["verify"][..], &serve] {
+        let ended = run_with(nats, credentials, arguments).await?;
+        let said = said(&ended);
+        ensure!(ended.status.code() == Some(78), "{}: {said}", ended.status);
+        ensure!(said.contains("access to the log is denied"), "{said}");
+        ensure!(said.contains(reason), "{said}");
+        printed.push_str(&said);
+    }
+    Ok(printed)
 }
 
 /// How many records a stream has.

@@ -1,5 +1,7 @@
 //! The connection that all logs of a provider share.
 
+use std::io;
+use std::path::Path;
 use std::time::Duration;
 
 use async_nats::connection::State;
@@ -80,8 +82,7 @@ async fn options(config: &NatsConfig) -> Result<ConnectOptions, OpenError> {
         .request_timeout(Some(config.request_timeout))
         .reconnect_delay_callback(reconnect_delay);
     if let Some(file) = &config.credentials_file {
-        let read = options.credentials_file(file).await;
-        options = read.map_err(|error| OpenError::Denied(error.into()))?;
+        options = credentials(options, file).await?;
     }
     if let (Some(user), Some(password)) = (&config.user, &config.password) {
         options = options.user_and_password(user.clone(), password.clone());
@@ -96,6 +97,16 @@ async fn options(config: &NatsConfig) -> Result<ConnectOptions, OpenError> {
         options = options.custom_inbox_prefix(prefix);
     }
     Ok(options)
+}
+
+/// Every reason names the file, and none repeats what is in it.
+async fn credentials(options: ConnectOptions, file: &Path) -> Result<ConnectOptions, OpenError> {
+    let bad = |error: io::Error| {
+        let why = format!("the credentials file {} can't be used: {error}", file.display());
+        OpenError::Denied(why.into())
+    };
+    let text = tokio::fs::read_to_string(file).await.map_err(bad)?;
+    options.credentials(&text).map_err(bad)
 }
 
 /// The first attempt comes at once, later ones further and further apart.
