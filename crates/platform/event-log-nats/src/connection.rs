@@ -1,7 +1,7 @@
 //! The connection that all logs of a provider share.
 
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use async_nats::connection::State;
@@ -88,10 +88,10 @@ async fn options(config: &NatsConfig) -> Result<ConnectOptions, OpenError> {
         options = options.user_and_password(user.clone(), password.clone());
     }
     if let Some(file) = &config.tls_ca_file {
-        options = options.add_root_certificates(file.clone());
+        options = options.add_root_certificates(readable(file).await?);
     }
     if let (Some(cert), Some(key)) = (&config.tls_cert_file, &config.tls_key_file) {
-        options = options.add_client_certificate(cert.clone(), key.clone());
+        options = options.add_client_certificate(readable(cert).await?, readable(key).await?);
     }
     if let Some(prefix) = &config.inbox_prefix {
         options = options.custom_inbox_prefix(prefix);
@@ -99,14 +99,22 @@ async fn options(config: &NatsConfig) -> Result<ConnectOptions, OpenError> {
     Ok(options)
 }
 
-/// Every reason names the file, and none repeats what is in it.
+/// Takes the user from a credentials file. What is wrong with it is told with its name, and never with the seed.
 async fn credentials(options: ConnectOptions, file: &Path) -> Result<ConnectOptions, OpenError> {
-    let bad = |error: io::Error| {
-        let why = format!("the credentials file {} can't be used: {error}", file.display());
-        OpenError::Denied(why.into())
-    };
-    let text = tokio::fs::read_to_string(file).await.map_err(bad)?;
+    let bad = |error| unusable(file, &error);
+    // The last line's end, which some stores of secrets take away, is looked for.
+    let text = tokio::fs::read_to_string(file).await.map_err(bad)? + "\n";
     options.credentials(&text).map_err(bad)
+}
+
+/// The client would try a file of TLS again and again, and never say which one it lacks.
+async fn readable(file: &Path) -> Result<PathBuf, OpenError> {
+    let read = tokio::fs::read(file).await;
+    read.map(|_| file.to_owned()).map_err(|error| unusable(file, &error))
+}
+
+fn unusable(file: &Path, error: &io::Error) -> OpenError {
+    OpenError::Denied(format!("the file {} can't be used: {error}", file.display()).into())
 }
 
 /// The first attempt comes at once, later ones further and further apart.
