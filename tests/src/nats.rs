@@ -5,7 +5,7 @@
 
 use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
@@ -306,15 +306,4 @@ fn free_ports(count: usize) -> anyhow::Result<Vec<u16>> {
     let listeners: Vec<TcpListener> =
         (0..count).map(|_| TcpListener::bind(("127.0.0.1", 0))).collect::<Result<_, _>>()?;
     listeners.iter().map(|listener| Ok(listener.local_addr()?.port())).collect()
-}
-
-/// The path of nats-server.
-pub fn server_binary() -> anyhow::Result<PathBuf> {
-    if let Some(path) = std::env::var_os("SWITCHYARD_NATS_SERVER") {
-        return Ok(path.into());
-    }
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("fetch-nats");
-    let output = Command::new(script).stderr(Stdio::inherit()).output()?;
-    anyhow::ensure!(output.status.success(), "fetch-nats failed");
-    Ok(String::from_utf8(output.stdout)?.trim().into())
 }

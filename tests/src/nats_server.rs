@@ -4,11 +4,9 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use anyhow::{Context as _, bail};
+use anyhow::{Context as _, bail, ensure};
 use serde_json::Value;
 use tokio::time::{Instant, sleep};
-
-use crate::nats::server_binary;
 
 /// How long a server may take until it works.
 pub(crate) const READY_TIMEOUT: Duration = Duration::from_secs(60);
@@ -84,4 +82,15 @@ impl Drop for Server {
 
 fn port_in(all: &Value, name: &str) -> Option<u16> {
     all.get(name)?.get(0)?.as_str()?.rsplit(':').next()?.parse().ok()
+}
+
+/// The path of nats-server.
+fn server_binary() -> anyhow::Result<PathBuf> {
+    if let Some(path) = std::env::var_os("SWITCHYARD_NATS_SERVER") {
+        return Ok(path.into());
+    }
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("fetch-nats");
+    let output = Command::new(script).stderr(Stdio::inherit()).output()?;
+    ensure!(output.status.success(), "fetch-nats failed");
+    Ok(String::from_utf8(output.stdout)?.trim().into())
 }

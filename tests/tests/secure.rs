@@ -10,6 +10,7 @@ use async_nats::jetstream;
 use futures::StreamExt as _;
 use runtime::ServiceId;
 use tests::api::{Addresses, Api, until};
+use tests::files::path;
 use tests::nats_creds::{CredsNats, write_secret};
 use tests::nats_secure::SecureNats;
 use tests::process::{Process, binary, run};
@@ -193,11 +194,20 @@ async fn run_with(
 ) -> anyhow::Result<std::process::Output> {
     let url = nats.url();
     let mut all = [arguments, &["--log", &url]].concat();
-    let file = credentials.map(|file| file.display().to_string());
+    let file = credentials.map(path);
     all.extend(file.iter().flat_map(|file| ["--nats-creds", file]));
     let ended = run(&all).await?;
     keeps_secrets(nats, &said(&ended))?;
     Ok(ended)
+}
+
+/// A server on which one with good credentials has made the streams.
+async fn initialised_with_credentials() -> anyhow::Result<CredsNats> {
+    let nats = CredsNats::start().await?;
+    let file = nats.credentials("switchyard");
+    let made = run_with(&nats, Some(&file), &["init", "--partitions", "2"]).await?;
+    ensure!(made.status.success(), "init: {}: {}", said(&made), nats.said());
+    Ok(nats)
 }
 
 /// Fails if any seed is in a text, and doesn't print it either.
@@ -210,16 +220,14 @@ fn keeps_secrets(nats: &CredsNats, text: &str) -> anyhow::Result<()> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_story_is_told_by_who_comes_with_a_credentials_file() -> anyhow::Result<()> {
-    let nats = CredsNats::start().await?;
+    let nats = initialised_with_credentials().await?;
     let file = nats.credentials("switchyard");
-    let made = run_with(&nats, Some(&file), &["init", "--partitions", "2"]).await?;
-    ensure!(made.status.success(), "init: {}: {}", said(&made), nats.said());
     let directory = tempfile::tempdir()?;
     let url = nats.url();
     // The NATS client is as talkative as it can be.
     let up = ["up", "--allow-private-endpoints", "--log", &url];
     let arguments = [&up[..], &["--log-level", "info,async_nats=trace"]].concat();
-    let file_named = file.display().to_string();
+    let file_named = path(&file);
     let environment = [("SWITCHYARD_NATS_CREDS", file_named.as_str())];
     let mut process = Process::start("up", directory.path(), &arguments, &environment).await?;
     let [intake, routing, sla, notify] = [(); 4].map(|()| process.address().to_owned());
@@ -241,10 +249,7 @@ async fn the_story_is_told_by_who_comes_with_a_credentials_file() -> anyhow::Res
 
 #[tokio::test(flavor = "multi_thread")]
 async fn who_comes_without_good_credentials_is_refused_for_good() -> anyhow::Result<()> {
-    let nats = CredsNats::start().await?;
-    let file = nats.credentials("switchyard");
-    let made = run_with(&nats, Some(&file), &["init", "--partitions", "2"]).await?;
-    ensure!(made.status.success(), "init: {}: {}", said(&made), nats.said());
+    let nats = initialised_with_credentials().await?;
     let [stranger, impostor] = ["stranger", "impostor"].map(|user| nats.credentials(user));
     for credentials in [Some(stranger.as_path()), Some(impostor.as_path()), None] {
         is_refused(&nats, credentials, "authorization violation").await?;
@@ -268,12 +273,12 @@ async fn a_credentials_file_that_is_none_is_named() -> anyhow::Result<()> {
         let file = directory.path().join(name);
         write_secret(&file, &text)?;
         let ended = is_refused(&nats, Some(&file), reason).await?;
-        ensure!(ended.contains(&file.display().to_string()), "{ended}");
+        ensure!(ended.contains(&path(&file)), "{ended}");
         ensure!(!ended.contains(shorter), "most of a seed was printed");
     }
     let missing = directory.path().join("missing");
     let ended = is_refused(&nats, Some(&missing), "No such file").await?;
-    ensure!(ended.contains(&missing.display().to_string()), "{ended}");
+    ensure!(ended.contains(&path(&missing)), "{ended}");
     Ok(())
 }
 
@@ -284,7 +289,7 @@ async fn is_refused(
     reason: &str,
 ) -> anyhow::Result<String> {
     let directory = tempfile::tempdir()?;
-    let data = directory.path().display().to_string();
+    let data = path(directory.path());
     let serve = ["serve", "intake", "--listen", "127.0.0.1:0", "--data-dir", &data];
     let mut printed = String::new();
     for arguments in [&["verify"][..], &serve] {
