@@ -1,4 +1,4 @@
-//! What one decision costs in each service, and each step of its way to the log and back: `cargo bench -p tests`.
+//! What one decision costs in each service, and each step of its way to the log and back: `cargo bench -p benches`.
 
 #![expect(clippy::unwrap_used, reason = "what is measured must not fail")]
 

@@ -4,6 +4,7 @@ pub mod api;
 pub mod board;
 pub mod cluster;
 pub mod collector;
+pub mod damage;
 pub mod files;
 pub mod forge;
 pub mod load;

@@ -7,9 +7,11 @@ use async_trait::async_trait;
 use event_log::conformance::{Act, Done, Harness};
 use event_log::memory::MemoryProvider;
 use event_log::{EventLogProvider, LogName};
-use event_log_embedded::{EmbeddedProvider, damage};
+use event_log_embedded::EmbeddedProvider;
 use tempfile::TempDir;
 use tokio::sync::Mutex;
+
+use crate::damage;
 
 /// The log in memory.
 #[derive(Debug, Default)]

@@ -6,15 +6,10 @@ use std::sync::Arc;
 
 use anyhow::Result;
 use archive::{Archive, Manifest};
-use event_log::memory::MemoryProvider;
-use event_log::{EventLogProvider, LogError, Record, Seq};
-use intake_service::IntakeService;
+use event_log::{LogError, Record, Seq};
 use invariants::{LogWalk, Scope};
-use notify_service::NotifyService;
-use routing_service::RoutingService;
-use runtime::{Fold, Service, ServiceId, read_first};
+use runtime::{AnyFold, LogId, ServiceId, read_first};
 use serde::Serialize;
-use sla_service::SlaService;
 use snapshots::Snapshot;
 
 use crate::cli::Verify;
@@ -54,7 +49,7 @@ impl Finding {
 pub(crate) struct Folded {
     /// Its hash.
     pub(crate) hash: [u8; 32],
-    /// The version of what the hash is made of.
+    /// The version of what the hash is made of; 0: the log has no record.
     pub(crate) version: u32,
     /// How far the other services' logs are handled.
     pub(crate) consumed: BTreeMap<ServiceId, Seq>,
@@ -143,34 +138,10 @@ pub(crate) async fn fold(
     partition: u16,
     wanted: Wanted,
 ) -> Result<(Finding, Folded)> {
-    // A fold serves no timelines, so there is nothing to read them from.
-    let nowhere: Arc<dyn EventLogProvider> = Arc::new(MemoryProvider::new());
-    match service {
-        ServiceId::Intake => one(&IntakeService::new(nowhere), source, partition, wanted).await,
-        ServiceId::Routing => one(&RoutingService::new(), source, partition, wanted).await,
-        ServiceId::Sla => one(&SlaService, source, partition, wanted).await,
-        ServiceId::Notify => {
-            let service = NotifyService::new(notify_service::Config::default())?;
-            one(&service, source, partition, wanted).await
-        }
-    }
-}
-
-/// The logs of an archive or a backup, as a source.
-pub(crate) fn source_of(archive: Archive) -> Source {
-    Source::Stored(Arc::new(archive::ArchiveProvider::new(archive)))
-}
-
-async fn one<S: Service>(
-    service: &S,
-    source: &Source,
-    partition: u16,
-    wanted: Wanted,
-) -> Result<(Finding, Folded)> {
-    let mut check = Check::<S>::new(service, partition, wanted);
+    let mut check = Check::new(service, partition, wanted);
     let mut from = 1;
     while check.finding.problem.is_empty() && !check.is_over() {
-        let records = match source.read(S::ID, partition, from).await {
+        let records = match source.read(service, partition, from).await {
             Ok(records) => records,
             Err(error) => match error.chain().find_map(|cause| cause.downcast_ref()) {
                 Some(LogError::Trimmed { first }) => {
@@ -190,19 +161,34 @@ async fn one<S: Service>(
     Ok(check.end())
 }
 
+/// A fold of this service's log that has read nothing.
+pub(crate) fn fold_of(service: ServiceId, log_id: LogId) -> Result<Box<dyn AnyFold>> {
+    Ok(match service {
+        ServiceId::Intake => intake_service::fold(log_id),
+        ServiceId::Routing => routing_service::fold(log_id),
+        ServiceId::Sla => sla_service::fold(log_id),
+        ServiceId::Notify => notify_service::fold(log_id)?,
+    })
+}
+
+/// The logs of an archive or a backup, as a source.
+pub(crate) fn source_of(archive: Archive) -> Source {
+    Source::Stored(Arc::new(archive::ArchiveProvider::new(archive)))
+}
+
 /// One partition on the way.
-struct Check<'a, S: Service> {
-    service: &'a S,
-    on_the_way: Option<(Fold<S>, LogWalk)>,
+struct Check {
+    service: ServiceId,
+    on_the_way: Option<(Box<dyn AnyFold>, LogWalk)>,
     wanted: Wanted,
     finding: Finding,
     confirmed: BTreeSet<Seq>,
 }
 
-impl<'a, S: Service> Check<'a, S> {
-    fn new(service: &'a S, partition: u16, wanted: Wanted) -> Self {
+impl Check {
+    fn new(service: ServiceId, partition: u16, wanted: Wanted) -> Self {
         let finding = Finding {
-            service: S::ID.name(),
+            service: service.name(),
             partition,
             records: 0,
             events: 0,
@@ -231,13 +217,14 @@ impl<'a, S: Service> Check<'a, S> {
             return Err(format!("record {next} is missing, the next one is {}", record.seq));
         }
         if self.on_the_way.is_none() {
-            let genesis = read_first(record, S::ID, self.finding.partition);
+            let genesis = read_first(record, self.service, self.finding.partition);
             let (log_id, _) = genesis.map_err(|doubt| doubt.to_string())?;
-            let walk = LogWalk::over(S::ID, log_id, Scope::Whole);
-            self.on_the_way = Some((Fold::at_start(log_id), walk));
+            let fold = fold_of(self.service, log_id).map_err(|error| error.to_string())?;
+            let walk = LogWalk::over(self.service, log_id, Scope::Whole);
+            self.on_the_way = Some((fold, walk));
         }
         let Some((fold, walk)) = &mut self.on_the_way else { return Ok(()) };
-        let checked = fold.take_and_check(self.service, record);
+        let checked = fold.take_and_check(record);
         let checked = checked.map_err(|doubt| doubt.to_string())?;
         let (_, violations) = walk.take(record);
         self.finding.violations += violations.len();
@@ -250,8 +237,7 @@ impl<'a, S: Service> Check<'a, S> {
             compare(&mut self.finding, check.seq, check.written, check.folded)?;
         }
         let here = |state: &&Live| {
-            state.seq == record.seq
-                && state.version.is_none_or(|version| version == Fold::<S>::LAYOUT)
+            state.seq == record.seq && state.version.is_none_or(|version| version == fold.layout())
         };
         for state in self.wanted.states.iter().filter(here) {
             compare(&mut self.finding, state.seq, state.hash, fold.state_hash())?;
@@ -269,14 +255,15 @@ impl<'a, S: Service> Check<'a, S> {
     fn end(self) -> (Finding, Folded) {
         let mut folded = Folded {
             hash: [0; 32],
-            version: Fold::<S>::LAYOUT,
+            version: 0,
             consumed: BTreeMap::new(),
             set_aside: BTreeMap::new(),
             confirmed: self.confirmed,
         };
         if let Some((fold, _)) = self.on_the_way {
             folded.hash = fold.state_hash();
-            folded.consumed = fold.consumed().collect();
+            folded.version = fold.layout();
+            folded.consumed = fold.consumed();
             for (input, seq) in fold.set_aside() {
                 let lowest = folded.set_aside.entry(input).or_insert(seq);
                 *lowest = seq.min(*lowest);

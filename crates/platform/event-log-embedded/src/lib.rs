@@ -13,9 +13,6 @@ mod place;
 mod store;
 mod writer;
 
-#[cfg(feature = "damage")]
-pub mod damage;
-
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};

@@ -15,9 +15,9 @@ use redb::{
 use crate::backend::LimitedFile;
 
 /// Log name (`service/partition`) to the log's number in this file.
-pub(crate) const NAMES: TableDefinition<'_, &str, u32> = TableDefinition::new("names");
+const NAMES: TableDefinition<'_, &str, u32> = TableDefinition::new("names");
 /// (log, record number) to CRC-32C, 4 bytes little-endian, and the record.
-pub(crate) const RECORDS: TableDefinition<'_, (u32, Seq), &[u8]> = TableDefinition::new("records");
+const RECORDS: TableDefinition<'_, (u32, Seq), &[u8]> = TableDefinition::new("records");
 /// Log to the last number that was trimmed away.
 const TRIMMED: TableDefinition<'_, u32, Seq> = TableDefinition::new("trimmed");
 

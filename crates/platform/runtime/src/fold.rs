@@ -1,5 +1,6 @@
 //! Folding a log: records in, state out. The leader, the snapshots and `verify` all use this one.
 
+mod any;
 mod saved;
 
 use bytes::Bytes;
@@ -14,6 +15,7 @@ use crate::lent_event::LentEvent;
 use crate::meta::{Handled, META_VERSION, Meta};
 use crate::service::{Event, Service, State};
 use crate::{LogId, ServiceId};
+pub use any::AnyFold;
 pub(crate) use saved::Unencodable;
 
 /// A state hash that a leader wrote, beside what this fold came to.

@@ -43,7 +43,7 @@ pub use commit::{
 pub use event_type::{
     DecodeError, EventType, Stored, Upcaster, Upcasters, decode_event, text, written_version,
 };
-pub use fold::{Fold, HashCheck};
+pub use fold::{AnyFold, Fold, HashCheck};
 pub use health::Health;
 pub use membership::{Instance, InstancePlace, Membership, instances};
 pub use metrics::Metrics;

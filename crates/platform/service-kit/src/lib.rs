@@ -10,6 +10,7 @@ pub mod error;
 pub mod forward;
 pub mod gate;
 pub mod hygiene;
+pub mod launch;
 pub mod metrics;
 pub mod mutate;
 pub mod paging;
@@ -28,6 +29,7 @@ pub use error::{
 };
 pub use forward::{FORWARDED_HEADER, Peers};
 pub use gate::{Gates, POSITION_HEADER, PositionGate};
+pub use launch::{Launch, Launched};
 pub use mutate::{Mutation, hash_of, mutate, reply_of};
 pub use paging::Page;
 pub use server::{DRAIN_WITHIN, Server, ServerError, Services};

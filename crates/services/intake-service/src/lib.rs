@@ -14,6 +14,7 @@
 //! `WorkspacePut`, `TicketOpened`, `MessageAdded`, `TicketUpdated`, `StatusChanged`, `OwnerChanged`.
 
 mod service;
+mod start;
 mod api;
 mod error;
 mod codec;
@@ -22,3 +23,4 @@ mod timeline;
 
 pub use api::{Api, server};
 pub use service::IntakeService;
+pub use start::{fold, start};

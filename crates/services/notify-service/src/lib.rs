@@ -20,8 +20,10 @@ mod error;
 mod fields;
 mod reactions;
 mod service;
+mod start;
 
 pub use api::{Api, server};
 pub use config::Config;
 pub use effects::{Courier, Message, SenderError};
 pub use service::NotifyService;
+pub use start::{fold, start};

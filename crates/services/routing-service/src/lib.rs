@@ -17,6 +17,7 @@
 //! `WorkCompleted`, `TicketRequeued`, `TicketTransferred`, `WorkEnded`.
 
 mod service;
+mod start;
 mod leases;
 mod codec;
 mod reactions;
@@ -26,3 +27,4 @@ mod api;
 pub use api::{Api, server};
 
 pub use service::RoutingService;
+pub use start::{fold, start};

@@ -16,6 +16,7 @@
 //! `ClockCancelled`, `ClockReopened`.
 
 mod service;
+mod start;
 mod api;
 mod codec;
 mod reactions;
@@ -23,3 +24,4 @@ mod error;
 
 pub use api::{Api, server};
 pub use service::SlaService;
+pub use start::{fold, start};

@@ -1,4 +1,4 @@
-//! The runtime over the in-memory log and its faults.
+//! The runtime over the in-memory log and its faults: one instance, and several of them.
 
 #![expect(
     clippy::unwrap_used,
@@ -7,6 +7,7 @@
 )]
 
 mod ahead;
+mod cluster;
 mod parking;
 mod restored;
 mod saving;

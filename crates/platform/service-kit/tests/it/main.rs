@@ -1,0 +1,5 @@
+//! The edge over real connections.
+
+mod edge;
+mod forward;
+mod vigil;

@@ -1,0 +1,20 @@
+//! What can only be seen of real processes: each module is one story about the product's binary, about NATS, or about both.
+//!
+//! One executable, since each one more is linked with all of the product again.
+
+mod backup;
+mod bad_input;
+mod bench;
+mod chaos;
+mod clients;
+mod demo;
+mod doctor;
+mod failover;
+mod failure_modes;
+mod kill;
+mod later_release;
+mod lease_board;
+mod secure;
+mod story;
+mod trace;
+mod trim;

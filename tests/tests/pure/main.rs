@@ -1,0 +1,4 @@
+//! What needs no other process: the house's rules, and the logs of earlier releases.
+
+mod golden;
+mod house;
