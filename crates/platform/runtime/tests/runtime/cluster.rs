@@ -14,7 +14,7 @@ mod world;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use crate::toy::{add, with_id};
+use crate::toy::{Source, add, with_id};
 use event_log::NOTICE_STANDS;
 use futures::StreamExt;
 use runtime::{Failure, Health, ServiceId};
@@ -235,7 +235,7 @@ async fn who_starts_again_at_its_own_address_need_not_wait_for_its_own_notice() 
         clock: world.clock.clone(),
         cluster: Some(membership("i1-again")),
     };
-    let node = runtime::Node::start(toy::Source, config).await.unwrap();
+    let node = runtime::Node::start(Source, config).await.unwrap();
     within("it leads", async { node.ready().await.unwrap() }).await;
     assert_eq!(node.partitions()[0].health(), Health::Ready);
     assert!(died.elapsed() < NOTICE_STANDS, "{:?}", died.elapsed());
@@ -277,7 +277,7 @@ async fn a_standby_holds_what_the_leader_holds() {
     let head = leader.node.partitions()[0].head();
     let caught_up = || standby.node.partitions()[0].head() == head;
     within("it catches up", until(caught_up)).await;
-    let hash = |node: &runtime::Node<toy::Source>| {
+    let hash = |node: &runtime::Node<Source>| {
         let partition = node.partitions()[0].clone();
         async move { partition.glance(|view| (view.head, view.state_hash())).await.unwrap() }
     };
