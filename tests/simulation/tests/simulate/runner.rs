@@ -46,15 +46,50 @@ struct Options {
     /// Runs this one seed here, and prints its report as JSON.
     #[arg(long, hide = true)]
     one: Option<u64>,
-    /// The names of tests that cargo was asked for; this one is `simulation`.
+    #[command(flatten)]
+    asked: Asked,
+}
+
+/// What test runners ask of a test's program: cargo by names alone, nextest by libtest's `--list` and `--exact` first.
+#[derive(Debug, clap::Args)]
+#[expect(clippy::struct_excessive_bools, reason = "switches of a command line")]
+struct Asked {
+    /// Names the program's tests: one.
+    #[arg(long, hide = true)]
+    list: bool,
+    /// Only tests that are left out otherwise: there are none.
+    #[arg(long, hide = true)]
+    ignored: bool,
+    /// Names are whole names. This one's says it all.
+    #[arg(long, hide = true)]
+    exact: bool,
+    /// The program never keeps its output back.
+    #[arg(long, hide = true)]
+    nocapture: bool,
+    #[arg(long, hide = true)]
+    format: Option<String>,
+    /// The names of tests that are asked for, or parts of them.
     #[arg(hide = true)]
     names: Vec<String>,
+}
+
+/// The program's one test.
+const NAME: &str = "simulate";
+
+impl Asked {
+    fn wants(&self) -> bool {
+        let fits = |name: &String| if self.exact { name == NAME } else { NAME.contains(name) };
+        !self.ignored && (self.names.is_empty() || self.names.iter().any(fits))
+    }
 }
 
 /// The program.
 pub(crate) fn main() -> anyhow::Result<ExitCode> {
     let options = Options::parse();
-    if !options.names.is_empty() && !options.names.iter().any(|name| "simulation".contains(name)) {
+    if options.asked.list && options.asked.wants() {
+        writeln!(std::io::stdout(), "{NAME}: test")?;
+    }
+    if options.asked.list || !options.asked.wants() {
         return Ok(ExitCode::SUCCESS);
     }
     if let Some(seed) = options.one {
