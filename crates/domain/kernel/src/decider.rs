@@ -68,8 +68,8 @@ pub trait Decider: 'static {
     }
 
     /// Decides what follows at once from the state in `context.workspace`, without anybody asking (a freed agent gets the next
-    /// ticket). Called after every command and reaction, and again after its own facts, until it has none; each answer must bring
-    /// that end nearer.
+    /// ticket). Called after every command and reaction, and again after its own facts, until it has none or the decision has become
+    /// large; each answer must bring that end nearer. What a large decision leaves must be [`due`](Self::due) at once.
     fn follow_up(_state: &Self::State, _context: &Context) -> Vec<Fact<Self::Event>> {
         Vec::new()
     }
@@ -79,8 +79,9 @@ pub trait Decider: 'static {
         None
     }
 
-    /// What is due at `now`, in order of its instants, at most 256 of them: a deadline that passed, as a command. Deciding them
-    /// must move [`next_due`](Self::next_due) on.
+    /// What is due at `now`, as commands, the first some dozens of them: deadlines that passed, each workspace's in order of their
+    /// instants; and the next step of whatever is done in steps. Deciding them must move [`next_due`](Self::next_due) on, and none of
+    /// them may take long: calls and inputs are served in between, not meanwhile.
     fn due(_state: &Self::State, _now: Timestamp) -> Vec<(WorkspaceId, Self::Command)> {
         Vec::new()
     }

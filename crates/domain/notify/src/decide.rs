@@ -9,8 +9,10 @@ use kernel::{Context, Decider, EntityId, Fact, Timestamp, WorkspaceId};
 
 use crate::{Command, Event, Rejection, State, Workspace, state};
 
-/// How many endpoints one call of `due` or `follow_up` starts at most.
-const BATCH_MAX: usize = 256;
+/// How many endpoints one call of `due` names at most.
+const DUE_MAX: usize = 64;
+/// How many endpoints get what waits for them in the decision that brought it; others are due at once.
+const STARTED_AT_ONCE: usize = 8;
 
 /// Notify's decider.
 #[derive(Debug)]
@@ -49,7 +51,7 @@ impl Decider for Notify {
 
     fn follow_up(state: &State, context: &Context) -> Vec<Fact<Event>> {
         let Some(workspace) = state.workspace(&context.workspace) else { return Vec::new() };
-        let ready = workspace.ready(context.at).take(BATCH_MAX);
+        let ready = workspace.ready(context.at).take(STARTED_AT_ONCE);
         ready.flat_map(|endpoint| attempt::start(workspace, context, endpoint)).collect()
     }
 
@@ -58,7 +60,7 @@ impl Decider for Notify {
     }
 
     fn due(state: &State, now: Timestamp) -> Vec<(WorkspaceId, Command)> {
-        let due = state.due().take_while(|(at, _, _)| *at <= now).take(BATCH_MAX);
+        let due = state.due().take_while(|(at, _, _)| *at <= now).take(DUE_MAX);
         due.map(|(_, workspace, endpoint)| {
             (workspace.clone(), Command::Start { endpoint: endpoint.clone() })
         })

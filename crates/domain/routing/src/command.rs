@@ -167,4 +167,6 @@ pub enum Command {
         /// The owner.
         agent: AgentId,
     },
+    /// Make the next match: one decision had more to make than one decision makes.
+    Match,
 }

@@ -67,6 +67,7 @@ pub(crate) fn decide(state: &State, context: &Context, command: Command) -> Answ
         Command::ExpirePresence { agent } => Ok(presence::expire(scene, &agent)),
         Command::EndCooldown { ticket, agent } => Ok(offers::end_cooldown(scene, &ticket, agent)),
         Command::EndGrace { agent } => Ok(presence::end_grace(scene, &agent)),
+        Command::Match => Ok(matching::next(workspace, context)),
     }
 }
 

@@ -53,8 +53,10 @@ pub const AGENTS_MAX: usize = 5_000;
 pub const QUEUES_MAX: usize = 500;
 /// How many offers that are over a workspace remembers by name; of older ones it only knows that they are over.
 pub const ENDED_OFFERS_MAX: usize = 1_000;
-/// How many timers are handed out at once.
-pub const DUE_MAX: usize = 256;
+/// How many timers, leases and matches are handed out at once, of each.
+pub const DUE_MAX: usize = 64;
+/// How many tickets of an owner who stays away one decision puts back into their queues.
+pub const REQUEUED_AT_ONCE: usize = 32;
 /// The queue that every workspace has.
 pub const DEFAULT_QUEUE: &str = "default";
 /// The strategy that decisions name, with its version.
@@ -87,14 +89,14 @@ impl Decider for Routing {
     }
 
     fn next_due(state: &State) -> Option<Timestamp> {
-        state.next_timer().into_iter().chain(state.next_lease()).min()
+        state.next_timer().into_iter().chain(state.next_lease()).chain(state.next_match()).min()
     }
 
     fn due(state: &State, now: Timestamp) -> Vec<(WorkspaceId, Command)> {
         let mut due = state.timers_due(now);
         due.extend(state.leases_due(now));
         due.sort_by_key(|(at, ..)| *at);
-        due.truncate(DUE_MAX);
-        due.into_iter().map(|(_, workspace, command)| (workspace, command)).collect()
+        let deadlines = due.into_iter().map(|(_, workspace, command)| (workspace, command));
+        deadlines.chain(state.matches_due()).collect()
     }
 }

@@ -14,7 +14,7 @@ pub(crate) use ticket::joined;
 pub use ticket::{Place, Ticket};
 pub use workspace::{EndedOffer, Offer, Queue, Timer, Workspace, offer_id, offer_number};
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use kernel::{AgentId, Timestamp, WorkspaceId};
 use serde::{Deserialize, Serialize};
@@ -23,12 +23,14 @@ use crate::{Command, DUE_MAX};
 
 /// All workspaces of a partition, and when each next wants attention.
 ///
-/// **Invariant:** after every fact, `timers` and `leases` hold the earliest timer and lease of each workspace that has one.
+/// **Invariant:** after every fact, `timers` and `leases` hold the earliest timer and lease of each workspace that has one, and
+/// `unmatched` each with a ticket that somebody could take.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct State {
     workspaces: BTreeMap<WorkspaceId, Workspace>,
     timers: BTreeSet<(Timestamp, WorkspaceId)>,
     leases: BTreeSet<(Timestamp, WorkspaceId)>,
+    unmatched: BTreeSet<WorkspaceId>,
 }
 
 impl State {
@@ -53,6 +55,12 @@ impl State {
         let after = (workspace.next_timer(), workspace.next_lease());
         replace(&mut self.timers, id, before.0, after.0);
         replace(&mut self.leases, id, before.1, after.1);
+        let (unmatched, known) = (workspace.has_match(), self.unmatched.contains(id));
+        if unmatched && !known {
+            self.unmatched.insert(id.clone());
+        } else if known && !unmatched {
+            self.unmatched.remove(id);
+        }
     }
 
     /// The earliest instant at which something other than a lease is due.
@@ -65,24 +73,33 @@ impl State {
         self.leases.first().map(|(at, _)| *at)
     }
 
-    /// What is due at `now` besides leases, the earliest first, at most [`DUE_MAX`] of them.
+    /// What is due at `now` besides leases, at most [`DUE_MAX`] of it: of each workspace its earliest before any has a second.
     pub fn timers_due(&self, now: Timestamp) -> Vec<(Timestamp, WorkspaceId, Command)> {
-        collect(&self.timers, now, |id, due| {
-            let Some(workspace) = self.workspaces.get(id) else { return };
-            let passed = workspace.timers.iter().take_while(|(at, _)| *at <= now).take(DUE_MAX);
-            due.extend(passed.map(|(at, timer)| (*at, id.clone(), timer.command())));
+        collect(&self.timers, now, |id| {
+            let workspace = self.workspaces.get(id).into_iter();
+            let timers = workspace.flat_map(|workspace| &workspace.timers);
+            timers.map(|(at, timer)| (*at, timer.command()))
         })
     }
 
-    /// The leases that ended up to `now` if nobody renewed them, the earliest first, at most [`DUE_MAX`] of them.
+    /// The leases that ended up to `now` if nobody renewed them, in the same way.
     pub fn leases_due(&self, now: Timestamp) -> Vec<(Timestamp, WorkspaceId, Command)> {
-        collect(&self.leases, now, |id, due| {
-            let Some(workspace) = self.workspaces.get(id) else { return };
-            let passed = workspace.leases.iter().take_while(|(at, _)| *at <= now).take(DUE_MAX);
-            due.extend(passed.map(|(at, agent)| {
-                (*at, id.clone(), Command::ExpirePresence { agent: agent.clone() })
-            }));
+        collect(&self.leases, now, |id| {
+            let workspace = self.workspaces.get(id).into_iter();
+            let leases = workspace.flat_map(|workspace| &workspace.leases);
+            leases.map(|(at, agent)| (*at, Command::ExpirePresence { agent: agent.clone() }))
         })
+    }
+
+    /// The workspaces where someone could take a ticket that waits: the next matches are due at once. There are some only while one
+    /// decision had too many for itself.
+    pub fn matches_due(&self) -> impl Iterator<Item = (WorkspaceId, Command)> {
+        self.unmatched.iter().take(DUE_MAX).map(|id| (id.clone(), Command::Match))
+    }
+
+    /// Since when matches have been due, if any are left to be made: always.
+    pub fn next_match(&self) -> Option<Timestamp> {
+        (!self.unmatched.is_empty()).then(|| Timestamp::from_millis(i64::MIN))
     }
 
     /// Every agent with a lease.
@@ -99,18 +116,22 @@ impl State {
 
 type Due = (Timestamp, WorkspaceId, Command);
 
-fn collect(
-    agenda: &BTreeSet<(Timestamp, WorkspaceId)>,
+/// What is due of the workspaces on an agenda, in turns: a workspace with thousands of deadlines delays none of another.
+fn collect<'a, T: Iterator<Item = (Timestamp, Command)>>(
+    agenda: &'a BTreeSet<(Timestamp, WorkspaceId)>,
     now: Timestamp,
-    mut passed: impl FnMut(&WorkspaceId, &mut Vec<Due>),
+    timers: impl Fn(&'a WorkspaceId) -> T,
 ) -> Vec<Due> {
+    let begun = agenda.iter().take_while(|(at, _)| *at <= now).take(DUE_MAX);
+    let mut lanes: VecDeque<_> = begun.map(|(_, id)| (id, timers(id))).collect();
     let mut due = Vec::new();
-    for (_, id) in agenda.iter().take_while(|(at, _)| *at <= now) {
-        passed(id, &mut due);
+    while due.len() < DUE_MAX {
+        let Some((id, mut timers)) = lanes.pop_front() else { break };
+        if let Some((at, command)) = timers.next().filter(|(at, _)| *at <= now) {
+            due.push((at, id.clone(), command));
+            lanes.push_back((id, timers));
+        }
     }
-    // Stable: what is due at the same instant stays in the order of workspaces and timers.
-    due.sort_by_key(|(at, ..)| *at);
-    due.truncate(DUE_MAX);
     due
 }
 

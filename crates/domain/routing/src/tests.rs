@@ -1,6 +1,7 @@
 //! A small world to tell stories in: commands go in, everything that follows happens, and the invariants are checked each time.
 
 mod invariants;
+mod matches;
 mod offers;
 mod properties;
 mod work;

@@ -11,6 +11,9 @@ use wire::events::v1::{Commit, Event, Presence, WorkOutcome, WorkState};
 use crate::{Findings, Scope, payload};
 use board::{Board, Changed, Demand, Place, Ticket};
 
+/// A decision with so many facts leaves what follows from it for later ones; every smaller one is whole.
+const LARGE_DECISION: usize = 64;
+
 #[derive(Debug)]
 struct Workspace {
     scope: Scope,
@@ -55,15 +58,20 @@ impl RoutingWalk {
 
     pub(crate) fn take(&mut self, commit: &Commit, findings: &mut Findings) {
         let now_ms = i64::try_from(commit.time_ns / 1_000_000).unwrap_or(i64::MAX);
-        let mut touched = BTreeSet::new();
+        let mut touched = BTreeMap::new();
         for event in &commit.events {
             let workspace = self.workspaces.entry(event.workspace.clone());
             let workspace = workspace.or_insert_with(|| Workspace::new(self.scope));
             workspace.event(event, now_ms, findings);
-            touched.insert(&event.workspace);
+            let facts: &mut usize = touched.entry(&event.workspace).or_default();
+            *facts += 1;
         }
-        for id in touched {
+        for (id, facts) in touched {
             let Some(workspace) = self.workspaces.get_mut(id) else { continue };
+            if facts >= LARGE_DECISION {
+                // The record may end amid matches. What changed is looked at when the next smaller one has come.
+                continue;
+            }
             let changed = workspace.board.take_changed();
             if self.scope.is_whole() {
                 workspace.board.nobody_waits_in_vain(&changed, findings);

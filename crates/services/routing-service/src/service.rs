@@ -32,7 +32,7 @@ impl Service for RoutingService {
     const ID: ServiceId = ServiceId::Routing;
     const INPUTS: &'static [ServiceId] = &[ServiceId::Intake];
     const EVENTS: &'static [EventType<Event>] = codec::EVENTS;
-    const STATE_VERSION: u32 = 2;
+    const STATE_VERSION: u32 = 3;
 
     fn encode(&self, event: &Event) -> Payload {
         codec::encode(event)
@@ -52,7 +52,7 @@ impl Service for RoutingService {
 
     fn next_due(&self, state: &State, partition: u16, _: Parked<'_>) -> Option<Timestamp> {
         let lease = self.leases.first(partition, state.next_lease());
-        state.next_timer().into_iter().chain(lease).min()
+        state.next_timer().into_iter().chain(lease).chain(state.next_match()).min()
     }
 
     fn due(
@@ -68,7 +68,7 @@ impl Service for RoutingService {
         let mut due = state.timers_due(now);
         due.extend(leases);
         due.sort_by_key(|(at, ..)| *at);
-        due.truncate(routing::DUE_MAX);
-        due.into_iter().map(|(_, workspace, command)| (workspace, command)).collect()
+        let deadlines = due.into_iter().map(|(_, workspace, command)| (workspace, command));
+        deadlines.chain(state.matches_due()).collect()
     }
 }

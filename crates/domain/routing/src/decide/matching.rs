@@ -19,7 +19,11 @@ const CANDIDATES_MAX: usize = 8;
 
 /// The next match of the workspace, as facts; none if there is none.
 pub(crate) fn next_match(state: &State, context: &Context) -> Facts {
-    let Some(workspace) = state.workspace(&context.workspace) else { return Vec::new() };
+    state.workspace(&context.workspace).map_or_else(Vec::new, |workspace| next(workspace, context))
+}
+
+/// The same, where the workspace is at hand.
+pub(super) fn next(workspace: &Workspace, context: &Context) -> Facts {
     let ready = workspace.board.ready.iter();
     let next = ready.filter_map(|demand| {
         let group = workspace.board.groups.get(demand)?;

@@ -1,9 +1,9 @@
 //! Presence: who is there, and what happens to the work of those who are not.
 
-use kernel::AgentId;
+use kernel::{AgentId, TicketId};
 
 use super::{Answer, Draft, Facts, Scene, Way};
-use crate::GRACE_MS;
+use crate::{GRACE_MS, REQUEUED_AT_ONCE};
 use crate::event::Event;
 use crate::state::{Agent, Place};
 use crate::words::{Presence, RequeueReason, RescindReason};
@@ -44,7 +44,7 @@ fn rescind_all(draft: &mut Draft<'_>, agent: &Agent) {
     }
 }
 
-/// The owner stayed away: what came back to it in the meantime waits again.
+/// The owner stayed away: what came back to it in the meantime waits again, some of it at once. While some is left this stays due.
 pub(super) fn end_grace(scene: Scene<'_>, id: &AgentId) -> Facts {
     let Some(agent) = scene.workspace.agents.get(id) else { return Vec::new() };
     let over = |since: kernel::Timestamp| scene.context.at > since.plus_millis(GRACE_MS);
@@ -52,11 +52,12 @@ pub(super) fn end_grace(scene: Scene<'_>, id: &AgentId) -> Facts {
         return Vec::new();
     }
     let mut draft = scene.draft();
-    for ticket in &agent.awaiting {
+    let owned = |ticket: &&TicketId| {
         let place = scene.workspace.ticket(ticket).map(|ticket| &ticket.place);
-        if matches!(place, Some(Place::Owned { agent, .. }) if agent == id) {
-            draft.requeue(ticket, Some(id.clone()), Way::back(RequeueReason::OwnerAbsent));
-        }
+        matches!(place, Some(Place::Owned { agent, .. }) if agent == id)
+    };
+    for ticket in agent.awaiting.iter().filter(owned).take(REQUEUED_AT_ONCE) {
+        draft.requeue(ticket, Some(id.clone()), Way::back(RequeueReason::OwnerAbsent));
     }
     draft.done()
 }

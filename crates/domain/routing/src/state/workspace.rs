@@ -221,6 +221,11 @@ impl Workspace {
         joined(own.iter().chain(of_queue))
     }
 
+    /// Whether someone could take a ticket that waits.
+    pub(crate) fn has_match(&self) -> bool {
+        !self.board.ready.is_empty()
+    }
+
     pub(crate) fn next_timer(&self) -> Option<Timestamp> {
         self.timers.first().map(|(at, _)| *at)
     }
