@@ -16,8 +16,10 @@ pub struct Sla;
 
 pub(crate) type Decision = Result<Vec<Fact<Event>>, Rejection>;
 
-/// How many timers one look returns.
-const DUE_MAX: usize = 256;
+/// How many timers one look returns, ...
+const DUE_MAX: usize = 64;
+/// ... and how many steps of sweeps.
+const SWEEPS_MAX: usize = 16;
 
 impl Decider for Sla {
     type Command = Command;
@@ -55,8 +57,10 @@ impl Decider for Sla {
             Command::NoteOwner { ticket, agent, queue } => {
                 Ok(tickets::note_owner(draft(ticket, context.at)?, agent, queue, context.at))
             }
+            // Routing says so, and intake may not have been read as far: this decides nothing about clocks.
             Command::NoteQueue { ticket, queue } => {
-                Ok(tickets::note_queue(draft(ticket, context.at)?, queue, context.at))
+                let draft = Draft::as_it_is(space, context, ticket)?;
+                Ok(tickets::note_queue(draft, queue, context.at))
             }
             Command::RunTimers { ticket, until } => {
                 Ok(tickets::run_timers(draft(ticket, until)?, until))
@@ -70,13 +74,6 @@ impl Decider for Sla {
 
     fn evolve_all(state: &mut State, facts: &[Fact<Event>]) {
         evolve::evolve_all(state, facts);
-    }
-
-    /// The first tickets follow a change of policies in the same commit, the others by and by (see [`due`](Self::due)).
-    fn follow_up(state: &State, context: &Context) -> Vec<Fact<Event>> {
-        let Some(space) = state.workspace(&context.workspace) else { return Vec::new() };
-        let begins = space.sweep.as_ref().is_some_and(|sweep| sweep.through.is_none());
-        if begins { policies::apply(space, context) } else { Vec::new() }
     }
 
     fn next_due(state: &State) -> Option<Timestamp> {
@@ -94,33 +91,27 @@ impl Sla {
         state: &State,
         doubtful: impl Fn(&WorkspaceId, &TicketId) -> bool,
     ) -> Option<Timestamp> {
-        let timer = state.timers.iter().find(|(_, workspace, ticket)| !doubtful(workspace, ticket));
-        let timer = timer.map(|(at, _, _)| *at);
-        let sweep = state.sweeps.first().map(|(at, _)| *at);
-        timer.into_iter().chain(sweep).min()
+        let timer = state.timers.earliest_but(doubtful);
+        timer.into_iter().chain(state.sweeps.earliest()).min()
     }
 
-    /// [`Decider::due`] without the timers of tickets that are doubtful.
+    /// [`Decider::due`] without the timers of tickets that are doubtful. Sweeps come behind the timers: what was due before a change
+    /// is decided before it, and of what is due after it each ticket is brought up to it anyway.
     pub fn due_but(
         state: &State,
         now: Timestamp,
         doubtful: impl Fn(&WorkspaceId, &TicketId) -> bool,
     ) -> Vec<(WorkspaceId, Command)> {
-        let sweeps = state
-            .sweeps
-            .iter()
-            .map(|(at, workspace)| (*at, workspace.clone(), Command::ApplyPolicies));
-        let sound = state.timers.iter().filter(|(_, workspace, id)| !doubtful(workspace, id));
-        let timers = sound.map(|(at, workspace, ticket)| {
-            let command = Command::RunTimers { ticket: ticket.clone(), until: *at };
-            (*at, workspace.clone(), command)
+        let timers = state.timers.due_but(now, DUE_MAX, doubtful).into_iter();
+        let timers = timers.map(|(at, workspace, ticket)| {
+            (workspace.clone(), Command::RunTimers { ticket: ticket.clone(), until: at })
         });
-        let come = |(at, _, _): &(Timestamp, WorkspaceId, Command)| *at <= now;
-        let mut due: Vec<_> = sweeps.take_while(come).take(DUE_MAX).collect();
-        due.extend(timers.take_while(come).take(DUE_MAX));
-        due.sort_by_key(|(at, _, _)| *at);
-        due.truncate(DUE_MAX);
-        due.into_iter().map(|(_, workspace, command)| (workspace, command)).collect()
+        let began = |workspace: &&WorkspaceId| {
+            let sweep = state.workspace(workspace).and_then(|space| space.sweep.as_ref());
+            sweep.is_some_and(|sweep| sweep.at <= now)
+        };
+        let sweeps = state.sweeps.in_turn().filter(began).take(SWEEPS_MAX);
+        timers.chain(sweeps.map(|workspace| (workspace.clone(), Command::ApplyPolicies))).collect()
     }
 }
 

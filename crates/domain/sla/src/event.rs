@@ -15,11 +15,11 @@ pub enum Event {
     WorkspaceNoted(WorkspaceId),
     /// A policy was made or changed.
     PolicyPut(Box<PolicySpec>),
-    /// The tickets up to this one, by id, follow the policies as they are since the fact's instant.
+    /// A step of a sweep: more open tickets follow the policies as they are.
     PoliciesApplied {
-        /// The last ticket that was looked at; none: there was none.
+        /// The last ticket that was looked at, by id; none: the last of all was, and those before which the sweep began are next.
         through: Option<TicketId>,
-        /// Whether it was the last of all.
+        /// Whether the sweep is over.
         done: bool,
     },
     /// What is known of a ticket changed.

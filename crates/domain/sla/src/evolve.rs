@@ -1,8 +1,8 @@
 //! How facts become state.
 
-use kernel::{Fact, TicketId, TicketStatus, WorkspaceId};
+use kernel::{Fact, TicketId, TicketStatus};
 
-use crate::{Event, Metric, Policy, PolicySpec, State, Sweep};
+use crate::{Event, Metric, Policy, PolicySpec, State};
 
 /// Takes facts into the state, those together that go together. What doesn't fit (a clock of a ticket that isn't known) is ignored.
 pub(crate) fn evolve_all(state: &mut State, facts: &[Fact<Event>]) {
@@ -47,10 +47,9 @@ fn applied(state: &mut State, fact: &Fact<Event>, through: Option<&TicketId>, do
     let Some(space) = state.workspaces.get_mut(&fact.workspace) else { return };
     space.revision = fact.revision;
     if done {
-        let sweep = space.sweep.take();
-        sweep.map(|sweep| state.sweeps.remove(&(sweep.at, fact.workspace.clone())));
+        state.sweeps.end(&fact.workspace, &mut space.sweep);
     } else if let Some(sweep) = &mut space.sweep {
-        sweep.through = through.cloned();
+        state.sweeps.step(&fact.workspace, sweep, through.cloned());
     }
 }
 
@@ -61,20 +60,14 @@ fn put(state: &mut State, fact: &Fact<Event>, spec: &PolicySpec) {
         space.order.remove(&(old.spec.order, old.spec.policy));
     }
     space.order.insert((spec.order, spec.policy.clone()));
-    if space.open.is_empty() {
-        return;
+    if !space.open.is_empty() {
+        state.sweeps.begin(&fact.workspace, &mut space.sweep, fact.at);
     }
-    let entry = |at, workspace: &WorkspaceId| (at, workspace.clone());
-    let sweep = Sweep { at: fact.at, through: None };
-    if let Some(old) = space.sweep.replace(sweep) {
-        state.sweeps.remove(&entry(old.at, &fact.workspace));
-    }
-    state.sweeps.insert(entry(fact.at, &fact.workspace));
 }
 
 #[cfg(test)]
 mod tests {
-    use kernel::{Actor, Timestamp};
+    use kernel::{Actor, Timestamp, WorkspaceId};
     use proptest::prelude::*;
 
     use super::*;

@@ -1,5 +1,7 @@
 //! What the rules remember of one partition.
 
+mod sweep;
+mod timers;
 pub(crate) mod upkeep;
 
 use std::borrow::Cow;
@@ -11,6 +13,8 @@ use kernel::{Closed, PolicyId, Priority, TicketId, Timestamp, WorkspaceId};
 use serde::{Deserialize, Serialize};
 
 use crate::{Change, Clock, ClockState, Metric, Policy, Ticket};
+pub use sweep::{Sweep, Sweeps};
+use timers::Timers;
 use upkeep::Names;
 
 /// All workspaces of a partition.
@@ -18,10 +22,9 @@ use upkeep::Names;
 pub struct State {
     pub(crate) workspaces: BTreeMap<WorkspaceId, Workspace>,
     /// The next timer of each ticket that has one.
-    #[serde(deserialize_with = "kernel::in_order::set")]
-    pub(crate) timers: BTreeSet<(Timestamp, WorkspaceId, TicketId)>,
-    /// The workspaces whose policies changed and whose tickets were not all looked at, with when.
-    pub(crate) sweeps: BTreeSet<(Timestamp, WorkspaceId)>,
+    pub(crate) timers: Timers,
+    /// The changes of policies on their way through the tickets.
+    pub(crate) sweeps: Sweeps,
 }
 
 impl State {
@@ -34,15 +37,6 @@ impl State {
     pub fn workspaces(&self) -> impl Iterator<Item = (&WorkspaceId, &Workspace)> {
         self.workspaces.iter()
     }
-}
-
-/// A change of policies on its way through the tickets.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Sweep {
-    /// When the change takes effect.
-    pub at: Timestamp,
-    /// The tickets up to this one follow it already.
-    pub through: Option<TicketId>,
 }
 
 /// A tenant: its policies, its tickets, and its figures.
@@ -159,7 +153,7 @@ impl Workspace {
     /// Whether a ticket still follows the policies as they were before the last change, and when that takes effect.
     pub(crate) fn unswept(&self, ticket: &TicketId) -> Option<Timestamp> {
         let sweep = self.sweep.as_ref()?;
-        if sweep.through.as_ref() >= Some(ticket) { None } else { Some(sweep.at) }
+        (!sweep.has_reached(ticket)).then_some(sweep.at)
     }
 }
 

@@ -47,7 +47,8 @@ impl Api {
         look: impl FnOnce(&View<'_, SlaService>, &Workspace) -> Result<R, Rejection> + Send + 'static,
     ) -> Result<R, Status> {
         let partition = self.node.partition_of(id.as_str());
-        let found = partition.view(move |view| match view.state.workspace(&id) {
+        let of = id.clone();
+        let found = partition.view_of(of.as_str(), move |view| match view.state.workspace(&id) {
             Some(workspace) => look(view, workspace),
             None => Err(Rejection::UnknownWorkspace(id)),
         });

@@ -16,7 +16,7 @@ impl Service for SlaService {
     const ID: ServiceId = ServiceId::Sla;
     const INPUTS: &'static [ServiceId] = &[ServiceId::Intake, ServiceId::Routing];
     const EVENTS: &'static [EventType<Event>] = codec::EVENTS;
-    const STATE_VERSION: u32 = 3;
+    const STATE_VERSION: u32 = 4;
     /// A breach is decided only once every reply that the log held by then was read.
     const CONFIRM_BEFORE_TIMERS: bool = true;
 

@@ -23,12 +23,23 @@ impl<'a> Draft<'a> {
         id: TicketId,
         at: Timestamp,
     ) -> Result<Self, Rejection> {
-        let Some(ticket) = space.ticket(&id) else { return Err(Rejection::UnknownTicket(id)) };
-        let mut draft = Self::begin(space, context, id.clone(), ticket.clone());
-        if let Some(changed) = space.unswept(&id).filter(|changed| *changed <= at) {
+        let mut draft = Self::as_it_is(space, context, id)?;
+        if let Some(changed) = space.unswept(&draft.id).filter(|changed| *changed <= at) {
             draft.follow_policies(changed);
         }
         Ok(draft)
+    }
+
+    /// Begins with a ticket that is known, whatever policies it follows.
+    pub(super) fn as_it_is(
+        space: &'a Workspace,
+        context: &Context,
+        id: TicketId,
+    ) -> Result<Self, Rejection> {
+        match space.ticket(&id) {
+            Some(ticket) => Ok(Self::begin(space, context, id, ticket.clone())),
+            None => Err(Rejection::UnknownTicket(id)),
+        }
     }
 
     /// Begins with this.

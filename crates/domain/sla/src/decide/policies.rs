@@ -7,7 +7,10 @@ use kernel::{Context, Fact, TicketId};
 use rules::{Rule, TICKET};
 
 use super::{Decision, Draft};
-use crate::{Event, POLICIES_MAX, PolicyDraft, PolicySpec, Rejection, SWEEP_BATCH, Workspace};
+use crate::{
+    Event, POLICIES_MAX, PolicyDraft, PolicySpec, Rejection, SWEEP_FILTERS_MAX, SWEEP_TICKETS_MAX,
+    Workspace,
+};
 
 /// Knows the workspace.
 pub(super) fn note_workspace(known: Option<&Workspace>, context: &Context) -> Vec<Fact<Event>> {
@@ -79,14 +82,13 @@ fn spec_of(draft: PolicyDraft) -> Result<PolicySpec, Rejection> {
     })
 }
 
-/// Lets the next [`SWEEP_BATCH`] tickets follow the policies as they are.
+/// A step of the sweep: lets the next tickets follow the policies as they are, and says how far it has come.
 pub(super) fn apply(space: &Workspace, context: &Context) -> Vec<Fact<Event>> {
     let Some(sweep) = &space.sweep else { return Vec::new() };
-    let from = sweep.through.as_ref().map_or(Bound::Unbounded, Bound::Excluded);
-    let batch = space.open.range::<TicketId, _>((from, Bound::Unbounded)).take(SWEEP_BATCH);
-    let (mut facts, mut count, mut through) = (Vec::new(), 0_usize, sweep.through.clone());
-    for id in batch {
-        count = count.saturating_add(1);
+    let behind = (sweep.goes_on_behind(), Bound::Unbounded);
+    let left = space.open.range::<TicketId, _>(behind).take_while(|id| sweep.is_at(id));
+    let (mut left, mut facts, mut through) = (left.peekable(), Vec::new(), None);
+    for id in left.by_ref().take(tickets_at_once(space)) {
         through = Some(id.clone());
         if let Some(ticket) = space.ticket(id) {
             let mut draft = Draft::begin(space, context, id.clone(), ticket.clone());
@@ -94,7 +96,19 @@ pub(super) fn apply(space: &Workspace, context: &Context) -> Vec<Fact<Event>> {
             facts.extend(draft.facts());
         }
     }
-    let event = Event::PoliciesApplied { through, done: count < SWEEP_BATCH };
+    let ends = left.peek().is_none();
+    let done = ends && sweep.is_last_half();
+    if ends && !done {
+        through = None;
+    }
+    let event = Event::PoliciesApplied { through, done };
     facts.push(of_workspace(context, space.revision.saturating_add(1), event));
     facts
+}
+
+/// How many tickets one step takes: many where looking for a ticket's policy costs little.
+fn tickets_at_once(space: &Workspace) -> usize {
+    let filters = space.policies().filter(|policy| policy.spec.filter.is_some()).count();
+    let tickets = SWEEP_FILTERS_MAX.checked_div(filters).unwrap_or(SWEEP_TICKETS_MAX);
+    tickets.clamp(1, SWEEP_TICKETS_MAX)
 }

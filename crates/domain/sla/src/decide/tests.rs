@@ -6,3 +6,4 @@ mod forgotten;
 mod policies;
 mod properties;
 mod rig;
+mod sweeps;

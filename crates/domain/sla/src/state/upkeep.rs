@@ -108,11 +108,7 @@ impl State {
             }
         }
         let after = Footprint::of(ticket);
-        if before.timer != after.timer {
-            let entry = |at| (at, workspace.clone(), id.clone());
-            before.timer.map(|at| self.timers.remove(&entry(at)));
-            after.timer.map(|at| self.timers.insert(entry(at)));
-        }
+        self.timers.replace(&workspace, &id, before.timer, after.timer);
         space.follow(&id, &before, &after);
         if let Some(at) = closed_at {
             self.forget(&workspace, at);
@@ -131,9 +127,8 @@ impl State {
             for entry in ticket.clocks.iter().filter_map(due) {
                 space.by_due.remove(&entry);
             }
-            if let Some((at, ..)) = ticket.next_alarm() {
-                timers.remove(&(at, workspace.clone(), id));
-            }
+            let timer = ticket.next_alarm().map(|(at, ..)| at);
+            timers.replace(workspace, &id, timer, None);
         }
     }
 }

@@ -3,7 +3,9 @@
 use kernel::{PolicyId, Priority, TicketId, TicketStatus};
 
 use super::rig::*;
-use crate::{Command, Event, Metric, PolicyDraft, Rejection, SWEEP_BATCH, Targets, TraitsUpdate};
+use crate::{
+    Command, Event, Metric, PolicyDraft, Rejection, SWEEP_TICKETS_MAX, Targets, TraitsUpdate,
+};
 
 fn promise(id: &str, order: i32, filter: &str, hours: u64) -> PolicyDraft {
     let targets = Targets::from([((Metric::FirstReply, Priority::P1), hours * HOUR)]);
@@ -35,13 +37,14 @@ fn the_first_policy_whose_filter_holds_is_followed() {
 fn a_changed_policy_reaches_every_open_ticket_and_each_once() {
     let mut rig = Rig::new();
     rig.tell(at(0, 0), put(promise("p", 0, "", 8)));
-    let many = SWEEP_BATCH * 2 + 7;
+    let many = SWEEP_TICKETS_MAX * 2 + 7;
     for number in 0..many {
         rig.open(&format!("t{number:04}"), Some(Priority::P1), at(9, 0));
     }
     let changed = promise("p", 0, "", 2);
     let at_once = rig.tell(at(10, 0), put(changed.clone()));
-    assert!(at_once.len() > SWEEP_BATCH);
+    assert!(matches!(at_once.as_slice(), [Event::PolicyPut(_)]), "{at_once:?}");
+    assert!(rig.tell(at(10, 0), Command::ApplyPolicies).len() > SWEEP_TICKETS_MAX);
     // One that was not reached yet is brought up to the change before anything else happens to it.
     let last = TicketId::trusted(&format!("t{:04}", many - 1));
     rig.tell(at(10, 30), Command::NoteReply { ticket: last.clone(), at: at(10, 30) });

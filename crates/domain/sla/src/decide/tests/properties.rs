@@ -130,7 +130,7 @@ fn indexes_are_right(state: &State) {
         // Cycles that were dropped stay counted; these histories are too short for that.
         assert_eq!(space.counts, counts);
     }
-    assert_eq!(state.timers, timers);
+    assert_eq!(state.timers.all(), timers);
 }
 
 proptest! {
@@ -163,6 +163,10 @@ proptest! {
                 rig.tell(now, command.clone());
                 let again = Sla::decide(&rig.state, &Rig::context(now), command);
                 prop_assert_eq!(again.map(|facts| facts.len()), Ok(0), "{:?} twice", step);
+                if matches!(step, Step::Policy(_)) {
+                    // How a sweep that takes longer comes to the same is shown by itself.
+                    rig.sweep(now);
+                }
             }
             indexes_are_right(&rig.state);
             let (total, waited) = (rig.clock(Metric::TotalResolution), rig.clock(Metric::RequesterWait));

@@ -89,6 +89,33 @@ impl Rig {
         events
     }
 
+    /// A step of the sweep, if one is on its way.
+    pub(super) fn sweep_step(&mut self, now: Timestamp) -> Vec<Event> {
+        self.tell(now, Command::ApplyPolicies)
+    }
+
+    /// What is left of the sweep.
+    pub(super) fn sweep(&mut self, now: Timestamp) {
+        while self.space().sweep.is_some() {
+            self.sweep_step(now);
+        }
+    }
+
+    /// Fires all timers up to now, and lets a sweep stay where it is.
+    pub(super) fn ring(&mut self, now: Timestamp) {
+        loop {
+            let due = Sla::due(&self.state, now).into_iter().map(|(_, command)| command);
+            let timers: Vec<_> =
+                due.filter(|command| matches!(command, Command::RunTimers { .. })).collect();
+            if timers.is_empty() {
+                return;
+            }
+            for timer in timers {
+                self.tell(now, timer);
+            }
+        }
+    }
+
     pub(super) fn open(&mut self, id: &str, priority: Option<Priority>, at: Timestamp) {
         let traits = Arc::new(traits());
         let command =
