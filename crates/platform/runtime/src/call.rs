@@ -68,8 +68,8 @@ pub enum Failure<R> {
     },
     /// What it would write is over the limit of a commit.
     TooLarge,
-    /// Too many calls wait.
-    Overloaded,
+    /// Too many calls wait; nothing was done.
+    Overloaded(Overload),
     /// The log or its disk is full; nothing was written.
     LogFull,
     /// The log can't be reached; nothing was written.
@@ -87,6 +87,19 @@ pub enum Failure<R> {
     Halted(String),
     /// The service is shutting down.
     Draining,
+}
+
+/// Of what too much waits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Overload {
+    /// Of a partition's calls: [`WAITING_MAX`](crate::WAITING_MAX) in all.
+    Partition,
+    /// Of one workspace's calls: [`WAITING_OF_WORKSPACE_MAX`](crate::WAITING_OF_WORKSPACE_MAX). Other workspaces are let in.
+    Workspace,
+    /// Of repetitions of one request that is in flight: [`REPETITIONS_MAX`](crate::REPETITIONS_MAX).
+    Request,
+    /// Another word about the same inputs set aside is under way.
+    Release,
 }
 
 /// [`Failure`] of a call to service `S`.

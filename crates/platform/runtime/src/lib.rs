@@ -34,7 +34,7 @@ mod service;
 mod snapshotting;
 pub mod trace;
 
-pub use call::{Call, Done, Failure, FailureOf, Render, RequestKey};
+pub use call::{Call, Done, Failure, FailureOf, Overload, Render, RequestKey};
 pub use clock::{Clock, ClockError};
 pub use commit::{
     Chain, ChainReader, Doubt, FORMAT, READER, genesis, is_origin, open_record, origin_in,
@@ -52,8 +52,8 @@ pub use node::{
 };
 pub use parking::{ParkedEntity, Release, ReleaseHow, Released};
 pub use partition::{
-    BYTES_MAX, CommittedRecord, EVENTS_MAX, HASH_AT_LAST, HASH_EVERY, PartitionHandle, View,
-    WAITING_MAX, WaitError, WeakPartition,
+    BYTES_MAX, CommittedRecord, EVENTS_MAX, HASH_AT_LAST, HASH_EVERY, PartitionHandle,
+    REPETITIONS_MAX, View, WAITING_MAX, WAITING_OF_WORKSPACE_MAX, WaitError, WeakPartition,
 };
 pub use position::{InvalidPosition, LogId, Position, Positions, ServiceId, partition_of};
 pub use replay::{REPLAY_BYTES, ReplayError, replay};

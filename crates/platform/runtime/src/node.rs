@@ -8,14 +8,14 @@ use std::time::Duration;
 use event_log::{EventLogProvider, LogError, OpenError};
 use kernel::Timestamp;
 use snapshots::SnapshotStore;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use crate::call::{Call, Done, FailureOf};
 use crate::commit::{Doubt, genesis, identity_of, read_first};
 use crate::health::Health;
 use crate::membership::{Keeper, Role};
-use crate::partition::{Core, Setting, Stop, WaitError, Work, lead, send_on};
+use crate::partition::{Core, Outlet, Setting, Stop, WaitError, lead, send_on};
 use crate::service::{Service, State};
 use crate::snapshotting;
 use crate::{
@@ -244,7 +244,7 @@ impl<S: Service> Node<S> {
         workspace: &str,
         look: impl FnOnce(&State<S>) -> R + Send + 'static,
     ) -> Result<R, FailureOf<S>> {
-        self.partition_of(workspace).read(look).await
+        self.partition_of(workspace).view_of(workspace, |view| look(view.state)).await
     }
 
     /// Waits until what lies at these positions is seen here. See [`PartitionHandle::wait_for`].
@@ -386,7 +386,7 @@ impl<S: Service> Node<S> {
 /// Leads a partition for as long as it can be led, and keeps its condition known.
 async fn supervise<S: Service>(
     core: Arc<Core<S>>,
-    mut work: mpsc::Receiver<Work<S>>,
+    mut work: Outlet<S>,
     setting: Setting,
     mut shutdown: watch::Receiver<bool>,
 ) {
@@ -411,7 +411,7 @@ async fn supervise<S: Service>(
             seat.stand(Role::Out, core.epoch.load(Ordering::Relaxed));
         }
         // Whoever still waits is told, or hears it by the closing of the way back.
-        while let Ok(waiting) = work.try_recv() {
+        while let Some(waiting) = work.try_recv() {
             if setting.seat.is_some() {
                 send_on(waiting);
             }
@@ -424,7 +424,7 @@ async fn supervise<S: Service>(
     tokio::select! {
         biased;
         _ = shutdown.wait_for(|stop| *stop) => {}
-        () = async { while work.recv().await.is_some() {} } => {}
+        () = async { loop { drop(work.recv().await) } } => {}
     }
     core.health.send_if_modified(|health| {
         let drains = !matches!(health, Health::Halted(_) | Health::Draining);

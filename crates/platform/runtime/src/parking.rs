@@ -117,9 +117,10 @@ impl<S: Service> PartitionHandle<S> {
         let mut all = Released::default();
         loop {
             let (reply, answer) = oneshot::channel();
+            // An operator's word takes turns with the workspaces' calls, whichever workspace it is about.
             let work = Work::Release(PendingRelease { release: release.clone(), reply });
             self.admit()?;
-            let done = self.submit(work, answer, Failure::OutcomeUnknown).await??;
+            let done = self.submit(None, work, answer, Failure::OutcomeUnknown).await??;
             all = Released { count: all.count + done.count, ..done };
             let goes_on = release.how == ReleaseHow::Retry && all.left > 0 && all.error.is_empty();
             if !goes_on || done.count == 0 {

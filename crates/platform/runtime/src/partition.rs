@@ -11,9 +11,11 @@ mod core;
 mod inputs;
 mod leader;
 mod loading;
+mod queue;
 mod standby;
 mod stop;
 mod timers;
+mod turns;
 pub(crate) mod watchdog;
 mod work;
 
@@ -25,7 +27,8 @@ use std::time::Duration;
 
 use event_log::{EventLog, LogError, Seq};
 use futures::stream::{self, BoxStream, StreamExt};
-use tokio::sync::{mpsc, oneshot, watch};
+use kernel::WorkspaceId;
+use tokio::sync::{oneshot, watch};
 use wire::events::v1::Commit;
 
 use crate::call::{Call, Done, Failure, FailureOf};
@@ -35,19 +38,19 @@ use crate::metrics::Metrics;
 use crate::service::{Service, State};
 use crate::snapshotting::SnapshotStatus;
 use crate::{Clock, Position, Positions, ServiceId, TraceContext};
+use queue::{Lane, Refused};
 
-pub use batch::{BYTES_MAX, EVENTS_MAX};
+pub use batch::{BYTES_MAX, EVENTS_MAX, REPETITIONS_MAX};
 pub(crate) use core::Core;
 pub use leader::{HASH_AT_LAST, HASH_EVERY};
 pub(crate) use leader::{Setting, lead};
 pub(crate) use loading::{check, from_the_first, read, restore, snapshot_key};
 pub(crate) use standby::send_on;
+pub(crate) use queue::Outlet;
+pub use queue::{WAITING_MAX, WAITING_OF_WORKSPACE_MAX};
 pub(crate) use stop::Stop;
 pub use work::View;
 pub(crate) use work::{Look, PendingCommand, Rest, Shown, Work};
-
-/// How many calls may wait for a partition's leader.
-pub const WAITING_MAX: usize = 4096;
 
 /// How long a call waits for a log that stalls before its outcome is called unknown.
 const STALL_MAX: Duration = Duration::from_secs(5);
@@ -180,15 +183,17 @@ impl<S: Service> PartitionHandle<S> {
     ) -> impl Future<Output = Result<Done, FailureOf<S>>> + Send + '_ {
         let trace = crate::trace::enabled().then(TraceContext::current).flatten();
         let (reply, answer) = oneshot::channel();
+        let lane = Some(call.workspace.clone());
         // Boxed before anything waits: a call is large, and a future that holds it is copied with it.
         let work = Work::Command(Box::new(PendingCommand { call, trace, reply }));
         async move {
             self.admit()?;
-            self.submit(work, answer, Failure::OutcomeUnknown).await?
+            self.submit(lane, work, answer, Failure::OutcomeUnknown).await?
         }
     }
 
-    /// Looks at the state between commits: what it sees is in the log.
+    /// Looks at the state between commits: what it sees is in the log. It takes turns with the workspaces' calls; what is about one
+    /// workspace is better asked by [`view_of`](Self::view_of).
     pub async fn read<R: Send + 'static>(
         &self,
         look: impl FnOnce(&State<S>) -> R + Send + 'static,
@@ -201,9 +206,27 @@ impl<S: Service> PartitionHandle<S> {
         &self,
         look: impl FnOnce(&View<'_, S>) -> R + Send + 'static,
     ) -> Result<R, FailureOf<S>> {
+        self.look(None, look).await
+    }
+
+    /// The same in the name of a workspace: it waits in line with that workspace's calls.
+    pub async fn view_of<R: Send + 'static>(
+        &self,
+        workspace: &str,
+        look: impl FnOnce(&View<'_, S>) -> R + Send + 'static,
+    ) -> Result<R, FailureOf<S>> {
+        self.look(Some(WorkspaceId::trusted(workspace)), look).await
+    }
+
+    async fn look<R: Send + 'static>(
+        &self,
+        lane: Lane,
+        look: impl FnOnce(&View<'_, S>) -> R + Send + 'static,
+    ) -> Result<R, FailureOf<S>> {
         self.admit()?;
         let (look, answer) = way_back(look);
-        self.submit(Work::Look(look), answer, Failure::LogUnavailable).await
+        let work = Work::Look(lane.clone(), look);
+        self.submit(lane, work, answer, Failure::LogUnavailable).await?
     }
 
     /// Looks at the state as this process has it, whether it leads or stands by: it may be older than what the leader has
@@ -217,7 +240,7 @@ impl<S: Service> PartitionHandle<S> {
             Err(failure) => return Err(failure),
         }
         let (look, answer) = way_back(look);
-        self.submit(Work::Glance(look), answer, Failure::LogUnavailable).await
+        self.submit(None, Work::Glance(None, look), answer, Failure::LogUnavailable).await?
     }
 
     /// Looks at the state wherever this process has it. A standby first reads the log up to the end that it has now, so everything
@@ -244,16 +267,17 @@ impl<S: Service> PartitionHandle<S> {
         }
     }
 
-    /// `stalled`: what it is called when the log stalls meanwhile.
+    /// Lets work wait for its lane's turn. `stalled`: what it is called when the log stalls meanwhile.
     pub(crate) async fn submit<R>(
         &self,
+        lane: Lane,
         work: Work<S>,
         answer: oneshot::Receiver<R>,
         stalled: FailureOf<S>,
     ) -> Result<R, FailureOf<S>> {
-        self.0.inbox.try_send(work).map_err(|error| match error {
-            mpsc::error::TrySendError::Full(_) => Failure::Overloaded,
-            mpsc::error::TrySendError::Closed(_) => Failure::Draining,
+        self.0.inbox.call(lane, work).map_err(|refused| match refused {
+            Refused::Overloaded(overload) => Failure::Overloaded(overload),
+            Refused::Closed => Failure::Draining,
         })?;
         tokio::select! {
             biased;
@@ -394,13 +418,13 @@ impl<S: Service> fmt::Debug for WeakPartition<S> {
     }
 }
 
-/// A look, and the way back for what it saw.
+/// A look, and the way back for what it saw, or for why it may not look.
 fn way_back<S: Service, R: Send + 'static>(
     look: impl FnOnce(&View<'_, S>) -> R + Send + 'static,
-) -> (Look<S>, oneshot::Receiver<R>) {
+) -> (Look<S>, oneshot::Receiver<Result<R, FailureOf<S>>>) {
     let (reply, answer) = oneshot::channel();
-    let look = Box::new(move |view: &View<'_, S>| -> Shown {
-        let seen = look(view);
+    let look = Box::new(move |view: Result<&View<'_, S>, FailureOf<S>>| -> Shown {
+        let seen = view.map(look);
         // The caller may have gone; then nobody needs it.
         Box::new(move || drop(reply.send(seen)))
     });

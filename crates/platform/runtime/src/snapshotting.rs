@@ -199,7 +199,7 @@ async fn renew<S: Service>(core: &Arc<Core<S>>, store: &dyn SnapshotStore) {
             tracing::error!(service = %S::ID, partition, %reason, "no snapshot is saved");
             if epoch == core.epoch.load(Relaxed) {
                 // If no leader is there to hear it, none decides on a wrong state.
-                drop(core.inbox.send(Work::Doubt(reason.clone())).await);
+                core.inbox.own(Work::Doubt(reason.clone()));
             }
         }
         Unsaved::Store(_) | Unsaved::Encoding(_) | Unsaved::Log(_) | Unsaved::Broken(_) => {

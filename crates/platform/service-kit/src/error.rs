@@ -6,7 +6,10 @@
 use std::fmt::Display;
 use std::time::Duration;
 
-use runtime::{Failure, FailureOf, Rejection, Service};
+use runtime::{
+    Failure, FailureOf, Overload, REPETITIONS_MAX, Rejection, Service, WAITING_MAX,
+    WAITING_OF_WORKSPACE_MAX,
+};
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, FieldViolation, StatusExt};
 use wire::common::v1::ErrorReason;
@@ -195,8 +198,7 @@ pub fn refuse_failure<S: Refuse>(failure: &FailureOf<S>) -> Refusal {
             "what the call would write is larger than a record may be",
         )
         .with("limit_bytes", event_log::RECORD_MAX_BYTES),
-        Failure::Overloaded => Refusal::of(Reason::Overloaded, "too many calls are waiting")
-            .with("limit", runtime::WAITING_MAX),
+        Failure::Overloaded(overload) => overloaded(*overload),
         Failure::LogFull => Refusal::of(Reason::LogFull, "the log or its disk is full"),
         Failure::LogUnavailable => {
             Refusal::of(Reason::LogUnavailable, "the log can't be reached; nothing was written")
@@ -210,6 +212,22 @@ pub fn refuse_failure<S: Refuse>(failure: &FailureOf<S>) -> Refusal {
         Failure::Halted(reason) => Refusal::of(Reason::PartitionHalted, reason.as_str()),
         Failure::Draining => Refusal::of(Reason::ServerDraining, "the service is shutting down"),
     }
+}
+
+fn overloaded(overload: Overload) -> Refusal {
+    let (scope, limit, message) = match overload {
+        Overload::Partition => ("partition", WAITING_MAX, "too many calls are waiting"),
+        Overload::Workspace => (
+            "workspace",
+            WAITING_OF_WORKSPACE_MAX,
+            "too many calls of the workspace are waiting",
+        ),
+        Overload::Request => {
+            ("request", REPETITIONS_MAX, "too many repetitions of the request are waiting")
+        }
+        Overload::Release => ("release", 1, "inputs of this entity are being released already"),
+    };
+    Refusal::of(ErrorReason::Overloaded, message).with("scope", scope).with("limit", limit)
 }
 
 fn not_leader(leader: Option<&str>) -> Refusal {

@@ -140,7 +140,7 @@ impl Job {
                 Failure::Draining | Failure::Halted(_) | Failure::NotLeader { .. } => return,
                 Failure::NotReady(_) if stepped_down => return,
                 Failure::NotReady(_)
-                | Failure::Overloaded
+                | Failure::Overloaded(_)
                 | Failure::LogFull
                 | Failure::LogUnavailable
                 | Failure::OutcomeUnknown => {}

@@ -7,7 +7,7 @@ use wire::events::v1::note::Kind;
 use wire::events::v1::{Answered, Cause, Event as StoredEvent, Note, Parked};
 
 use super::work::{Look, Shown};
-use crate::call::{Done, Failure, FailureOf};
+use crate::call::{Done, Failure, FailureOf, Overload};
 use crate::meta::ParkedKey;
 use crate::partition::View;
 use crate::requests::Key;
@@ -21,7 +21,7 @@ pub const BYTES_MAX: usize = 256 * 1024;
 /// How many traces the span of an append is linked with at most.
 const LINKS_MAX: usize = 32;
 /// How many repetitions of a request in flight wait with it.
-const REPETITIONS_MAX: usize = 16;
+pub const REPETITIONS_MAX: usize = 16;
 
 /// What a caller will hear once the commit is in the log.
 enum Outcome<S: Service> {
@@ -63,11 +63,10 @@ pub(crate) struct Batch<S: Service> {
     /// The traces of what was decided, once each, as many as an append's span is linked with.
     traces: Vec<TraceContext>,
     waiting: Vec<Waiting<S>>,
+    /// Who looks at the state right after it.
     looks: Vec<Look<S>>,
     /// What those who looked have seen.
     shown: Vec<Shown>,
-    /// Whether anybody will be shown the state who counts on its being the latest.
-    counted_on: bool,
 }
 
 impl<S: Service> Default for Batch<S> {
@@ -87,7 +86,6 @@ impl<S: Service> Default for Batch<S> {
             waiting: Vec::new(),
             looks: Vec::new(),
             shown: Vec::new(),
-            counted_on: false,
         }
     }
 }
@@ -189,7 +187,7 @@ impl<S: Service> Batch<S> {
         if *hash != request_hash {
             send(reply, Err(Failure::RequestIdReused));
         } else if *repetitions == REPETITIONS_MAX {
-            send(reply, Err(Failure::Overloaded));
+            send(reply, Err(Failure::Overloaded(Overload::Request)));
         } else if let Some(Waiting { outcome: Outcome::Done(result), .. }) =
             self.waiting.get(*first)
         {
@@ -216,7 +214,7 @@ impl<S: Service> Batch<S> {
         answer: Done,
     ) {
         if self.known.iter().filter(|known| **known == key).count() == REPETITIONS_MAX {
-            return send(reply, Err(Failure::Overloaded));
+            return send(reply, Err(Failure::Overloaded(Overload::Request)));
         }
         self.known.push(key);
         self.waiting.push(Waiting { reply, outcome: Outcome::Known(answer) });
@@ -230,23 +228,26 @@ impl<S: Service> Batch<S> {
         self.waiting.push(Waiting { reply, outcome: Outcome::Rejected(rejection) });
     }
 
+    /// A look at the state right after this commit: the last word of what is decided in it.
     pub(crate) fn look(&mut self, look: Look<S>) {
-        self.looks.push(look);
-        self.counted_on = true;
-    }
-
-    pub(crate) fn glance(&mut self, look: Look<S>) {
         self.looks.push(look);
     }
 
     /// Whether anybody will hear something that only a leader may say: what the state is, or that it allows something or doesn't.
     pub(crate) fn is_shown(&self) -> bool {
-        self.counted_on || !self.waiting.is_empty()
+        !self.looks.is_empty() || !self.waiting.is_empty()
     }
 
-    /// Lets those look who wanted to. They are told what they saw once this is in the log.
+    /// Lets those look who wanted to see this commit. They are told what they saw once it is in the log.
     pub(crate) fn show(&mut self, view: &View<'_, S>) {
-        self.shown = std::mem::take(&mut self.looks).into_iter().map(|look| look(view)).collect();
+        for look in std::mem::take(&mut self.looks) {
+            self.shown.push(look(Ok(view)));
+        }
+    }
+
+    /// Somebody else has looked, and is told once this is in the log.
+    pub(crate) fn seen(&mut self, shown: Shown) {
+        self.shown.push(shown);
     }
 
     /// The log has it (or there was nothing to write): everybody hears.

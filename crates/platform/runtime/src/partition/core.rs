@@ -5,10 +5,11 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use event_log::{EventLog, Seq};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::watch;
 use wire::events::v1::Commit;
 
-use super::{Rest, WAITING_MAX, Work};
+use super::Rest;
+use super::queue::{Inlet, Outlet, queue};
 use crate::commit::ChainReader;
 use crate::health::Health;
 use crate::meta::{Handled, Meta};
@@ -29,7 +30,7 @@ pub(crate) struct Core<S: Service> {
     pub(crate) service: Arc<S>,
     pub(crate) clock: Clock,
     pub(crate) log: Arc<dyn EventLog>,
-    pub(crate) inbox: mpsc::Sender<Work<S>>,
+    pub(crate) inbox: Inlet<S>,
     pub(crate) health: watch::Sender<Health>,
     /// The last record applied.
     pub(crate) applied: watch::Sender<Seq>,
@@ -65,8 +66,8 @@ impl<S: Service> Core<S> {
         clock: Clock,
         log: Arc<dyn EventLog>,
         turns: watch::Sender<u64>,
-    ) -> (Arc<Self>, mpsc::Receiver<Work<S>>) {
-        let (inbox, work) = mpsc::channel(WAITING_MAX);
+    ) -> (Arc<Self>, Outlet<S>) {
+        let (inbox, work) = queue();
         let core = Self {
             partition,
             log_id,

@@ -87,7 +87,7 @@ pub(crate) async fn follow<S: Service>(
     };
     let reason = format!("the log of {service}/{partition} is in doubt: {reason}");
     // If the leader is gone, nobody needs to know.
-    drop(core.inbox.send(Work::Doubt(reason)).await);
+    core.inbox.own(Work::Doubt(reason));
 }
 
 struct Follower<'a> {

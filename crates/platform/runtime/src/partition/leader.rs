@@ -7,8 +7,10 @@
 mod deciding;
 mod flight;
 mod leading;
+mod looking;
 mod parking;
 mod reacting;
+mod rota;
 mod saving;
 mod writing;
 
@@ -18,7 +20,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use event_log::{EventLogProvider, Seq};
-use kernel::Timestamp;
+use kernel::{Timestamp, WorkspaceId};
 use kernel::planted::{self, Bug};
 use snapshots::SnapshotStore;
 use tokio::sync::{mpsc, watch};
@@ -32,7 +34,7 @@ use super::loading::{claim, load};
 use super::standby::{send_on, stand_by};
 use super::stop::Stop;
 use super::timers::{Next, Timers};
-use super::{Core, PartitionHandle, Work, watchdog};
+use super::{Core, Outlet, PartitionHandle, Work, watchdog};
 use crate::ServiceId;
 use crate::fold::Fold;
 use crate::health::Health;
@@ -40,6 +42,8 @@ use crate::membership::{Role, Seat, Watcher};
 use crate::meta::Handled;
 use crate::service::Service;
 use flight::Flight;
+use looking::Looks;
+use rota::Source;
 
 /// A leader writes its state's hash every so many commits as soon as it has nothing else to write, and when it stops.
 pub const HASH_EVERY: Seq = 10_000;
@@ -49,12 +53,10 @@ pub const HASH_AT_LAST: Seq = 10 * HASH_EVERY;
 const POSITIONS_EVERY: u64 = 1000;
 /// ... or so long.
 const POSITIONS_AFTER: Duration = Duration::from_secs(10);
-/// So many pieces of work are taken before it is asked again what is due: they take less than the clock's millisecond.
-const TAKEN_AT_ONCE: usize = 64;
 /// What one command may write, in bytes.
 const COMMAND_BYTES_MAX: usize = 384 * 1024;
-/// How many facts may follow at once from one command: a bound on a rule that never ends.
-const FOLLOW_UPS_MAX: usize = 100_000;
+/// Once so many facts have come of one decision, what else follows is left for a turn of its own.
+const FACTS_AT_ONCE: usize = 64;
 
 /// What a leader needs to begin.
 pub(crate) struct Setting {
@@ -81,7 +83,7 @@ impl<S: Service> From<Stop> for Ended<S> {
 /// Leads a partition, as soon as it is this instance's turn, until it is told to stop, or must. `before`: how the last term ended.
 pub(crate) async fn lead<S: Service>(
     core: &Arc<Core<S>>,
-    work: &mut mpsc::Receiver<Work<S>>,
+    work: &mut Outlet<S>,
     setting: &Setting,
     shutdown: &mut watch::Receiver<bool>,
     before: Option<Ended<S>>,
@@ -130,6 +132,8 @@ enum Wake<S: Service> {
     Work(Work<S>),
     Input(Input),
     Timer,
+    /// Something was left when it looked up.
+    More,
     Positions,
     /// Another instance says that it leads.
     Doubted,
@@ -163,6 +167,12 @@ struct Leader<'a, S: Service> {
     pending: VecDeque<Input>,
     /// Inputs that came before what they were made from, see [`reacting`].
     held: BTreeMap<ServiceId, VecDeque<Input>>,
+    /// Whose turn is next of what waits.
+    next: Source,
+    /// The workspace with which the last turn of what is due was cut short.
+    cut_after: Option<WorkspaceId>,
+    /// Who waits to look at the state.
+    looks: Looks<S>,
     applied: Vec<(ServiceId, Handled)>,
     /// Inputs handled since positions were last written, and when the first of them was.
     unwritten: u64,
@@ -206,6 +216,9 @@ impl<'a, S: Service> Leader<'a, S> {
             inputs,
             pending: VecDeque::new(),
             held: BTreeMap::new(),
+            next: Source::default(),
+            cut_after: None,
+            looks: Looks::default(),
             applied,
             unwritten: 0,
             unwritten_since: None,
@@ -219,7 +232,7 @@ impl<'a, S: Service> Leader<'a, S> {
 
     async fn run(
         mut self,
-        work: &mut mpsc::Receiver<Work<S>>,
+        work: &mut Outlet<S>,
         shutdown: &mut watch::Receiver<bool>,
     ) -> Ended<S> {
         match self.term(work, shutdown).await {
@@ -232,7 +245,7 @@ impl<'a, S: Service> Leader<'a, S> {
     /// Works until there is a reason to stop.
     async fn term(
         &mut self,
-        work: &mut mpsc::Receiver<Work<S>>,
+        work: &mut Outlet<S>,
         shutdown: &mut watch::Receiver<bool>,
     ) -> Result<Last, Stop> {
         self.begin().await?;
@@ -263,7 +276,7 @@ impl<'a, S: Service> Leader<'a, S> {
                     self.show(batch).await?;
                 }
             }
-            if let (Some(last), None) = (self.last, &self.flight) {
+            if let (Some(last), None, true) = (self.last, &self.flight, self.looks.is_empty()) {
                 return Ok(last);
             }
         }
@@ -274,7 +287,7 @@ impl<'a, S: Service> Leader<'a, S> {
         &mut self,
         wake: Wake<S>,
         making: &mut Batch<S>,
-        work: &mut mpsc::Receiver<Work<S>>,
+        work: &mut Outlet<S>,
     ) -> Result<(), Stop> {
         let takes = self.takes(making);
         match wake {
@@ -289,7 +302,7 @@ impl<'a, S: Service> Leader<'a, S> {
                 making.positions_due = true;
                 self.unwritten_since = None;
             }
-            Wake::Timer => {}
+            Wake::Timer | Wake::More => {}
             Wake::Doubted => self.doubted = true,
             Wake::HandOver => self.last = Some(Last::HandOver),
             Wake::Shutdown => {
@@ -309,7 +322,7 @@ impl<'a, S: Service> Leader<'a, S> {
 
     /// Whether it takes on more.
     fn takes(&self, making: &Batch<S>) -> bool {
-        self.last.is_none() && !making.is_full()
+        self.last.is_none() && !making.is_full() && !self.looks.is_full()
     }
 
     /// The first deeds of a leader: what must be there, and what was broken off.
@@ -346,13 +359,12 @@ impl<'a, S: Service> Leader<'a, S> {
     async fn wake(
         &mut self,
         takes: bool,
-        work: &mut mpsc::Receiver<Work<S>>,
+        work: &mut Outlet<S>,
         shutdown: &mut watch::Receiver<bool>,
     ) -> Wake<S> {
         let ends = self.last.is_some();
-        if takes && !self.pending.is_empty() {
-            return Wake::Timer;
-        }
+        let shows = self.flight.is_none() && !self.looks.is_empty();
+        let more = shows || takes && !self.pending.is_empty();
         let next = if takes { self.timers.next(self.core, &self.fold) } else { Next::Nothing };
         if next == Next::Unconfirmed {
             self.timers.confirm(self.core, &self.setting.provider);
@@ -392,66 +404,11 @@ impl<'a, S: Service> Leader<'a, S> {
                 if hand_over { Wake::HandOver } else { Wake::Doubted }
             }
             appended = landed => Wake::Landed(appended),
-            Some(work) = work.recv(), if takes => Wake::Work(work),
+            () = std::future::ready(()), if more => Wake::More,
+            work = work.recv(), if takes => Wake::Work(work),
             Some(input) = self.inputs.recv(), if takes => Wake::Input(input),
             () = timer => Wake::Timer,
             () = positions => Wake::Positions,
         }
-    }
-
-    /// Takes what waits, until the commit is full or nothing waits.
-    fn gather(
-        &mut self,
-        making: &mut Batch<S>,
-        work: &mut mpsc::Receiver<Work<S>>,
-    ) -> Result<(), Stop> {
-        loop {
-            self.handle_inputs(making);
-            self.fire(making);
-            if making.is_full() {
-                break;
-            }
-            if self.take_some(making, work)? {
-                continue;
-            }
-            let Ok(input) = self.inputs.try_recv() else { break };
-            self.receive(input);
-        }
-        let idle = self.flight.is_none() && !making.is_record();
-        if idle && self.fold.reader.seq >= self.hashed_at + HASH_EVERY {
-            making.notes.extend(self.state_hash());
-        }
-        Ok(())
-    }
-
-    /// Takes work that waits, as much as needs no new look at the clock. Says whether there was any.
-    fn take_some(
-        &mut self,
-        making: &mut Batch<S>,
-        work: &mut mpsc::Receiver<Work<S>>,
-    ) -> Result<bool, Stop> {
-        for taken in 0..TAKEN_AT_ONCE {
-            match work.try_recv() {
-                Ok(work) => self.take(work, making)?,
-                Err(_) => return Ok(taken > 0),
-            }
-            if making.is_full() {
-                break;
-            }
-        }
-        Ok(true)
-    }
-
-    fn take(&mut self, work: Work<S>, batch: &mut Batch<S>) -> Result<(), Stop> {
-        match work {
-            Work::Command(pending) => self.command(*pending, batch),
-            Work::Look(look) => batch.look(look),
-            Work::Glance(look) => batch.glance(look),
-            Work::Heads { seen_at, heads } => self.timers.heads(self.core, seen_at, heads),
-            Work::Doubt(reason) => return Err(Stop::Halted(reason)),
-            Work::Release(pending) => self.unpark(pending, batch),
-            Work::Reread(pending, inputs) => self.retry(pending, inputs, batch),
-        }
-        Ok(())
     }
 }

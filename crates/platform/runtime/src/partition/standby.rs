@@ -9,14 +9,14 @@ use std::time::Duration;
 use event_log::{EventLog, LogError, Record};
 use futures::StreamExt;
 use futures::stream::BoxStream;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::leader::Setting;
 use super::loading::{Claimed, claim_once, load};
 use super::stop::Stop;
 use super::watchdog::{Sight, Watchdog};
-use super::{Core, View, Work};
+use super::{Core, Outlet, View, Work};
 use crate::call::Failure;
 use crate::commit::open_record;
 use crate::fold::Fold;
@@ -39,7 +39,7 @@ struct Standby<'a, S: Service> {
     core: &'a Arc<Core<S>>,
     setting: &'a Setting,
     seat: &'a Seat,
-    work: &'a mut mpsc::Receiver<Work<S>>,
+    work: &'a mut Outlet<S>,
     shutdown: &'a mut watch::Receiver<bool>,
     vacancy: Vacancy,
     warm: bool,
@@ -54,7 +54,7 @@ pub(crate) async fn stand_by<S: Service>(
     core: &Arc<Core<S>>,
     setting: &Setting,
     seat: &Seat,
-    work: &mut mpsc::Receiver<Work<S>>,
+    work: &mut Outlet<S>,
     shutdown: &mut watch::Receiver<bool>,
     kept: Option<Fold<S>>,
 ) -> Result<Fold<S>, Stop> {
@@ -121,7 +121,7 @@ impl<S: Service> Standby<'_, S> {
             tokio::select! {
                 biased;
                 () = stopped(self.shutdown) => return Err(Stop::Shutdown),
-                Some(work) = self.work.recv() => self.answer(work, fold),
+                work = self.work.recv() => self.answer(work, fold),
                 Ok(()) = changes.changed() => self.show(),
                 record = records.next() => {
                     if let Some(anew) = self.take(record, fold).await? {
@@ -242,7 +242,7 @@ impl<S: Service> Standby<'_, S> {
             tokio::select! {
                 biased;
                 () = stopped(self.shutdown) => return Err(Stop::Shutdown),
-                Some(work) = self.work.recv() => send_on(work),
+                work = self.work.recv() => send_on(work),
                 Ok(()) = changes.changed() => {
                     self.show();
                     self.seat.notice(&mut self.vacancy);
@@ -254,12 +254,12 @@ impl<S: Service> Standby<'_, S> {
 
     fn answer(&self, work: Work<S>, fold: &Fold<S>) {
         match work {
-            Work::Glance(look) => {
+            Work::Glance(_, look) => {
                 let view = View { state: &fold.state, head: fold.reader.seq, meta: &fold.meta };
-                look(&view)();
+                look(Ok(&view))();
             }
             work @ (Work::Command(_)
-            | Work::Look(_)
+            | Work::Look(..)
             | Work::Heads { .. }
             | Work::Doubt(_)
             | Work::Release(_)
@@ -336,6 +336,6 @@ pub(crate) fn send_on<S: Service>(work: Work<S>) {
         Work::Release(pending) | Work::Reread(pending, _) => {
             super::batch::send(pending.reply, Err(Failure::NotLeader { leader: None }));
         }
-        Work::Look(_) | Work::Glance(_) | Work::Heads { .. } | Work::Doubt(_) => {}
+        Work::Look(..) | Work::Glance(..) | Work::Heads { .. } | Work::Doubt(_) => {}
     }
 }

@@ -95,7 +95,7 @@ impl Timers {
             let seen_at = core.clock.now();
             let heads = heads::<S>(&*provider, core.partition).await;
             // If the leader is gone, nobody needs them.
-            drop(core.inbox.send(Work::Heads { seen_at, heads }).await);
+            core.inbox.own(Work::Heads { seen_at, heads });
         });
     }
 

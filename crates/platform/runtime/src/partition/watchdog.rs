@@ -198,7 +198,7 @@ pub(crate) async fn own<S: Service>(core: Arc<Core<S>>) {
             },
             Sight::Doubt(reason) => reason,
         };
-        if core.inbox.send(Work::Doubt(format!("{}: {reason}", S::ID))).await.is_err() {
+        if !core.inbox.own(Work::Doubt(format!("{}: {reason}", S::ID))) {
             return;
         }
     }

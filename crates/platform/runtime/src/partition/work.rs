@@ -8,6 +8,7 @@ use crate::call::{Call, Done, FailureOf};
 use crate::meta::{Meta, ParkedInputs, ParkedKey};
 use crate::parking::{ParkedEntity, PendingRelease, Reread};
 use crate::service::{Service, State};
+use super::queue::Lane;
 use crate::{ServiceId, TraceContext};
 
 /// A call and the way back to its caller.
@@ -17,8 +18,8 @@ pub(crate) struct PendingCommand<S: Service> {
     pub(crate) reply: oneshot::Sender<Result<Done, FailureOf<S>>>,
 }
 
-/// A look at the state. What it gives tells whoever wanted to look what was seen.
-pub(crate) type Look<S> = Box<dyn FnOnce(&View<'_, S>) -> Shown + Send>;
+/// A look at the state, or the word that there will be none and why. What it gives tells whoever wanted to look what was seen.
+pub(crate) type Look<S> = Box<dyn FnOnce(Result<&View<'_, S>, FailureOf<S>>) -> Shown + Send>;
 
 /// What a look saw, to be told once everything it saw is in the log.
 pub(crate) type Shown = Box<dyn FnOnce() + Send>;
@@ -109,14 +110,14 @@ impl Rest {
     }
 }
 
-/// What comes to a leader by its inbox.
+/// What comes to a leader by its queue.
 pub(crate) enum Work<S: Service> {
     /// A call.
     Command(Box<PendingCommand<S>>),
-    /// A look at the state.
-    Look(Look<S>),
+    /// A look at the state, and whose turn it takes.
+    Look(Lane, Look<S>),
     /// A look at the state as this process has it, leader or not.
-    Glance(Look<S>),
+    Glance(Lane, Look<S>),
     /// The inputs' heads, as asked for at an instant; `None`: they couldn't be had.
     Heads { seen_at: Timestamp, heads: Option<Vec<(ServiceId, Seq)>> },
     /// An input's log is in doubt: why.

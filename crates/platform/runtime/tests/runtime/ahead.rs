@@ -79,7 +79,8 @@ async fn so_many_repetitions_wait_and_no_more() {
     for _ in 0..18 {
         calls.push(begun(&node, with_id(add("w", 5), "r", 1)).await);
     }
-    assert_eq!(calls.pop().unwrap().await.unwrap(), Err(Failure::Overloaded));
+    let refused = calls.pop().unwrap().await.unwrap();
+    assert_eq!(refused, Err(Failure::Overloaded(runtime::Overload::Request)));
     world.faults(ServiceId::Intake).stall_appends(false);
     for call in calls {
         call.await.unwrap().unwrap();

@@ -36,8 +36,10 @@ pub(super) async fn watch(
     let (filter, asked) = parse(&request)?;
     let partition = node.partition_of(filter.workspace.as_str());
     let workspace = filter.workspace.clone();
-    let known = partition
-        .read(move |state| state.workspace(&workspace).is_some_and(notify::Workspace::is_seen))
+    let known = node
+        .read(filter.workspace.as_str(), move |state| {
+            state.workspace(&workspace).is_some_and(notify::Workspace::is_seen)
+        })
         .await
         .map_err(|failure| status_of::<NotifyService>(&failure))?;
     if !known {

@@ -1,11 +1,14 @@
 //! From commands and deadlines to facts.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use event_log::Seq;
 use kernel::planted::{self, Bug};
 use kernel::{Actor, Context, Decider, Fact, Timestamp, WorkspaceId};
 
-use super::{COMMAND_BYTES_MAX, FOLLOW_UPS_MAX, Leader};
+use super::rota::Budget;
+use super::{COMMAND_BYTES_MAX, FACTS_AT_ONCE, Leader};
 use crate::TraceContext;
 use crate::call::{Call, Done, Failure, FailureOf, RequestKey};
 use crate::partition::PendingCommand;
@@ -130,7 +133,8 @@ impl<S: Service> Leader<'_, S> {
         }
     }
 
-    /// Lets facts, whose stored form the commit has, happen, and what follows from them at once. Returns all of them.
+    /// Lets facts, whose stored form the commit has, happen, and what follows from them at once. Returns all of them. Where more than
+    /// a few follow, the rest is due at once and has turns of its own.
     pub(super) fn happen(
         &mut self,
         context: &Context,
@@ -146,18 +150,17 @@ impl<S: Service> Leader<'_, S> {
                 service.on_decided(self.core.partition, fact);
             }
             batch.effects.extend(service.effects(&self.fold.state, &new, origin.trace));
-            let following = S::Decider::follow_up(&self.fold.state, context);
             // Mostly nothing follows, and nothing is moved.
             if all.is_empty() {
                 all = new;
             } else {
                 all.extend(new);
             }
-            if following.is_empty() {
+            if all.len() >= FACTS_AT_ONCE {
                 break;
             }
-            if all.len() > FOLLOW_UPS_MAX {
-                tracing::error!(service = %S::ID, "a rule follows itself without end");
+            let following = S::Decider::follow_up(&self.fold.state, context);
+            if following.is_empty() {
                 break;
             }
             batch.store(service, &following, origin, usize::MAX);
@@ -169,32 +172,33 @@ impl<S: Service> Leader<'_, S> {
         all
     }
 
-    /// Decides what is due.
-    pub(super) fn fire(&mut self, batch: &mut Batch<S>) {
+    /// The turn of what is due. Says whether anything was.
+    pub(super) fn fire(&mut self, batch: &mut Batch<S>, budget: Budget) -> bool {
         let applied = &self.applied;
         let seq = |id| applied.iter().find(|(service, _)| *service == id).map_or(0, |(_, h)| h.seq);
         self.timers.reach(seq);
-        while let Next::Due(until) = self.timers.next(self.core, &self.fold) {
-            if batch.is_full() {
-                return;
-            }
-            let due = self.core.service.due(
-                &self.fold.state,
-                self.core.partition,
-                until,
-                Parked(&self.fold.meta),
-            );
-            let mut moved = false;
-            for (workspace, command) in due {
-                moved |= self.decide_own(workspace, command, batch);
-            }
-            if !moved {
-                // Asking again would have the same answer until something else happens.
-                let parked = Parked(&self.fold.meta);
-                let (state, partition) = (&self.fold.state, self.core.partition);
-                self.timers.moot = self.core.service.next_due(state, partition, parked);
+        let Next::Due(until) = self.timers.next(self.core, &self.fold) else { return false };
+        let (partition, service) = (self.core.partition, Arc::clone(&self.core.service));
+        let parked = Parked(&self.fold.meta);
+        let mut due = service.due(&self.fold.state, partition, until, parked);
+        if let Some(last) = self.cut_after.take() {
+            // The workspace that had the last turn's end goes behind the others, each of which then has its own.
+            due.sort_by_key(|(workspace, _)| *workspace <= last);
+        }
+        let mut moved = false;
+        for (workspace, command) in due {
+            moved |= self.decide_own(workspace.clone(), command, batch);
+            if batch.is_full() || budget.is_spent() {
+                self.cut_after = Some(workspace);
+                return true;
             }
         }
+        if !moved {
+            // Asking again would have the same answer until something else happens.
+            let parked = Parked(&self.fold.meta);
+            self.timers.moot = service.next_due(&self.fold.state, partition, parked);
+        }
+        true
     }
 
     /// What a command is decided in.

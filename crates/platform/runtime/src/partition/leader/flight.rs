@@ -67,7 +67,7 @@ impl<S: Service> Leader<'_, S> {
         self.fold.meta.apply(&commit, commit.events.len(), bytes.len());
         self.unwritten = 0;
         self.unwritten_since = None;
-        batch.show(&self.view());
+        self.show_to(&mut batch);
         if planted::is(Bug::EffectBeforeIntent) {
             self.begin_effects(std::mem::take(&mut batch.effects));
         }
@@ -132,7 +132,7 @@ impl<S: Service> Leader<'_, S> {
         self.core.metrics.committed(commit.events.len(), length);
         self.core.metrics.remembers(&self.fold.meta);
         self.begin_effects(std::mem::take(&mut batch.effects));
-        self.publish_rest(!next.is_empty());
+        self.publish_rest(!next.is_empty() || !self.looks.is_empty());
         self.core.remember(commit, length);
         self.core.advance(&after, events, bytes);
         self.publish_inputs(&applied);
@@ -142,14 +142,14 @@ impl<S: Service> Leader<'_, S> {
 
     /// Lets those hear who wait for nothing to be written.
     pub(super) async fn show(&mut self, mut batch: Batch<S>) -> Result<(), Stop> {
-        if batch.is_shown()
+        if (batch.is_shown() || self.looks.count())
             && let Err(stop) = self.make_sure().await
         {
             batch.fail(&self.fenced());
             return Err(stop);
         }
         self.publish_inputs(&self.applied);
-        batch.show(&self.view());
+        self.show_to(&mut batch);
         // A look may have renewed what a service remembers outside the log.
         self.publish_rest(false);
         batch.answer_all(self.core.position(self.fold.reader.seq));
@@ -157,8 +157,12 @@ impl<S: Service> Leader<'_, S> {
         Ok(())
     }
 
-    fn view(&self) -> View<'_, S> {
-        View { state: &self.fold.state, head: self.fold.reader.seq, meta: &self.fold.meta }
+    /// Lets those look who want to see this commit, and then those whose turn it is.
+    fn show_to(&mut self, batch: &mut Batch<S>) {
+        let Self { fold, looks, .. } = self;
+        let view = View { state: &fold.state, head: fold.reader.seq, meta: &fold.meta };
+        batch.show(&view);
+        looks.take_turns(&view, batch);
     }
 
     fn begin_effects(&self, effects: Vec<Effect<S>>) {

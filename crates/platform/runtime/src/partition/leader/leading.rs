@@ -3,12 +3,10 @@
 use std::time::Duration;
 
 use event_log::LogError;
-use tokio::sync::mpsc;
-
 use super::{Ended, Leader, send_on};
 use crate::health::Health;
 use crate::membership::Role;
-use crate::partition::Work;
+use crate::partition::Outlet;
 use crate::partition::appending::leave;
 use crate::partition::batch::Batch;
 use crate::partition::stop::Stop;
@@ -59,7 +57,7 @@ impl<S: Service> Leader<'_, S> {
 
     /// Leaves the partition to another: everything taken on is in the log, and whoever waits still is sent on. The state stays, for
     /// it is what the log has.
-    pub(super) async fn hand_over(mut self, work: &mut mpsc::Receiver<Work<S>>) -> Ended<S> {
+    pub(super) async fn hand_over(mut self, work: &mut Outlet<S>) -> Ended<S> {
         if self.unwritten > 0 {
             let mut batch = Batch::default();
             batch.positions_due = true;
@@ -71,7 +69,7 @@ impl<S: Service> Leader<'_, S> {
             seat.stand(Role::Warm, self.fold.meta.epoch);
         }
         self.core.health.send_replace(Health::Standby { leader: None });
-        while let Ok(waiting) = work.try_recv() {
+        while let Some(waiting) = work.try_recv() {
             send_on(waiting);
         }
         let (partition, seq) = (self.core.partition, self.fold.reader.seq);

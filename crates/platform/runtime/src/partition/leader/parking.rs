@@ -5,7 +5,7 @@ use std::sync::Arc;
 use wire::events::v1::{Cause, InputsReleased, Note, note::Kind};
 
 use super::Leader;
-use crate::call::Failure;
+use crate::call::{Failure, Overload};
 use crate::parking::{
     AT_ONCE_MAX, PendingRelease, Release, ReleaseHow, Released, Reread, reread, unreadable,
 };
@@ -17,7 +17,7 @@ impl<S: Service> Leader<'_, S> {
     /// Takes an operator's word: drops at once, or has the inputs read again first.
     pub(super) fn unpark(&mut self, pending: PendingRelease<S>, batch: &mut Batch<S>) {
         if batch.releases(&pending.release.key()) {
-            return send(pending.reply, Err(Failure::Overloaded));
+            return send(pending.reply, Err(Failure::Overloaded(Overload::Release)));
         }
         let parked = self.fold.meta.parked.get(&pending.release.key());
         let places = parked.map(|parked| parked.places.clone()).unwrap_or_default();
@@ -34,7 +34,7 @@ impl<S: Service> Leader<'_, S> {
                     let service = pending.release.input;
                     let inputs = reread(&*provider, service, core.partition, places).await;
                     // If the leader is gone, the caller hears it by the closing of the way back.
-                    drop(core.inbox.send(Work::Reread(pending, inputs)).await);
+                    core.inbox.own(Work::Reread(pending, inputs));
                 });
             }
         }
@@ -48,7 +48,7 @@ impl<S: Service> Leader<'_, S> {
         batch: &mut Batch<S>,
     ) {
         if batch.releases(&pending.release.key()) {
-            return send(pending.reply, Err(Failure::Overloaded));
+            return send(pending.reply, Err(Failure::Overloaded(Overload::Release)));
         }
         let inputs = match inputs {
             Ok(inputs) => inputs,
@@ -113,9 +113,12 @@ impl<S: Service> Leader<'_, S> {
             batch.notes.push(Note { kind: Some(kind) });
         }
         batch.look(Box::new(move |view| {
-            let left = view.meta.parked.get(&key).map_or(0, |parked| parked.places.len());
-            let left = u64::try_from(left).unwrap_or(u64::MAX);
-            Box::new(move || send(reply, Ok(Released { count, left, error })))
+            let released = view.map(|view| {
+                let left = view.meta.parked.get(&key).map_or(0, |parked| parked.places.len());
+                let left = u64::try_from(left).unwrap_or(u64::MAX);
+                Released { count, left, error }
+            });
+            Box::new(move || send(reply, released))
         }));
     }
 }

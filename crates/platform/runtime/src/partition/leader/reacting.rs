@@ -9,6 +9,7 @@ use kernel::{Actor, Timestamp, WorkspaceId};
 use tokio::time::Instant;
 use wire::events::v1::{Cause, Commit, Event as StoredEvent, Parked};
 
+use super::rota::{Budget, INPUTS_AT_ONCE};
 use super::{Leader, POSITIONS_EVERY};
 use crate::meta::Handled;
 use crate::partition::batch::{Batch, Origin};
@@ -20,16 +21,18 @@ use crate::{Position, ServiceId, TraceContext};
 const HELD_MAX: usize = 1024;
 
 impl<S: Service> Leader<'_, S> {
-    /// Handles waiting inputs, event by event, as far as the commit has room.
-    pub(super) fn handle_inputs(&mut self, batch: &mut Batch<S>) {
+    /// Handles waiting inputs, event by event, as far as the commit has room and their turn goes.
+    pub(super) fn handle_inputs(&mut self, batch: &mut Batch<S>, budget: Budget) {
+        let mut taken = 0;
         while let Some(mut input) = self.pending.pop_front() {
             self.timers.moot = None;
             let seq = input.commit.seq;
             let commit = Arc::clone(&input.commit);
             for (index, event) in commit.events.iter().enumerate().skip(input.handled) {
-                if batch.is_full() {
+                if batch.is_full() || taken >= INPUTS_AT_ONCE || budget.is_spent() {
                     break;
                 }
+                taken += 1;
                 let index = u32::try_from(index).unwrap_or(u32::MAX);
                 self.react(&input, index, event, batch);
                 input.handled += 1;
@@ -56,6 +59,9 @@ impl<S: Service> Leader<'_, S> {
                 self.unwritten += 1;
                 self.unwritten_since.get_or_insert_with(Instant::now);
                 batch.positions_due |= self.unwritten >= POSITIONS_EVERY;
+            }
+            if taken >= INPUTS_AT_ONCE || budget.is_spent() {
+                return;
             }
         }
     }
