@@ -33,7 +33,7 @@ use crate::deadline::{deadline, set_deadline};
 use crate::error::LEADER;
 use crate::{Drain, Refusal, reason_text};
 use body::{Kept, relayed};
-use peers::Unanswered;
+use peers::{CALLS_MAX, Unanswered};
 
 pub use peers::Peers;
 
@@ -148,13 +148,13 @@ impl Abroad {
         let until = self.began + within;
         // A tenth is kept for the answer that nobody was found.
         let patience = (self.began + WAIT_MAX).min(until.checked_sub(within / 10).unwrap_or(until));
-        let Some(_place) = self.peers.wait() else { return refusal };
+        let Some(_place) = self.peers.wait() else { return overloaded() };
         let mut pause = PAUSE_FIRST;
         loop {
             if let Some(leader) = leader.filter(|leader| !self.peers.is_self(leader)) {
                 match self.peers.send(&leader, self.request(Some(until))).await {
-                    Ok(response) if not_leader(response.headers()).is_none() => {
-                        return relayed(response, self.drain);
+                    Ok((response, carried)) if not_leader(response.headers()).is_none() => {
+                        return relayed(response, self.drain, carried);
                     }
                     // It has just stepped down, or died: soon somebody else leads.
                     Ok(_) | Err(Unanswered::NotSent) => {}
@@ -199,6 +199,12 @@ fn not_leader(headers: &HeaderMap) -> Option<Option<String>> {
     let status = if unavailable { Status::from_header_map(headers)? } else { return None };
     let info = status.get_details_error_info()?;
     (info.reason == reason_text(ErrorReason::NotLeader)).then(|| info.metadata.get(LEADER).cloned())
+}
+
+fn overloaded() -> Response<Body> {
+    let message = "too many calls are on their way to other instances";
+    let refusal = Refusal::of(ErrorReason::Overloaded, message);
+    Status::from(refusal.with("scope", "forwarding").with("limit", CALLS_MAX)).into_http()
 }
 
 fn unknown() -> Response<Body> {

@@ -15,6 +15,7 @@ use tonic::body::Body;
 use wire::common::v1::ErrorReason;
 
 use super::outcome_unknown;
+use super::peers::Carried;
 use crate::hygiene::MESSAGE_MAX_BYTES;
 use crate::{Drain, Refusal};
 
@@ -110,8 +111,8 @@ impl HttpBody for Noted {
 }
 
 /// A peer's answer, for the caller: as it came, but for two ends that it doesn't have by itself. A connection that breaks gives a
-/// status, and a stream ends when this instance drains.
-pub(super) fn relayed(response: Response<Body>, drain: Drain) -> Response<Body> {
+/// status, and a stream ends when this instance drains. Its place on the connection is free once it is whole.
+pub(super) fn relayed(response: Response<Body>, drain: Drain, carried: Carried) -> Response<Body> {
     // A refusal is all there is.
     if response.headers().contains_key("grpc-status") {
         return response;
@@ -120,12 +121,12 @@ pub(super) fn relayed(response: Response<Body>, drain: Drain) -> Response<Body> 
         drain.started().await;
         tokio::time::sleep(LINGER).await;
     };
-    response.map(|body| Body::new(Relayed { body: Some(body), drained: drained.boxed() }))
+    response.map(|body| Body::new(Relayed { body: Some((body, carried)), drained: drained.boxed() }))
 }
 
 struct Relayed {
     /// `None`: the end was told.
-    body: Option<Body>,
+    body: Option<(Body, Carried)>,
     drained: BoxFuture<'static, ()>,
 }
 
@@ -138,7 +139,7 @@ impl HttpBody for Relayed {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
-        let Some(body) = &mut self.body else { return Poll::Ready(None) };
+        let Some((body, _)) = &mut self.body else { return Poll::Ready(None) };
         let polled = Pin::new(body).poll_frame(context);
         if let Poll::Ready(Some(Err(error))) = &polled {
             tracing::debug!(%error, "a relayed answer broke off");
@@ -154,7 +155,7 @@ impl HttpBody for Relayed {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.body.as_ref().is_none_or(HttpBody::is_end_stream)
+        self.body.as_ref().is_none_or(|(body, _)| body.is_end_stream())
     }
 }
 

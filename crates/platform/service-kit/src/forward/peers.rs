@@ -13,10 +13,13 @@ use tonic::body::Body;
 use tonic::transport::{Channel, Endpoint};
 use tower::{Service, ServiceExt};
 
-/// How many connections are kept; beyond, the one that was idle for longest is closed.
-const PEERS_MAX: usize = 64;
+/// How many connections are kept; beyond, the one that was idle for longest is closed, or a busy one takes more.
+const CONNECTIONS_MAX: usize = 64;
+/// How many calls one connection carries before there is another one. A peer lets a connection have 256 in flight, and what is
+/// beyond waits in one line: a workspace's flood, or watches that last for hours, would hold up all others.
+const CALLS_OF_CONNECTION: usize = 200;
 /// How many calls may be on their way to others, or wait for a leader; beyond, they are refused at once.
-const CALLS_MAX: usize = 4096;
+pub(super) const CALLS_MAX: usize = 4096;
 const CONNECT_WITHIN: Duration = Duration::from_secs(1);
 /// A peer that stands still must be noticed sooner than a caller's patience ends.
 const PROBE_EVERY: Duration = Duration::from_secs(2);
@@ -26,14 +29,26 @@ const PROBE_WITHIN: Duration = Duration::from_secs(3);
 pub struct Peers {
     /// Where the others reach this one.
     own: String,
-    channels: Mutex<BTreeMap<String, Kept>>,
+    connections: Mutex<BTreeMap<String, Vec<Connection>>>,
     calls: Arc<Semaphore>,
 }
 
-struct Kept {
+struct Connection {
     channel: Channel,
     used: Instant,
+    /// A count of references: one for each call that it carries, and its own.
+    carries: Arc<()>,
 }
+
+impl Connection {
+    fn calls(&self) -> usize {
+        Arc::strong_count(&self.carries).saturating_sub(1)
+    }
+}
+
+/// A call's place on a connection, held until its answer has come whole.
+#[derive(Debug)]
+pub(super) struct Carried(#[expect(dead_code, reason = "it counts while it is there")] Arc<()>);
 
 /// Why a peer gave no answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,7 +63,7 @@ impl Peers {
     /// None yet. `own` is the address that this instance tells the others, as `host:port`.
     pub fn new(own: impl Into<String>) -> Self {
         let calls = Arc::new(Semaphore::new(CALLS_MAX));
-        Self { own: own.into(), channels: Mutex::default(), calls }
+        Self { own: own.into(), connections: Mutex::default(), calls }
     }
 
     pub(super) fn is_self(&self, address: &str) -> bool {
@@ -65,41 +80,72 @@ impl Peers {
         &self,
         address: &str,
         request: Request<Body>,
-    ) -> Result<Response<Body>, Unanswered> {
-        let mut channel = self.channel(address).ok_or(Unanswered::NotSent)?;
+    ) -> Result<(Response<Body>, Carried), Unanswered> {
+        let (mut channel, carried) = self.connection(address).ok_or(Unanswered::NotSent)?;
         let sent = match channel.ready().await {
             Ok(channel) => channel.call(request).await,
             Err(_) => return Err(Unanswered::NotSent),
         };
-        sent.map_err(|error| {
+        sent.map(|response| (response, carried)).map_err(|error| {
             tracing::debug!(address, ?error, "a call was not passed on");
             if never_left(&error) { Unanswered::NotSent } else { Unanswered::Unknown }
         })
     }
 
-    fn channel(&self, address: &str) -> Option<Channel> {
-        let mut channels = self.channels.lock().unwrap_or_else(PoisonError::into_inner);
+    /// A connection to a peer with room for one more call, or the least busy one if there may be no other.
+    fn connection(&self, address: &str) -> Option<(Channel, Carried)> {
+        let mut connections = self.connections.lock().unwrap_or_else(PoisonError::into_inner);
         let used = Instant::now();
-        if let Some(kept) = channels.get_mut(address) {
-            kept.used = used;
-            return Some(kept.channel.clone());
+        let count: usize = connections.values().map(Vec::len).sum();
+        let busy = |connection: &Connection| connection.calls() >= CALLS_OF_CONNECTION;
+        if count >= CONNECTIONS_MAX
+            && connections.get(address).is_none_or(|those| those.iter().all(busy))
+        {
+            close_idlest(&mut connections);
         }
-        let uri: Uri = format!("http://{address}").parse().ok()?;
-        let channel = Endpoint::from(uri)
-            .connect_timeout(CONNECT_WITHIN)
-            .tcp_nodelay(true)
-            .http2_keep_alive_interval(PROBE_EVERY)
-            .keep_alive_timeout(PROBE_WITHIN)
-            .connect_lazy();
-        if channels.len() >= PEERS_MAX {
-            let idlest = channels.iter().min_by_key(|(_, kept)| kept.used);
-            if let Some(idlest) = idlest.map(|(address, _)| address.clone()) {
-                channels.remove(&idlest);
-            }
+        let full = connections.values().map(Vec::len).sum::<usize>() >= CONNECTIONS_MAX;
+        let those = connections.entry(address.to_owned()).or_default();
+        let roomy = those.iter().position(|one| !busy(one));
+        let least = || (0..those.len()).min_by_key(|at| those.get(*at).map(Connection::calls));
+        let place = roomy.or_else(|| least().filter(|_| full));
+        if let Some(one) = place.and_then(|at| those.get_mut(at)) {
+            one.used = used;
+            return Some((one.channel.clone(), Carried(Arc::clone(&one.carries))));
         }
-        channels.insert(address.to_owned(), Kept { channel: channel.clone(), used });
-        Some(channel)
+        let Some(channel) = connect(address) else {
+            connections.retain(|_, those| !those.is_empty());
+            return None;
+        };
+        let carries = Arc::new(());
+        let carried = Carried(Arc::clone(&carries));
+        those.push(Connection { channel: channel.clone(), used, carries });
+        Some((channel, carried))
     }
+}
+
+/// Makes room for another connection, if one carries nothing.
+fn close_idlest(connections: &mut BTreeMap<String, Vec<Connection>>) {
+    let all = connections.iter().flat_map(|(address, those)| {
+        those.iter().enumerate().map(move |(index, one)| (address, index, one))
+    });
+    let idle = all.filter(|(_, _, one)| one.calls() == 0).min_by_key(|(_, _, one)| one.used);
+    let Some((address, index)) = idle.map(|(address, index, _)| (address.clone(), index)) else {
+        return;
+    };
+    if let Some(those) = connections.get_mut(&address) {
+        those.remove(index);
+    }
+    connections.retain(|_, those| !those.is_empty());
+}
+
+fn connect(address: &str) -> Option<Channel> {
+    let uri: Uri = format!("http://{address}").parse().ok()?;
+    let endpoint = Endpoint::from(uri)
+        .connect_timeout(CONNECT_WITHIN)
+        .tcp_nodelay(true)
+        .http2_keep_alive_interval(PROBE_EVERY)
+        .keep_alive_timeout(PROBE_WITHIN);
+    Some(endpoint.connect_lazy())
 }
 
 /// Whether there was no connection to send anything on.
@@ -129,13 +175,43 @@ mod tests {
         let peers = Peers::new("127.0.0.1:1");
         assert!(peers.is_self("127.0.0.1:1"));
         for port in 1_000..1_100 {
-            peers.channel(&format!("127.0.0.1:{port}")).unwrap();
-            peers.channel("127.0.0.1:1000").unwrap();
+            peers.connection(&format!("127.0.0.1:{port}")).unwrap();
+            peers.connection("127.0.0.1:1000").unwrap();
         }
-        let channels = peers.channels.lock().unwrap();
-        assert_eq!(channels.len(), PEERS_MAX);
-        assert!(channels.contains_key("127.0.0.1:1000"), "the one in use was closed");
-        assert!(channels.contains_key("127.0.0.1:1099"));
+        let connections = peers.connections.lock().unwrap();
+        assert_eq!(connections.len(), CONNECTIONS_MAX);
+        assert!(connections.contains_key("127.0.0.1:1000"), "the one in use was closed");
+        assert!(connections.contains_key("127.0.0.1:1099"));
+    }
+
+    #[tokio::test]
+    async fn what_one_connection_can_not_carry_goes_by_another() {
+        let peers = Peers::new("127.0.0.1:1");
+        let many = 2 * CALLS_OF_CONNECTION + 1;
+        let mut carried: Vec<_> =
+            (0..many).map(|_| peers.connection("127.0.0.1:1000").unwrap().1).collect();
+        let calls = |peers: &Peers| {
+            let connections = peers.connections.lock().unwrap();
+            connections["127.0.0.1:1000"].iter().map(Connection::calls).collect::<Vec<_>>()
+        };
+        assert_eq!(calls(&peers), [CALLS_OF_CONNECTION, CALLS_OF_CONNECTION, 1]);
+        carried.truncate(CALLS_OF_CONNECTION + 1);
+        carried.push(peers.connection("127.0.0.1:1000").unwrap().1);
+        assert_eq!(calls(&peers).iter().sum::<usize>(), carried.len());
+        assert_eq!(calls(&peers).len(), 3, "no other is made while one has room");
+    }
+
+    #[tokio::test]
+    async fn when_there_may_be_no_other_a_busy_one_carries_more() {
+        let peers = Peers::new("127.0.0.1:1");
+        let many = CONNECTIONS_MAX * CALLS_OF_CONNECTION + 10;
+        let carried: Vec<_> =
+            (0..many).map(|_| peers.connection("127.0.0.1:1000").unwrap().1).collect();
+        assert_eq!(peers.connections.lock().unwrap()["127.0.0.1:1000"].len(), CONNECTIONS_MAX);
+        drop(carried);
+        peers.connection("127.0.0.1:1001").unwrap();
+        let connections = peers.connections.lock().unwrap();
+        assert_eq!(connections["127.0.0.1:1000"].len(), CONNECTIONS_MAX - 1);
     }
 
     #[tokio::test]
