@@ -113,7 +113,8 @@ pub fn request_key(workspace: &str, method: &str, request_id: &str) -> Vec<u8> {
     hasher.finalize().as_bytes()[..16].to_vec()
 }
 
-async fn read_partition(
+/// Reads one partition by `LogService`, and checks that no record is missing, changed or out of its chain.
+pub async fn read_partition(
     api: &Api,
     service: ServiceId,
     partition: u32,

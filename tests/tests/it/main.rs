@@ -18,3 +18,4 @@ mod secure;
 mod story;
 mod trace;
 mod trim;
+mod turns;
