@@ -6,6 +6,7 @@
 
 use bytes::{BufMut, Bytes, BytesMut};
 use event_log::{Record, Seq};
+use kernel::Timestamp;
 use prost::Message;
 use wire::events::v1::{Commit, Consumed, Genesis, Note, Origin, Restored, note::Kind};
 use wire::lent::events::v1 as lent;
@@ -135,6 +136,12 @@ pub fn open_record(record: &Record) -> Result<Commit, Doubt> {
     let commit: Commit = decode(record)?;
     check_head(record.seq, commit.seq, commit.min_reader)?;
     Ok(commit)
+}
+
+/// When a record was written, by its writer's clock, in whole milliseconds.
+pub(crate) fn written_at(commit: &Commit) -> Timestamp {
+    // Nanoseconds of 64 bits are fewer milliseconds than any `i64` holds.
+    Timestamp::from_millis(i64::try_from(commit.time_ns / 1_000_000).unwrap_or(i64::MAX))
 }
 
 /// The same for who reads many: the events apart, and as they stand in the record.

@@ -35,7 +35,7 @@ mod snapshotting;
 pub mod trace;
 
 pub use call::{Call, Done, Failure, FailureOf, Overload, Render, RequestKey};
-pub use clock::{Clock, ClockError};
+pub use clock::{Clock, ClockError, ClockStep, OffsetError};
 pub use commit::{
     Chain, ChainReader, Doubt, FORMAT, READER, genesis, is_origin, open_record, origin_in,
     read_first, restored_in,
@@ -53,7 +53,8 @@ pub use node::{
 pub use parking::{ParkedEntity, Release, ReleaseHow, Released};
 pub use partition::{
     BYTES_MAX, CommittedRecord, EVENTS_MAX, HASH_AT_LAST, HASH_EVERY, PartitionHandle,
-    REPETITIONS_MAX, View, WAITING_MAX, WAITING_OF_WORKSPACE_MAX, WaitError, WeakPartition,
+    REPETITIONS_MAX, TimeDoubt, View, WAITING_MAX, WAITING_OF_WORKSPACE_MAX, WaitError,
+    WeakPartition,
 };
 pub use position::{InvalidPosition, LogId, Position, Positions, ServiceId, partition_of};
 pub use replay::{REPLAY_BYTES, ReplayError, replay};

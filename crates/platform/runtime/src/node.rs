@@ -294,7 +294,7 @@ impl<S: Service> Node<S> {
         let mut all = Resting { idle: true, next_due: None, heads: Vec::new() };
         for partition in self.partitions() {
             let rest = partition.rest()?;
-            let now = self.clock().now();
+            let now = partition.now();
             all.idle &= rest.is_idle(now);
             let next_due = rest.next_due.filter(|due| *due > now);
             all.next_due = all.next_due.into_iter().chain(next_due).min();

@@ -14,6 +14,7 @@ mod loading;
 mod queue;
 mod standby;
 mod stop;
+mod time;
 mod timers;
 mod turns;
 pub(crate) mod watchdog;
@@ -27,7 +28,7 @@ use std::time::Duration;
 
 use event_log::{EventLog, LogError, Seq};
 use futures::stream::{self, BoxStream, StreamExt};
-use kernel::WorkspaceId;
+use kernel::{Timestamp, WorkspaceId};
 use tokio::sync::{oneshot, watch};
 use wire::events::v1::Commit;
 
@@ -45,10 +46,11 @@ pub(crate) use core::Core;
 pub use leader::{HASH_AT_LAST, HASH_EVERY};
 pub(crate) use leader::{Setting, lead};
 pub(crate) use loading::{check, from_the_first, read, restore, snapshot_key};
-pub(crate) use standby::send_on;
 pub(crate) use queue::Outlet;
 pub use queue::{WAITING_MAX, WAITING_OF_WORKSPACE_MAX};
+pub(crate) use standby::send_on;
 pub(crate) use stop::Stop;
+pub use time::TimeDoubt;
 pub use work::View;
 pub(crate) use work::{Look, PendingCommand, Rest, Shown, Work};
 
@@ -101,6 +103,16 @@ impl<S: Service> PartitionHandle<S> {
     /// The service's clock.
     pub fn clock(&self) -> &Clock {
         &self.0.clock
+    }
+
+    /// The partition's time: the clock's, or the log's own while that is in doubt about the clock.
+    pub fn now(&self) -> Timestamp {
+        self.0.time.now()
+    }
+
+    /// Why its time is in doubt; empty: it isn't.
+    pub fn time_doubts(&self) -> Vec<TimeDoubt> {
+        self.0.time.doubts()
     }
 
     /// Its log.

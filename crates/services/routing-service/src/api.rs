@@ -85,7 +85,7 @@ impl Api {
     ) -> Result<api::HeartbeatResponse, Status> {
         let partition = self.node.partition_of(workspace.as_str());
         let (service, number) = (std::sync::Arc::clone(partition.service()), partition.id());
-        let now = partition.clock().now();
+        let now = partition.now();
         let key = (workspace.clone(), agent.clone());
         let renew = move |workspace: &Workspace| {
             let (id, agent) = (&key.0, &key.1);

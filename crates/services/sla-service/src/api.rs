@@ -60,7 +60,7 @@ impl Api {
     fn seen(&self, workspace: &WorkspaceId) -> clocks::Seen {
         let partition = self.node.partition_of(workspace.as_str());
         clocks::Seen {
-            now: self.node.clock().now(),
+            now: partition.now(),
             unconfirmed: partition.is_unconfirmed(),
             workspace: workspace.clone(),
         }

@@ -10,6 +10,7 @@ use wire::events::v1::Commit;
 
 use super::Rest;
 use super::queue::{Inlet, Outlet, queue};
+use super::time::PartitionTime;
 use crate::commit::ChainReader;
 use crate::health::Health;
 use crate::meta::{Handled, Meta};
@@ -29,6 +30,7 @@ pub(crate) struct Core<S: Service> {
     pub(crate) log_id: LogId,
     pub(crate) service: Arc<S>,
     pub(crate) clock: Clock,
+    pub(crate) time: PartitionTime,
     pub(crate) log: Arc<dyn EventLog>,
     pub(crate) inbox: Inlet<S>,
     pub(crate) health: watch::Sender<Health>,
@@ -72,6 +74,7 @@ impl<S: Service> Core<S> {
             partition,
             log_id,
             service,
+            time: PartitionTime::new(S::ID, partition, clock.clone()),
             clock,
             log,
             inbox,

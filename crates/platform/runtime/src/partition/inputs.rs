@@ -6,12 +6,14 @@ use std::time::Duration;
 
 use event_log::{EventLog, EventLogProvider, LogError, OpenError, Record};
 use futures::StreamExt;
+use kernel::Timestamp;
 use tokio::sync::{mpsc, watch};
 use wire::events::v1::Commit;
 
-use crate::commit::{Chain, ChainReader, Doubt, identity_of, read_first};
+use crate::commit::{Chain, ChainReader, Doubt, identity_of, open_record, read_first, written_at};
 use crate::meta::Handled;
 use crate::metrics::{Invariant, Metrics};
+use crate::partition::time::{Held, PartitionTime};
 use crate::partition::watchdog::{Sight, Watchdog, rewritten};
 use crate::partition::{Core, Work};
 use crate::service::Service;
@@ -36,6 +38,21 @@ pub(crate) struct Input {
     pub(crate) before: Chain,
     /// ... and after it.
     pub(crate) chain: Chain,
+}
+
+/// A record that is ahead of the time here.
+#[derive(Debug)]
+struct Waiting {
+    input: Input,
+    held: Held,
+}
+
+/// Returns when a record that waits is to be looked at again. True: an operator has accepted the time.
+async fn look_again(waiting: &mut Option<Waiting>) -> bool {
+    match waiting {
+        Some(waiting) => waiting.held.look_again().await,
+        None => std::future::pending().await,
+    }
 }
 
 /// What is followed.
@@ -67,11 +84,23 @@ pub(crate) async fn follow<S: Service>(
     inputs: mpsc::Sender<Input>,
 ) {
     let (service, partition) = (source.service, core.partition);
-    let (metrics, ids) = (&core.metrics, &core.input_ids);
-    let mut follower = Follower { source, partition, metrics, ids, handled, inputs };
+    let (metrics, ids, time) = (&core.metrics, &core.input_ids, &core.time);
+    let mut follower = Follower {
+        source,
+        partition,
+        metrics,
+        ids,
+        time,
+        handled,
+        before: Timestamp::default(),
+        inputs,
+    };
     let mut missing = 0;
     let reason = loop {
-        match follower.follow_once().await {
+        let end = follower.follow_once().await;
+        // A record that waited is read again.
+        core.time.let_go(service);
+        match end {
             End::Leader => return,
             End::Again => missing = 0,
             // One that was never there may still come.
@@ -96,7 +125,10 @@ struct Follower<'a> {
     metrics: &'a Metrics,
     /// Who the inputs' logs are at their ends, for those who wait for positions.
     ids: &'a watch::Sender<BTreeMap<ServiceId, LogId>>,
+    time: &'a PartitionTime,
     handled: Option<Handled>,
+    /// When the last record was written, by its writer.
+    before: Timestamp,
     inputs: mpsc::Sender<Input>,
 }
 
@@ -118,15 +150,24 @@ impl Follower<'_> {
         });
         let mut watchdog = Watchdog::new();
         let mut records = log.follow(reader.seq + 1);
+        let mut waiting = None;
         loop {
             let record = tokio::select! {
                 biased;
-                record = records.next() => record,
+                accepted = look_again(&mut waiting), if waiting.is_some() => {
+                    if let Err(end) = self.try_again(&mut waiting, accepted).await {
+                        return end;
+                    }
+                    continue;
+                }
+                record = records.next(), if waiting.is_none() => record,
                 () = watchdog.time() => match watchdog.look(&*log, &reader, self.metrics).await {
                     Sight::Well => {
                         self.metrics.behind(self.source.service, watchdog.lag);
                         continue;
                     }
+                    // It isn't the reader that stalls.
+                    Sight::Stalled if waiting.is_some() => continue,
                     Sight::Stalled => {
                         tracing::warn!(log = %name, seq = reader.seq, "a reader has stalled and is made anew");
                         self.metrics.reader_restarts.inc();
@@ -136,7 +177,7 @@ impl Follower<'_> {
                 },
             };
             let taken = match record {
-                Some(Ok(record)) => self.take(&mut reader, &record).await,
+                Some(Ok(record)) => self.take(&mut reader, &record, &mut waiting).await,
                 Some(Err(error)) => Err(self.log_error(error)),
                 None => Err(End::Again),
             };
@@ -146,8 +187,14 @@ impl Follower<'_> {
         }
     }
 
-    /// Hands the next record to the leader. One that was read already is dropped: a reader may be given what lies behind it.
-    async fn take(&mut self, reader: &mut ChainReader, record: &Record) -> Result<(), End> {
+    /// Hands the next record to the leader, or lets it wait if it is ahead of the time here. One that was read already
+    /// is dropped: a reader may be given what lies behind it.
+    async fn take(
+        &mut self,
+        reader: &mut ChainReader,
+        record: &Record,
+        waiting: &mut Option<Waiting>,
+    ) -> Result<(), End> {
         if record.seq <= reader.seq {
             self.metrics.redelivered.inc();
             return Ok(());
@@ -156,7 +203,6 @@ impl Follower<'_> {
         let commit = reader.take(record).map_err(|doubt| self.doubt(&doubt))?;
         let done = self.handled.map_or(0, |handled| handled.events_of_next);
         let (log_id, chain) = (reader.log_id, reader.chain);
-        self.handled = Some(Handled { log_id, seq: commit.seq, events_of_next: 0, chain });
         let input = Input {
             service: self.source.service,
             log_id,
@@ -165,12 +211,40 @@ impl Follower<'_> {
             before,
             chain,
         };
+        let time = written_at(&input.commit);
+        if self.time.is_early(time, self.before) {
+            let held = self.time.hold(input.service, input.commit.seq, time);
+            *waiting = Some(Waiting { input, held });
+            return Ok(());
+        }
+        self.hand_over(input).await
+    }
+
+    /// Hands a record that waited to the leader, if it need not wait any longer.
+    async fn try_again(
+        &mut self,
+        waiting: &mut Option<Waiting>,
+        accepted: bool,
+    ) -> Result<(), End> {
+        let before = self.before;
+        let early = |one: &mut Waiting| self.time.is_early(written_at(&one.input.commit), before);
+        let Some(Waiting { input, .. }) = waiting.take_if(|one| accepted || !early(one)) else {
+            return Ok(());
+        };
+        self.time.let_go(input.service);
+        self.hand_over(input).await
+    }
+
+    async fn hand_over(&mut self, input: Input) -> Result<(), End> {
+        let (log_id, seq, chain) = (input.log_id, input.commit.seq, input.chain);
+        self.handled = Some(Handled { log_id, seq, events_of_next: 0, chain });
+        self.before = written_at(&input.commit);
         self.inputs.send(input).await.map_err(|_| End::Leader)
     }
 
-    /// Checks that the log is the one we know, split as ours is, and that what we have read of it is still there: the record that we
-    /// had last must be of the identity that it was of then. Returns also who the log is at its end.
-    async fn begin(&self, log: &dyn EventLog) -> Result<(ChainReader, LogId), End> {
+    /// Checks that the log is the one we know, split as ours is, and that what we have read of it is still there: the
+    /// record that we had last must be of the identity that it was of then. Returns also who the log is at its end.
+    async fn begin(&mut self, log: &dyn EventLog) -> Result<(ChainReader, LogId), End> {
         let tail = log.tail().await.map_err(|error| self.log_error(error))?;
         let first = match log.read(tail.first, 1).await {
             // It was trimmed in this very moment.
@@ -191,8 +265,11 @@ impl Follower<'_> {
             }
             return Ok((ChainReader::at_start(born), now));
         };
-        let there = ChainReader::after(handled.log_id, &self.one(log, handled.seq).await?)
-            .map_err(|doubt| self.doubt(&doubt))?;
+        let last = self.one(log, handled.seq).await?;
+        let there =
+            ChainReader::after(handled.log_id, &last).map_err(|doubt| self.doubt(&doubt))?;
+        let commit = open_record(&last).map_err(|doubt| self.doubt(&doubt))?;
+        self.before = written_at(&commit);
         // A log of before places were kept with their chain has none.
         if handled.chain != Chain::default() && there.chain != handled.chain {
             self.metrics.violation(Invariant::Chain);

@@ -20,8 +20,8 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use event_log::{EventLogProvider, Seq};
-use kernel::{Timestamp, WorkspaceId};
 use kernel::planted::{self, Bug};
+use kernel::{Timestamp, WorkspaceId};
 use snapshots::SnapshotStore;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
@@ -33,7 +33,7 @@ use super::inputs::{self, Input};
 use super::loading::{claim, load};
 use super::standby::{send_on, stand_by};
 use super::stop::Stop;
-use super::timers::{Next, Timers};
+use super::timers::{HELD_PAUSE, Next, Timers, UNCONFIRMED_AFTER};
 use super::{Core, Outlet, PartitionHandle, Work, watchdog};
 use crate::ServiceId;
 use crate::fold::Fold;
@@ -230,11 +230,7 @@ impl<'a, S: Service> Leader<'a, S> {
         }
     }
 
-    async fn run(
-        mut self,
-        work: &mut Outlet<S>,
-        shutdown: &mut watch::Receiver<bool>,
-    ) -> Ended<S> {
+    async fn run(mut self, work: &mut Outlet<S>, shutdown: &mut watch::Receiver<bool>) -> Ended<S> {
         match self.term(work, shutdown).await {
             Ok(Last::HandOver) => self.hand_over(work).await,
             Ok(Last::Shutdown) => self.end().await.into(),
@@ -328,6 +324,7 @@ impl<'a, S: Service> Leader<'a, S> {
     /// The first deeds of a leader: what must be there, and what was broken off.
     async fn begin(&mut self) -> Result<(), Stop> {
         self.core.clock.not_before(self.fold.meta.time());
+        self.core.time.begin(self.fold.meta.time());
         self.core.epoch.store(self.fold.meta.epoch, Ordering::Relaxed);
         self.core.reached(&self.fold.reader, &self.fold.meta);
         self.publish_inputs(&self.applied);
@@ -341,7 +338,7 @@ impl<'a, S: Service> Leader<'a, S> {
             self.decide_own(workspace, command, &mut batch);
         }
         self.conclude(batch).await?;
-        let now = self.core.clock.now();
+        let now = self.core.time.now();
         let handle = PartitionHandle(Arc::clone(self.core));
         self.core.service.on_lead(&self.fold.state, now, &handle);
         self.publish_rest(false);
@@ -373,7 +370,10 @@ impl<'a, S: Service> Leader<'a, S> {
             match next {
                 Next::Due(_) => {}
                 Next::At(due) => self.core.clock.reached(due).await,
-                Next::Nothing | Next::Unconfirmed => std::future::pending().await,
+                Next::Held => tokio::time::sleep(HELD_PAUSE).await,
+                // Only to see whether it takes too long.
+                Next::Unconfirmed => tokio::time::sleep(UNCONFIRMED_AFTER).await,
+                Next::Nothing => std::future::pending().await,
             }
         };
         let positions = self.unwritten_since.filter(|_| takes);

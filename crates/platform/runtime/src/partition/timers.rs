@@ -1,4 +1,5 @@
-//! When something is due, and, for a service that must know first, whether every input was read up to a head seen since.
+//! When something is due, and, for a service that must know first, whether every input was read up to a head seen
+//! since.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -14,16 +15,17 @@ use crate::fold::Fold;
 use crate::partition::{Core, Work};
 use crate::service::{Parked, Service};
 
-/// How long heads may be missing before what is due is called unconfirmed.
-const UNCONFIRMED_AFTER: Duration = Duration::from_secs(30);
-/// How soon a clock in doubt is looked at again.
-const DOUBTFUL_PAUSE_MILLIS: u64 = 1000;
+/// How long heads may be missing, or not be reached, before what is due is called unconfirmed.
+pub(crate) const UNCONFIRMED_AFTER: Duration = Duration::from_secs(30);
+/// How soon it is looked again whether a time in doubt still is.
+pub(crate) const HELD_PAUSE: Duration = Duration::from_secs(1);
 const PAUSE: Duration = Duration::from_millis(500);
 
 /// The heads that the inputs had at an instant.
 #[derive(Debug)]
 struct Goal {
     seen_at: Timestamp,
+    since: Instant,
     heads: Vec<(ServiceId, Seq)>,
 }
 
@@ -50,15 +52,17 @@ pub(crate) enum Next {
     Due(Timestamp),
     /// Something is, but the inputs have not been read so far.
     Unconfirmed,
+    /// The time is in doubt: nothing is decided until it is believed.
+    Held,
 }
 
 impl Timers {
     /// What is next, as the state stands.
     pub(crate) fn next<S: Service>(&self, core: &Core<S>, fold: &Fold<S>) -> Next {
-        let now = core.clock.now();
-        if core.clock.is_doubtful() {
-            return Next::At(now.plus_millis(DOUBTFUL_PAUSE_MILLIS));
+        if core.time.holds_timers() {
+            return Next::Held;
         }
+        let now = core.time.now();
         let until = if S::CONFIRM_BEFORE_TIMERS && !planted::is(Bug::HeadsNotAwaited) {
             now.min(self.confirmed)
         } else {
@@ -84,7 +88,14 @@ impl Timers {
         core: &Arc<Core<S>>,
         provider: &Arc<dyn EventLogProvider>,
     ) {
-        if self.asking || self.goal.is_some() {
+        if let Some(goal) = &self.goal {
+            // Inputs that wait are as good as heads that can't be had.
+            if goal.since.elapsed() >= UNCONFIRMED_AFTER {
+                core.unconfirmed.store(true, Ordering::Relaxed);
+            }
+            return;
+        }
+        if self.asking {
             return;
         }
         self.asking = true;
@@ -92,7 +103,7 @@ impl Timers {
         let (core, provider) = (Arc::clone(core), Arc::clone(provider));
         tokio::spawn(async move {
             tokio::time::sleep(pause).await;
-            let seen_at = core.clock.now();
+            let seen_at = core.time.now();
             let heads = heads::<S>(&*provider, core.partition).await;
             // If the leader is gone, nobody needs them.
             core.inbox.own(Work::Heads { seen_at, heads });
@@ -109,7 +120,7 @@ impl Timers {
         self.asking = false;
         if let Some(heads) = heads {
             self.failing_since = None;
-            self.goal = Some(Goal { seen_at, heads });
+            self.goal = Some(Goal { seen_at, since: Instant::now(), heads });
             core.unconfirmed.store(false, Ordering::Relaxed);
         } else {
             let since = *self.failing_since.get_or_insert_with(Instant::now);
@@ -119,11 +130,13 @@ impl Timers {
     }
 
     /// Whether the heads that were seen have been reached; then what was due by then is confirmed.
-    pub(crate) fn reach(&mut self, applied: impl Fn(ServiceId) -> Seq) {
+    pub(crate) fn reach(&mut self, applied: impl Fn(ServiceId) -> Seq) -> bool {
         let reached = |goal: &Goal| goal.heads.iter().all(|(id, head)| applied(*id) >= *head);
         if let Some(goal) = self.goal.take_if(|goal| reached(goal)) {
             self.confirmed = self.confirmed.max(goal.seen_at);
+            return true;
         }
+        false
     }
 }
 

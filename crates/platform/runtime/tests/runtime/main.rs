@@ -12,6 +12,7 @@ mod fair;
 mod parking;
 mod restored;
 mod saving;
+mod stepped;
 mod toy;
 
 use std::sync::Arc;

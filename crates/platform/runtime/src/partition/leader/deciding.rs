@@ -1,6 +1,7 @@
 //! From commands and deadlines to facts.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
 use event_log::Seq;
@@ -176,7 +177,9 @@ impl<S: Service> Leader<'_, S> {
     pub(super) fn fire(&mut self, batch: &mut Batch<S>, budget: Budget) -> bool {
         let applied = &self.applied;
         let seq = |id| applied.iter().find(|(service, _)| *service == id).map_or(0, |(_, h)| h.seq);
-        self.timers.reach(seq);
+        if self.timers.reach(seq) {
+            self.core.unconfirmed.store(false, Ordering::Relaxed);
+        }
         let Next::Due(until) = self.timers.next(self.core, &self.fold) else { return false };
         let (partition, service) = (self.core.partition, Arc::clone(&self.core.service));
         let parked = Parked(&self.fold.meta);
@@ -212,10 +215,12 @@ impl<S: Service> Leader<'_, S> {
         Context { workspace, at: self.decision_time(input), actor, record }
     }
 
-    /// The later of the clock and the input's time, and never before an earlier decision.
+    /// The later of the partition's time and the input's, and never before an earlier decision.
     pub(super) fn decision_time(&mut self, input: Option<Timestamp>) -> Timestamp {
-        let now = self.core.clock.now();
-        self.decided_at = self.decided_at.max(now).max(input.unwrap_or(now));
+        let time = &self.core.time;
+        let now = time.now();
+        let input = input.map_or(now, |input| time.of_input(input, now));
+        self.decided_at = self.decided_at.max(now).max(input);
         self.decided_at
     }
 }

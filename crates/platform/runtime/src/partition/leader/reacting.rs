@@ -11,6 +11,7 @@ use wire::events::v1::{Cause, Commit, Event as StoredEvent, Parked};
 
 use super::rota::{Budget, INPUTS_AT_ONCE};
 use super::{Leader, POSITIONS_EVERY};
+use crate::commit::written_at;
 use crate::meta::Handled;
 use crate::partition::batch::{Batch, Origin};
 use crate::partition::inputs::Input;
@@ -155,8 +156,7 @@ impl<S: Service> Leader<'_, S> {
         service: ServiceId,
         batch: &mut Batch<S>,
     ) -> Result<(), InputError> {
-        let committed_at = i64::try_from(commit.time_ns / 1_000_000).unwrap_or(i64::MAX);
-        let committed_at = Timestamp::from_millis(committed_at);
+        let committed_at = written_at(commit);
         let Cause { seq, index, .. } = cause;
         let partition = self.core.partition;
         let foreign = InputEvent { service, partition, seq, index, committed_at, event };

@@ -31,7 +31,7 @@ impl<S: Service> Leader<'_, S> {
             epoch: self.fold.meta.epoch,
             writer: self.setting.writer.to_vec(),
             prev: self.fold.reader.chain.to_vec(),
-            time_ns: self.fold.time_ns(self.decided_at.max(self.core.clock.now())),
+            time_ns: self.fold.time_ns(self.decided_at.max(self.core.time.now())),
             consumed: consumed.filter(moved).collect(),
             events: std::mem::take(&mut batch.events),
             answered: std::mem::take(&mut batch.answered),
