@@ -77,8 +77,8 @@ impl Stack {
         Api::new(&self.addresses())
     }
 
-    /// Stops all processes, each of which must end well; then every partition's log, folded again, must come to the state that its
-    /// leader had.
+    /// Stops all processes, each of which must end well; then every partition's log, folded again, must come to the
+    /// state that its leader had.
     pub async fn stop(mut self) -> anyhow::Result<()> {
         for process in &mut self.processes {
             let ended = process.stop().await?;
@@ -96,6 +96,11 @@ impl Stack {
             None => run(&["verify", "-o", "json", "--data-dir", &data]).await?,
         };
         every_state_compared(&verified)
+    }
+
+    /// All that the processes have printed.
+    pub fn said_all(&self) -> String {
+        self.processes.iter().map(Process::said).collect::<Vec<_>>().join("\n")
     }
 
     /// What the processes have printed, for a test that fails.

@@ -12,7 +12,7 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::exit::EXIT_CODES;
 use crate::out::Output;
-use crate::{agent, bench, parked, queue, sla, ticket};
+use crate::{agent, bench, clock, parked, queue, sla, ticket};
 
 pub(crate) use settings::{
     Advertised, ClockKind, INVARIANTS_SHARE, LogSource, Nats, Role, Server, Target,
@@ -86,6 +86,9 @@ pub(crate) enum Command {
     ///
     /// Example: `switchyard restore --from /backups/today --data-dir /tmp/restored`
     Restore(Restore),
+    /// Shows a server's time and what speaks against it, and accepts it
+    #[command(subcommand)]
+    Clock(clock::ClockCommand),
     /// Opens, shows and answers tickets
     #[command(subcommand)]
     Ticket(ticket::TicketCommand),

@@ -102,6 +102,7 @@ mod advice {
     pub(super) const HISTORY: &str = "deploy/README.md, \"A partition is halted\"";
     pub(super) const SERVER: &str = "deploy/README.md, \"A service does not serve\"";
     pub(super) const PARKED: &str = "deploy/README.md, \"Inputs are set aside\"";
+    pub(super) const CLOCK: &str = "deploy/README.md, \"The clock is in doubt\"";
     pub(super) const INVARIANTS: &str = "deploy/README.md, \"An invariant is violated\"";
     pub(super) const SNAPSHOTS: &str = "deploy/README.md, \"Snapshots can't be saved\"";
 }

@@ -23,6 +23,7 @@ mod backup;
 mod restore;
 mod trim;
 mod healthcheck;
+mod clock;
 mod doctor;
 mod log;
 mod ticket;
@@ -74,6 +75,7 @@ async fn run(cli: Cli) -> Result<()> {
         Command::Log(command) => log::run(command).await,
         Command::Backup(settings) => backup::run(settings).await,
         Command::Restore(settings) => restore::run(settings).await,
+        Command::Clock(command) => clock::run(command).await,
         Command::Ticket(command) => ticket::run(command).await,
         Command::Agent(command) => agent::run(command).await,
         Command::Queue(command) => queue::run(command).await,

@@ -94,6 +94,7 @@ named!(
     wire::common::v1::TicketStatus,
     wire::events::v1::Presence,
     wire::events::v1::OfferMode,
+    wire::admin::v1::ClockDoubtKind,
     wire::events::v1::ClockMetric,
     wire::sla::v1::ClockState
 );

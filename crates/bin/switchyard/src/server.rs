@@ -18,7 +18,7 @@ use serde_json::json;
 use service_kit::{Allowance, Drain, ServerError};
 use snapshots::SledSnapshots;
 use tokio::sync::oneshot;
-use tokio::task::JoinHandle;
+use tokio::task::{JoinHandle, JoinSet};
 use uuid::Uuid;
 
 use crate::cli::{Advertised, ClockKind, Role, Server};
@@ -82,6 +82,8 @@ pub(crate) struct Running {
     serving: JoinHandle<Result<(), ServerError>>,
     /// Ends with this.
     _metrics: Option<metrics::Metrics>,
+    /// Looks after the clock; ends with this.
+    _clock: JoinSet<()>,
 }
 
 /// Starts services and returns once all are ready. What an operator must change is bad configuration.
@@ -93,6 +95,9 @@ pub(crate) async fn start(
     advertised: &Advertised,
 ) -> Result<Running> {
     let clock = clock(settings)?;
+    let mut keeper = JoinSet::new();
+    let kept = clock.clone();
+    keeper.spawn(async move { kept.keep().await });
     let server = service_kit::Server::bind(listen)
         .await
         .map_err(|error| bad_configuration(format!("{:#}", anyhow::Error::new(error))))?;
@@ -123,7 +128,16 @@ pub(crate) async fn start(
         stopping.await.unwrap_or(());
     }));
     nodes.ready().await?;
-    Ok(Running { address, place, snapshots, nodes, stop, serving, _metrics: metrics })
+    Ok(Running {
+        address,
+        place,
+        snapshots,
+        nodes,
+        stop,
+        serving,
+        _metrics: metrics,
+        _clock: keeper,
+    })
 }
 
 /// What a node on these logs runs with, its snapshots in a data directory, by the system's clock.
@@ -200,7 +214,19 @@ fn clock(settings: &Server) -> Result<Clock> {
         ClockKind::System if settings.now.is_some() => {
             Err(bad_configuration("--now is for --clock manual"))
         }
-        ClockKind::System => Ok(Clock::system()),
+        ClockKind::System => match &settings.clock_offset_file {
+            None => Ok(Clock::system()),
+            Some(_) if !settings.dev => {
+                Err(bad_configuration("--clock-offset-file is for development: it needs --dev"))
+            }
+            Some(file) => Clock::with_offset_file(file.clone()).map_err(|error| {
+                let why = format!("{:#}", anyhow::Error::new(error));
+                bad_configuration(format!("--clock-offset-file {}: {why}", file.display()))
+            }),
+        },
+        ClockKind::Manual if settings.clock_offset_file.is_some() => {
+            Err(bad_configuration("--clock-offset-file is for --clock system"))
+        }
         ClockKind::Manual if !settings.dev => {
             Err(bad_configuration("--clock manual is for development: it needs --dev"))
         }

@@ -20,6 +20,10 @@ use crate::{Drain, Services, tuned};
 pub use json::commit_json;
 pub use source::AdminSource;
 
+/// How long the name may be of an operator who gives their word, and why, in characters.
+const ACTOR_MAX: usize = 200;
+const REASON_MAX: usize = 500;
+
 /// Serves the operator's services. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Admin {

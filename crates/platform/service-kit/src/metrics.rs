@@ -1,5 +1,5 @@
-//! What a Prometheus server reads: every partition's figures under their public names. A label holds a service, a partition or a word of
-//! ours, never a workspace or anything a customer wrote.
+//! What a Prometheus server reads: every partition's figures under their public names. A label holds a service, a
+//! partition or a word of ours, never a workspace or anything a customer wrote.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -13,7 +13,7 @@ use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::Registry;
 use runtime::metrics::{Counted, Invariant, Metrics, OfInput, OfInvariant, OfOutcome, Outcome};
-use runtime::{Clock, Health, Position, ServiceId};
+use runtime::{Clock, Health, Position, ServiceId, TimeDoubt};
 
 use crate::AdminSource;
 
@@ -38,7 +38,7 @@ impl Scrape {
         let figures = Figures {
             partitions: self.sources.iter().flat_map(|source| source.figures()).collect(),
             counted: self.sources.iter().flat_map(|source| source.counted()).collect(),
-            clock_doubtful: self.clock.is_doubtful(),
+            clock_doubtful: self.clock.doubt().is_some(),
         };
         let mut registry = Registry::with_prefix("switchyard");
         registry.register_collector(Box::new(figures));
@@ -65,6 +65,8 @@ pub struct PartitionFigures {
     pub inputs: Vec<Position>,
     /// Something is due that can't be confirmed.
     pub unconfirmed: bool,
+    /// What speaks against its time.
+    pub time_doubts: Vec<TimeDoubt>,
     /// The record that its newest snapshot stands for.
     pub snapshot: u64,
     /// What it has counted.
@@ -175,6 +177,20 @@ impl Figures {
             STATES.map(|state| (with(one, "state", state), i64::from(state == now)))
         });
         gauge(encoder, "partition_state", "1: it is in this state", states)?;
+        let held = self.partitions.iter().map(|one| {
+            let held = one.time_doubts.iter().any(|doubt| doubt.holds_timers());
+            (labels(one), i64::from(held))
+        });
+        gauge(encoder, "timers_held", "1: its time is in doubt, and timers hold", held)?;
+        let waiting = self.partitions.iter().flat_map(|one| {
+            // The very first record of an input may be one that waits.
+            let known = one.inputs.iter().map(|input| (input.service, 0));
+            let waits = one.time_doubts.iter().filter_map(|doubt| doubt.input());
+            let all: BTreeMap<_, _> = known.chain(waits.map(|input| (input, 1))).collect();
+            all.into_iter().map(|(input, waits)| (with(one, "input", input.name()), waits))
+        });
+        let help = "1: records of this input are ahead of the time here, and wait";
+        gauge(encoder, "inputs_held", help, waiting)?;
         let applied = self.partitions.iter().flat_map(|one| {
             let inputs = one.inputs.iter();
             inputs.map(|input| (with(one, "input", input.service.name()), number(input.seq)))

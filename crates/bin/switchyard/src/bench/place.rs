@@ -167,6 +167,7 @@ pub(super) fn server_settings(place: &Place, now: Option<jiff::Timestamp>) -> Se
         data_dir: place.data_dir(),
         dev: true,
         clock: if now.is_some() { ClockKind::Manual } else { ClockKind::System },
+        clock_offset_file: None,
         now,
         snapshot_seconds: runtime::SNAPSHOT_AFTER.as_secs(),
         drain_seconds: 10,

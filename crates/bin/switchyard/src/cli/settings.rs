@@ -152,7 +152,7 @@ pub(crate) struct Server {
     /// without a usable snapshot, read it
     #[arg(long, env = "SWITCHYARD_ARCHIVE", value_name = "DIR")]
     pub(crate) archive: Option<PathBuf>,
-    /// Allows what no production needs: --clock manual
+    /// Allows what no production needs: --clock manual, --clock-offset-file
     #[arg(long, env = "SWITCHYARD_DEV", value_parser = FalseyValueParser::new())]
     pub(crate) dev: bool,
     /// How time passes
@@ -161,6 +161,10 @@ pub(crate) struct Server {
     /// Where a manual clock stands at first, in RFC 3339; unset: at the real time, and never before the last record
     #[arg(long, env = "SWITCHYARD_NOW", value_name = "INSTANT")]
     pub(crate) now: Option<jiff::Timestamp>,
+    /// A file that holds by how many milliseconds the system's clock is read later than it is, negative: earlier. It is
+    /// read anew at every reading of the clock, so that a test can step it; only with --dev
+    #[arg(long, env = "SWITCHYARD_CLOCK_OFFSET_FILE", value_name = "FILE")]
+    pub(crate) clock_offset_file: Option<PathBuf>,
     /// How many seconds running calls get at a stop
     #[arg(long, env = "SWITCHYARD_DRAIN_SECONDS", default_value_t = 10, value_name = "SECONDS")]
     pub(crate) drain_seconds: u64,

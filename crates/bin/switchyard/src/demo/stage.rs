@@ -145,6 +145,7 @@ fn server_settings(data_dir: PathBuf, now: jiff::Timestamp) -> Server {
         data_dir,
         dev: true,
         clock: ClockKind::Manual,
+        clock_offset_file: None,
         now: Some(now),
         snapshot_seconds: runtime::SNAPSHOT_AFTER.as_secs(),
         drain_seconds: 10,

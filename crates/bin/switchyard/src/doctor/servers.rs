@@ -70,6 +70,9 @@ fn partition(address: &str, status: &PartitionStatus, tails: &Tails, page: &mut 
         let finding = format!("{} inputs are set aside", status.parked);
         page.wrong(&subject, "inputs", finding, advice::PARKED);
     }
+    if !status.time_doubt.is_empty() {
+        page.wrong(&subject, "time", &status.time_doubt, advice::CLOCK);
+    }
     for violated in &status.violations {
         let finding = format!("{} was violated {} times", violated.invariant, violated.count);
         page.wrong(&subject, "invariants", finding, advice::INVARIANTS);

@@ -9,11 +9,8 @@ use wire::admin::v1::{
 };
 use wire::common::v1::{ErrorReason, Service as ServiceName};
 
-use super::Admin;
+use super::{ACTOR_MAX, Admin, REASON_MAX};
 use crate::{Fields, Refusal, Size};
-
-const ACTOR_MAX: usize = 200;
-const REASON_MAX: usize = 500;
 
 #[async_trait]
 impl ParkedService for Admin {

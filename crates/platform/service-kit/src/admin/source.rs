@@ -8,6 +8,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use runtime::metrics::Counted;
 use runtime::{
     Failure, Health, LogId, Metrics, Node, PartitionHandle, Release, Released, Resting, ServiceId,
+    TimeDoubt,
 };
 use tokio::sync::watch;
 use tonic::{Status, async_trait};
@@ -43,6 +44,9 @@ pub trait AdminSource: Debug + Send + Sync {
 
     /// A partition's log and its identity.
     fn partition_log(&self, partition: u16) -> Option<(Arc<dyn EventLog>, LogId)>;
+
+    /// What speaks against the partitions' time, by partition. Asks no leader.
+    fn time_doubts(&self) -> Vec<(u16, TimeDoubt)>;
 
     /// Every partition's figures. Asks no leader.
     fn figures(&self) -> Vec<PartitionFigures>;
@@ -96,6 +100,14 @@ impl<S: Refuse> AdminSource for Node<S> {
         Some((Arc::clone(partition.log()), partition.head().log_id))
     }
 
+    fn time_doubts(&self) -> Vec<(u16, TimeDoubt)> {
+        let of = |one: &PartitionHandle<S>| {
+            let partition = one.id();
+            one.time_doubts().into_iter().map(move |doubt| (partition, doubt))
+        };
+        self.partitions().iter().flat_map(of).collect()
+    }
+
     fn figures(&self) -> Vec<PartitionFigures> {
         let each = self.partitions().iter().map(|one| PartitionFigures {
             service: S::ID,
@@ -105,6 +117,7 @@ impl<S: Refuse> AdminSource for Node<S> {
             epoch: one.epoch(),
             inputs: one.inputs(),
             unconfirmed: one.is_unconfirmed(),
+            time_doubts: one.time_doubts(),
             snapshot: one.watch_snapshots().borrow().seq,
             metrics: one.metrics().clone(),
         });
@@ -144,6 +157,10 @@ fn violations(metrics: &Metrics) -> Vec<InvariantViolations> {
     violated.collect()
 }
 
+fn sentences(doubts: &[TimeDoubt]) -> String {
+    doubts.iter().map(TimeDoubt::to_string).collect::<Vec<_>>().join("; ")
+}
+
 fn seq(gauge: &Gauge) -> u64 {
     u64::try_from(gauge.get()).unwrap_or(0)
 }
@@ -170,6 +187,7 @@ async fn partition_status<S: Refuse>(
         violations: violations(partition.metrics()),
         checked_seq: seq(&partition.metrics().checked_seq),
         checked_since_seq: seq(&partition.metrics().checked_since),
+        time_doubt: sentences(&partition.time_doubts()),
         ..PartitionStatus::default()
     };
     let head = partition.head();

@@ -27,7 +27,10 @@ use tonic_types::StatusExt;
 use tower::{Layer, Service, ServiceExt};
 use wire::admin::v1::clock_service_client::ClockServiceClient;
 use wire::admin::v1::clock_service_server::{ClockService, ClockServiceServer};
-use wire::admin::v1::{AdvanceToRequest, AdvanceToResponse, GetTimeRequest, GetTimeResponse};
+use wire::admin::v1::{
+    AcceptClockRequest, AcceptClockResponse, AdvanceToRequest, AdvanceToResponse, GetTimeRequest,
+    GetTimeResponse,
+};
 use wire::intake::v1::AddMessageRequest;
 
 const PANIC: i64 = 1;
@@ -55,6 +58,13 @@ impl ClockService for Odd {
             HANG => std::future::pending().await,
             _ => Ok(Response::new(AdvanceToResponse::default())),
         }
+    }
+
+    async fn accept_clock(
+        &self,
+        _: Request<AcceptClockRequest>,
+    ) -> Result<Response<AcceptClockResponse>, Status> {
+        Ok(Response::new(AcceptClockResponse::default()))
     }
 }
 
