@@ -1,10 +1,12 @@
 //! Between the contract's words and the kernel's, both ways.
 //!
 //! Towards the wire nothing can fail. From the wire there are two kinds: what a caller sent goes through
-//! [`Fields`](crate::validate::Fields), which refuses; what the log holds was checked when it was written, and goes through the
-//! `stored_` functions, which take the unset or unknown as `None`.
+//! [`Fields`](crate::validate::Fields), which refuses; what the log holds was checked when it was written, and goes
+//! through the `stored_` and `lent_` functions. What these don't know is an error, never passed over: a later release
+//! may have written it.
 
 mod lent;
+mod unknown;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -14,8 +16,10 @@ use kernel::{
     TicketStatus, Timestamp,
 };
 use wire::common::v1 as common;
+use wire::events::v1 as events;
 
 pub use lent::{lent_attributes, lent_skills};
+pub use unknown::UnknownValue;
 
 /// The last second that the contract's timestamps can hold: the end of the year 9999.
 const SECONDS_MAX: i64 = 253_402_300_799;
@@ -42,11 +46,6 @@ pub fn timestamp_from_wire(at: &prost_types::Timestamp) -> Result<Timestamp, &'s
     Ok(Timestamp::from_millis(at.seconds.saturating_mul(1_000).saturating_add(millis)))
 }
 
-/// An instant that the log holds.
-pub fn stored_timestamp(at: Option<&prost_types::Timestamp>) -> Option<Timestamp> {
-    timestamp_from_wire(at?).ok()
-}
-
 /// An instant as RFC 3339: `2026-01-02T03:04:05.678Z`.
 pub fn rfc3339(at: Timestamp) -> String {
     timestamp_to_wire(at).to_string()
@@ -71,12 +70,6 @@ pub fn duration_from_wire(duration: &prost_types::Duration) -> Result<Duration, 
     let seconds = u64::try_from(duration.seconds).map_err(|_| "must not be negative")?;
     let nanos = u32::try_from(duration.nanos).map_err(|_| "must not be negative")?;
     Ok(Duration::new(seconds, nanos))
-}
-
-/// A duration that the log holds, in milliseconds.
-pub fn stored_millis(duration: Option<&prost_types::Duration>) -> Option<u64> {
-    let duration = duration_from_wire(duration?).ok()?;
-    u64::try_from(duration.as_millis()).ok()
 }
 
 /// A channel for the wire.
@@ -108,9 +101,10 @@ pub const fn channel_from_wire(channel: common::Channel) -> Option<Channel> {
     }
 }
 
-/// A channel that the log holds.
-pub fn stored_channel(number: i32) -> Option<Channel> {
-    common::Channel::try_from(number).ok().and_then(channel_from_wire)
+/// A channel that the log holds; it is never unset.
+pub fn stored_channel(number: i32) -> Result<Channel, UnknownValue> {
+    let known = common::Channel::try_from(number).ok().and_then(channel_from_wire);
+    known.ok_or_else(|| UnknownValue::of("channel", number))
 }
 
 /// A priority, or none, for the wire.
@@ -135,9 +129,10 @@ pub const fn priority_from_wire(priority: common::Priority) -> Option<Priority> 
     }
 }
 
-/// A priority that the log holds.
-pub fn stored_priority(number: i32) -> Option<Priority> {
-    common::Priority::try_from(number).ok().and_then(priority_from_wire)
+/// A priority that the log holds; `None` if it is unset.
+pub fn stored_priority(number: i32) -> Result<Option<Priority>, UnknownValue> {
+    let known = common::Priority::try_from(number).map(priority_from_wire);
+    known.map_err(|_| UnknownValue::of("priority", number))
 }
 
 /// A status for the wire.
@@ -165,9 +160,32 @@ pub const fn status_from_wire(status: common::TicketStatus) -> Option<TicketStat
     }
 }
 
-/// A status that the log holds.
-pub fn stored_status(number: i32) -> Option<TicketStatus> {
-    common::TicketStatus::try_from(number).ok().and_then(status_from_wire)
+/// A status that the log holds; it is never unset.
+pub fn stored_status(number: i32) -> Result<TicketStatus, UnknownValue> {
+    let known = common::TicketStatus::try_from(number).ok().and_then(status_from_wire);
+    known.ok_or_else(|| UnknownValue::of("status", number))
+}
+
+/// Who wrote a message that the log holds; it is never unset.
+pub fn stored_author_kind(number: i32) -> Result<events::AuthorKind, UnknownValue> {
+    match events::AuthorKind::try_from(number) {
+        Ok(events::AuthorKind::Unspecified) | Err(_) => {
+            Err(UnknownValue::of("author_kind", number))
+        }
+        Ok(
+            kind @ (events::AuthorKind::EndUser
+            | events::AuthorKind::Agent
+            | events::AuthorKind::Bot),
+        ) => Ok(kind),
+    }
+}
+
+/// Who may see a message that the log holds; it is never unset.
+pub fn stored_visibility(number: i32) -> Result<events::Visibility, UnknownValue> {
+    match events::Visibility::try_from(number) {
+        Ok(events::Visibility::Unspecified) | Err(_) => Err(UnknownValue::of("visibility", number)),
+        Ok(seen @ (events::Visibility::Public | events::Visibility::Internal)) => Ok(seen),
+    }
 }
 
 /// A skill requirement for the wire.
@@ -183,13 +201,16 @@ pub fn skills_to_wire(requirements: &[SkillRequirement]) -> Vec<common::SkillReq
     requirements.iter().map(skill_to_wire).collect()
 }
 
-/// Skill requirements that the log holds.
-pub fn stored_skills(requirements: &[common::SkillRequirement]) -> Vec<SkillRequirement> {
+/// Skill requirements that the log holds. Without one of them a ticket could go to somebody who lacks the skill.
+pub fn stored_skills(
+    requirements: &[common::SkillRequirement],
+) -> Result<Vec<SkillRequirement>, UnknownValue> {
     let skill = |requirement: &common::SkillRequirement| {
-        let min_level = SkillLevel::new(requirement.min_level)?;
-        Some(SkillRequirement { skill: SkillId::trusted(&requirement.skill), min_level })
+        let level = requirement.min_level;
+        let min_level = SkillLevel::new(level).ok_or_else(|| UnknownValue::of("level", level))?;
+        Ok(SkillRequirement { skill: SkillId::trusted(&requirement.skill), min_level })
     };
-    requirements.iter().filter_map(skill).collect()
+    requirements.iter().map(skill).collect()
 }
 
 /// An attribute's value for the wire.
@@ -231,11 +252,15 @@ pub fn attribute_from_wire(value: &common::AttributeValue) -> Result<AttributeVa
 }
 
 /// Attributes that the log holds.
-pub fn stored_attributes(attributes: &BTreeMap<String, common::AttributeValue>) -> Attributes {
-    attributes
-        .iter()
-        .filter_map(|(name, value)| Some((name.clone(), attribute_from_wire(value).ok()?)))
-        .collect()
+pub fn stored_attributes(
+    attributes: &BTreeMap<String, common::AttributeValue>,
+) -> Result<Attributes, UnknownValue> {
+    let attribute = |(name, value): (&String, &common::AttributeValue)| {
+        // The name is the customer's own, and an error is logged.
+        let value = attribute_from_wire(value).map_err(|why| UnknownValue::of("attribute", why))?;
+        Ok((name.clone(), value))
+    };
+    attributes.iter().map(attribute).collect()
 }
 
 #[cfg(test)]
@@ -249,15 +274,39 @@ mod tests {
             assert_eq!(i32::from(channel_to_wire(channel)), number);
         }
         for number in 0..=4 {
-            let priority = common::Priority::try_from(number).ok().and_then(priority_from_wire);
+            let priority = stored_priority(number).unwrap();
             assert_eq!(i32::from(priority_to_wire(priority)), number);
         }
         for number in 1..=6 {
             let status = stored_status(number).unwrap();
             assert_eq!(i32::from(status_to_wire(status)), number);
         }
-        assert_eq!(stored_channel(99), None);
-        assert_eq!(stored_status(0), None);
+    }
+
+    #[test]
+    fn what_the_log_holds_and_this_build_does_not_know_is_an_error() {
+        for number in [0, 99, -1] {
+            assert_eq!(stored_channel(number), Err(UnknownValue::of("channel", number)));
+            assert_eq!(stored_status(number), Err(UnknownValue::of("status", number)));
+        }
+        assert_eq!(stored_priority(5).unwrap_err().to_string(), "priority: 5 is unknown");
+        let skill = |min_level| common::SkillRequirement { skill: "billing".into(), min_level };
+        assert!(stored_skills(&[skill(1), skill(5)]).is_ok_and(|both| both.len() == 2));
+        for level in [0, 6, u32::MAX] {
+            assert_eq!(
+                stored_skills(&[skill(1), skill(level)]),
+                Err(UnknownValue::of("level", level))
+            );
+        }
+        let good = AttributeValue::Integer(1);
+        let good = attributes_to_wire(&Packed::new(&Attributes::from([("a".into(), good)])));
+        let endless = common::attribute_value::Kind::Number(f64::INFINITY);
+        for kind in [None, Some(endless)] {
+            let mut attributes = good.clone();
+            attributes.insert("card 4111".into(), common::AttributeValue { kind });
+            let error = stored_attributes(&attributes).unwrap_err().to_string();
+            assert!(error.starts_with("attribute: ") && !error.contains("4111"), "{error}");
+        }
     }
 
     #[test]
@@ -283,6 +332,7 @@ mod tests {
             ("instant".into(), AttributeValue::Instant(Timestamp::from_millis(17))),
             ("texts".into(), AttributeValue::Texts(vec!["a".into(), "b".into()])),
         ]);
-        assert_eq!(stored_attributes(&attributes_to_wire(&Packed::new(&attributes))), attributes);
+        let wire = attributes_to_wire(&Packed::new(&attributes));
+        assert_eq!(stored_attributes(&wire), Ok(attributes));
     }
 }

@@ -103,7 +103,7 @@ fn read_workspace_put(put: &lent::WorkspacePut) -> Result<Event, DecodeError> {
 }
 
 fn priority(number: i32) -> Result<Option<kernel::Priority>, DecodeError> {
-    words::priority(number).map_err(|_| malformed(PRIORITY))
+    Ok(convert::stored_priority(number)?)
 }
 
 fn message_added(added: &MessageAdded) -> stored::MessageAdded {
@@ -118,14 +118,14 @@ fn message_added(added: &MessageAdded) -> stored::MessageAdded {
 }
 
 fn read_message_added(added: &lent::MessageAdded) -> Result<Event, DecodeError> {
-    let author_kind = words::author_kind(added.author_kind);
-    let visibility = words::visibility(added.visibility);
+    let author_kind = words::stored_author_kind(added.author_kind)?;
+    let visibility = words::stored_visibility(added.visibility)?;
     Ok(Event::MessageAdded(MessageAdded {
         ticket: TicketId::trusted(text(&added.ticket_id)?),
         message: MessageId::trusted(text(&added.message_id)?),
-        author_kind: author_kind.ok_or_else(|| malformed("author_kind"))?,
+        author_kind,
         author: text(&added.author_id)?.into(),
-        visibility: visibility.ok_or_else(|| malformed("visibility"))?,
+        visibility,
         body: text(&added.body)?.into(),
     }))
 }
@@ -195,8 +195,8 @@ fn status_changed(changed: &StatusChanged) -> stored::StatusChanged {
 fn read_status_changed(changed: &lent::StatusChanged) -> Result<Event, DecodeError> {
     Ok(Event::StatusChanged(StatusChanged {
         ticket: TicketId::trusted(text(&changed.ticket_id)?),
-        from: convert::stored_status(changed.from).ok_or_else(|| malformed("from"))?,
-        to: convert::stored_status(changed.to).ok_or_else(|| malformed("to"))?,
+        from: convert::stored_status(changed.from)?,
+        to: convert::stored_status(changed.to)?,
         reason: text(&changed.reason)?.into(),
     }))
 }

@@ -8,8 +8,8 @@ use wire::events::v1 as stored;
 
 use crate::codec::values::named;
 
-/// The commands that an input asks for. Each is moot where its wish holds already or the ticket has moved on, so an input that is
-/// met twice, or an echo of our own fact, changes nothing.
+/// The commands that an input asks for. Each is moot where its wish holds already or the ticket has moved on, so an
+/// input that is met twice, or an echo of our own fact, changes nothing.
 pub(crate) fn react(input: &InputEvent<'_>) -> Result<Vec<Command>, InputError> {
     if input.service != ServiceId::Routing {
         return Ok(Vec::new());

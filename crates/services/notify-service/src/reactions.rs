@@ -1,12 +1,12 @@
 //! What other services' events ask of notify: learn from them, and tell those whom the rules name.
 //!
-//! A ticket's owner and queue are learnt from routing alone, which decides them; intake's copy comes later and could undo what is
-//! known already.
+//! A ticket's owner and queue are learnt from routing alone, which decides them; intake's copy comes later and could
+//! undo what is known already.
 
-use kernel::{AgentId, Priority, QueueId, TicketId, WorkspaceId};
+use kernel::{AgentId, QueueId, TicketId, TicketStatus, WorkspaceId};
 use notify::{Cause, Change, Command, Observation, Observe, State};
 use runtime::{InputError, InputEvent, ServiceId};
-use wire::common::v1::{Priority as WirePriority, TicketStatus};
+use service_kit::convert::{UnknownValue, stored_priority, stored_status};
 use wire::events::v1 as events;
 
 use crate::fields;
@@ -61,26 +61,28 @@ fn change(input: &InputEvent<'_>) -> Result<Option<Change>, InputError> {
         (ServiceId::Intake, "TicketUpdated") => {
             let updated: events::TicketUpdated = input.payload()?;
             let named = updated.fields.iter().any(|field| field == "priority");
-            let change = || Ok(Change::Prioritised { priority: priority(updated.priority)? });
+            let change =
+                || Ok(Change::Prioritised { priority: stored_priority(updated.priority)? });
             named.then(change).transpose()
         }
         (ServiceId::Intake, "StatusChanged") => {
             let events::StatusChanged { from, to, .. } = input.payload()?;
-            let closed = i32::from(TicketStatus::Closed);
+            let (from, to) = (stored_status(from)?, stored_status(to)?);
+            let closed = TicketStatus::Closed;
             let change = || Change::Closed { at: (to == closed).then(|| input.occurred_at()) };
             Ok((from == closed || to == closed).then(change))
         }
         (ServiceId::Routing, "OfferAccepted") => {
-            Ok(taken(&input.payload::<events::OfferAccepted>()?.agent_id))
+            taken(&input.payload::<events::OfferAccepted>()?.agent_id).map(Some)
         }
         (ServiceId::Routing, "TicketAssigned") => {
-            Ok(taken(&input.payload::<events::TicketAssigned>()?.agent_id))
+            taken(&input.payload::<events::TicketAssigned>()?.agent_id).map(Some)
         }
         (ServiceId::Routing, "TicketQueued") => {
-            Ok(queued(&input.payload::<events::TicketQueued>()?.queue_id))
+            queued(&input.payload::<events::TicketQueued>()?.queue_id).map(Some)
         }
         (ServiceId::Routing, "TicketRequeued") => {
-            Ok(queued(&input.payload::<events::TicketRequeued>()?.queue_id))
+            queued(&input.payload::<events::TicketRequeued>()?.queue_id).map(Some)
         }
         (ServiceId::Intake | ServiceId::Routing | ServiceId::Sla | ServiceId::Notify, _) => {
             Ok(None)
@@ -89,50 +91,45 @@ fn change(input: &InputEvent<'_>) -> Result<Option<Change>, InputError> {
 }
 
 fn opened(opened: events::TicketOpened) -> Result<Change, InputError> {
+    if opened.number == 0 {
+        // That would mean that it isn't known yet.
+        return Err(UnknownValue::of("number", opened.number).into());
+    }
     Ok(Change::Opened {
-        // 0 would mean that it isn't known yet.
-        number: opened.number.max(1),
-        priority: priority(opened.priority)?,
+        number: opened.number,
+        priority: stored_priority(opened.priority)?,
         requester_name: opened.requester.unwrap_or_default().name,
         subject: opened.subject,
         queue: id(&opened.queue_id).map(QueueId::trusted),
     })
 }
 
-fn taken(agent: &str) -> Option<Change> {
-    id(agent).map(|agent| Change::Taken { agent: AgentId::trusted(agent) })
+fn taken(agent: &str) -> Result<Change, InputError> {
+    let agent = id(agent).ok_or_else(|| UnknownValue::of("agent_id", "\"\""))?;
+    Ok(Change::Taken { agent: AgentId::trusted(agent) })
 }
 
-fn queued(queue: &str) -> Option<Change> {
-    id(queue).map(|queue| Change::Queued { queue: QueueId::trusted(queue) })
+fn queued(queue: &str) -> Result<Change, InputError> {
+    let queue = id(queue).ok_or_else(|| UnknownValue::of("queue_id", "\"\""))?;
+    Ok(Change::Queued { queue: QueueId::trusted(queue) })
 }
 
 fn id(text: &str) -> Option<&str> {
     (!text.is_empty()).then_some(text)
 }
 
-fn priority(number: i32) -> Result<Option<Priority>, InputError> {
-    match WirePriority::try_from(number) {
-        Ok(WirePriority::Unspecified) => Ok(None),
-        Ok(WirePriority::P1) => Ok(Some(Priority::P1)),
-        Ok(WirePriority::P2) => Ok(Some(Priority::P2)),
-        Ok(WirePriority::P3) => Ok(Some(Priority::P3)),
-        Ok(WirePriority::P4) => Ok(Some(Priority::P4)),
-        Err(_) => Err(InputError(format!("priority {number} is unknown"))),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use prost::Message;
+    use service_kit::convert::status_to_wire;
 
     use super::*;
 
     fn told(from: TicketStatus, to: TicketStatus) -> Option<Change> {
         let changed = events::StatusChanged {
             ticket_id: "t".into(),
-            from: from.into(),
-            to: to.into(),
+            from: status_to_wire(from).into(),
+            to: status_to_wire(to).into(),
             ..events::StatusChanged::default()
         };
         let event = events::Event {

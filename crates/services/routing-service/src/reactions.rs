@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use kernel::{Channel, QueueId, TicketId, TicketStatus};
+use kernel::{Channel, Priority, QueueId, TicketId, TicketStatus};
 use routing::rules::{Facts, TicketView, ticket_facts};
 use routing::words::{QueueReason, WorkClass};
 use routing::{Command, NewTicket, State};
@@ -13,8 +13,8 @@ use wire::events::v1 as stored;
 /// What intake says when a customer's message changed the status.
 const CUSTOMER_REPLIED: &str = "customer_replied";
 
-/// The commands that an input asks for. The filters of queues look at the ticket here, where its facts are at hand: nothing that the
-/// customer wrote goes further.
+/// The commands that an input asks for. The filters of queues look at the ticket here, where its facts are at hand:
+/// nothing that the customer wrote goes further.
 pub(crate) fn react(state: &State, input: &InputEvent<'_>) -> Result<Vec<Command>, InputError> {
     if input.service != ServiceId::Intake {
         return Ok(Vec::new());
@@ -23,7 +23,7 @@ pub(crate) fn react(state: &State, input: &InputEvent<'_>) -> Result<Vec<Command
         "WorkspacePut" => Some(Command::SeeWorkspace),
         "TicketOpened" => Some(opened(state, input, &input.payload()?)?),
         "TicketUpdated" => updated(&input.payload()?)?,
-        "MessageAdded" => message(&input.payload()?),
+        "MessageAdded" => message(&input.payload()?)?,
         "StatusChanged" => status(input, &input.payload()?)?,
         _ => None,
     };
@@ -36,12 +36,12 @@ fn opened(
     opened: &stored::TicketOpened,
 ) -> Result<Command, InputError> {
     let workspace = kernel::WorkspaceId::trusted(&input.event.workspace);
-    let channel = convert::stored_channel(opened.channel)
-        .ok_or_else(|| InputError(format!("TicketOpened: channel {}", opened.channel)))?;
+    let channel = convert::stored_channel(opened.channel)?;
+    let priority = convert::stored_priority(opened.priority)?;
     let asked = (!opened.queue_id.is_empty()).then(|| QueueId::trusted(&opened.queue_id));
-    let chosen = state
-        .workspace(&workspace)
-        .map(|workspace| workspace.queue_for(asked.as_ref(), &facts(opened, channel)));
+    let facts = facts(opened, channel, priority)?;
+    let chosen =
+        state.workspace(&workspace).map(|workspace| workspace.queue_for(asked.as_ref(), &facts));
     let (queue, reason) =
         chosen.unwrap_or_else(|| (QueueId::trusted(routing::DEFAULT_QUEUE), QueueReason::Default));
     Ok(Command::QueueTicket(Box::new(NewTicket {
@@ -50,59 +50,58 @@ fn opened(
         queue,
         reason,
         class: WorkClass::of(channel),
-        priority: convert::stored_priority(opened.priority),
-        skills: convert::stored_skills(&opened.required_skills),
+        priority,
+        skills: convert::stored_skills(&opened.required_skills)?,
         opened_at: input.occurred_at(),
     })))
 }
 
-fn facts(opened: &stored::TicketOpened, channel: Channel) -> Facts {
+fn facts(
+    opened: &stored::TicketOpened,
+    channel: Channel,
+    priority: Option<Priority>,
+) -> Result<Facts, InputError> {
     let requester = opened.requester.as_ref().map_or_else(Cow::default, Cow::Borrowed);
-    ticket_facts(TicketView {
+    Ok(ticket_facts(TicketView {
         channel,
         provider: &opened.provider,
         subject: &opened.subject,
-        priority: convert::stored_priority(opened.priority),
+        priority,
         kind: &opened.r#type,
         tags: &opened.tags,
-        attributes: &convert::stored_attributes(&opened.attributes),
+        attributes: &convert::stored_attributes(&opened.attributes)?,
         requester_id: &requester.requester_id,
         requester_name: &requester.name,
         requester_locale: &requester.locale,
-    })
+    }))
 }
 
 fn updated(updated: &stored::TicketUpdated) -> Result<Option<Command>, InputError> {
     if !updated.fields.iter().any(|field| field == "priority") {
         return Ok(None);
     }
-    let known = wire::common::v1::Priority::try_from(updated.priority);
-    let priority =
-        known.map_err(|_| InputError(format!("TicketUpdated: priority {}", updated.priority)))?;
     Ok(Some(Command::Reprioritise {
         ticket: TicketId::trusted(&updated.ticket_id),
-        priority: convert::priority_from_wire(priority),
+        priority: convert::stored_priority(updated.priority)?,
     }))
 }
 
 /// Only what a customer wrote to us is an answer.
-fn message(added: &stored::MessageAdded) -> Option<Command> {
-    let answer = added.author_kind == i32::from(stored::AuthorKind::EndUser)
-        && added.visibility == i32::from(stored::Visibility::Public);
-    answer.then(|| Command::NoteAnswer { ticket: TicketId::trusted(&added.ticket_id) })
+fn message(added: &stored::MessageAdded) -> Result<Option<Command>, InputError> {
+    let author = convert::stored_author_kind(added.author_kind)?;
+    let visibility = convert::stored_visibility(added.visibility)?;
+    let answer = author == stored::AuthorKind::EndUser && visibility == stored::Visibility::Public;
+    Ok(answer.then(|| Command::NoteAnswer { ticket: TicketId::trusted(&added.ticket_id) }))
 }
 
 fn status(
     input: &InputEvent<'_>,
     changed: &stored::StatusChanged,
 ) -> Result<Option<Command>, InputError> {
-    let known = |number| {
-        convert::stored_status(number)
-            .ok_or_else(|| InputError(format!("StatusChanged: status {number}")))
-    };
-    let (from, to) = (known(changed.from)?, known(changed.to)?);
-    // Routing itself opened it, by an acceptance or a requeueing. Taken for a caller's wish, a late word of it would undo what the
-    // next owner said since.
+    let from = convert::stored_status(changed.from)?;
+    let to = convert::stored_status(changed.to)?;
+    // Routing itself opened it, by an acceptance or a requeueing. Taken for a caller's wish, a late word of it would
+    // undo what the next owner said since.
     let routed = ServiceId::Routing.number();
     let own = input.event.cause.as_ref().is_some_and(|cause| cause.service == routed);
     if own && to == TicketStatus::Open {

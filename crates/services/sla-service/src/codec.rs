@@ -74,12 +74,8 @@ fn named(id: &str) -> Option<&str> {
     if id.is_empty() { None } else { Some(id) }
 }
 
-/// A priority that may be none, but not one that this build doesn't know.
 fn priority(number: i32) -> Result<Option<Priority>, DecodeError> {
-    match stored_priority(number) {
-        None if number != 0 => Err(malformed("priority")),
-        priority => Ok(priority),
-    }
+    Ok(stored_priority(number)?)
 }
 
 fn workspace_noted(noted: &stored::WorkspaceNoted) -> Event {

@@ -4,18 +4,21 @@ use std::sync::Arc;
 
 use kernel::{AgentId, Packed, QueueId, TicketId};
 use runtime::{InputError, InputEvent, ServiceId};
-use service_kit::convert::{stored_attributes, stored_channel, stored_priority, stored_status};
+use service_kit::convert::{
+    stored_attributes, stored_author_kind, stored_channel, stored_priority, stored_status,
+    stored_visibility,
+};
 use sla::{Command, Traits, TraitsUpdate};
 use wire::events::v1 as stored;
 
-/// The commands that an input asks for. The owner is taken from intake alone, which learns it from routing: so it can't flap between
-/// two logs that are read at different speeds.
+/// The commands that an input asks for. The owner is taken from intake alone, which learns it from routing: so it can't
+/// flap between two logs that are read at different speeds.
 pub(crate) fn react(input: &InputEvent<'_>) -> Result<Vec<Command>, InputError> {
     let command = match (input.service, input.event.r#type.as_str()) {
         (ServiceId::Intake, "WorkspacePut") => Some(Command::NoteWorkspace),
         (ServiceId::Intake, "TicketOpened") => Some(opened(input, input.payload()?)?),
         (ServiceId::Intake, "TicketUpdated") => Some(updated(input, &input.payload()?)?),
-        (ServiceId::Intake, "MessageAdded") => message(input, &input.payload()?),
+        (ServiceId::Intake, "MessageAdded") => message(input, &input.payload()?)?,
         (ServiceId::Intake, "StatusChanged") => Some(status(input, &input.payload()?)?),
         (ServiceId::Intake, "OwnerChanged") => Some(owner(&input.payload()?)),
         (ServiceId::Routing, "TicketQueued") => {
@@ -33,20 +36,17 @@ pub(crate) fn react(input: &InputEvent<'_>) -> Result<Vec<Command>, InputError> 
 
 fn opened(input: &InputEvent<'_>, opened: stored::TicketOpened) -> Result<Command, InputError> {
     let requester = opened.requester.unwrap_or_default();
-    let channel = stored_channel(opened.channel);
-    let channel =
-        channel.ok_or_else(|| InputError(format!("TicketOpened: channel {}", opened.channel)))?;
     Ok(Command::OpenTicket {
         ticket: TicketId::trusted(&opened.ticket_id),
         number: opened.number,
-        priority: stored_priority(opened.priority),
+        priority: stored_priority(opened.priority)?,
         traits: Arc::new(Traits {
-            channel,
+            channel: stored_channel(opened.channel)?,
             provider: opened.provider,
             subject: opened.subject,
             kind: opened.r#type,
             tags: opened.tags,
-            attributes: Packed::new(&stored_attributes(&opened.attributes)),
+            attributes: Packed::new(&stored_attributes(&opened.attributes)?),
             requester_id: requester.requester_id,
             requester_name: requester.name,
             requester_locale: requester.locale,
@@ -59,11 +59,12 @@ fn updated(input: &InputEvent<'_>, updated: &stored::TicketUpdated) -> Result<Co
     let mut update = TraitsUpdate::default();
     for field in &updated.fields {
         match field.as_str() {
-            "priority" => update.priority = Some(stored_priority(updated.priority)),
+            "priority" => update.priority = Some(stored_priority(updated.priority)?),
             "type" => update.kind = Some(updated.r#type.clone()),
             "tags" => update.tags = Some(updated.tags.clone()),
             "attributes" => {
-                update.attributes = Some(Packed::new(&stored_attributes(&updated.attributes)));
+                let attributes = stored_attributes(&updated.attributes)?;
+                update.attributes = Some(Packed::new(&attributes));
             }
             other => return Err(InputError(format!("TicketUpdated: field {other:?}"))),
         }
@@ -73,21 +74,24 @@ fn updated(input: &InputEvent<'_>, updated: &stored::TicketUpdated) -> Result<Co
 }
 
 /// Internal notes are for nobody's ears, and a bot's words satisfy no promise.
-fn message(input: &InputEvent<'_>, added: &stored::MessageAdded) -> Option<Command> {
-    if added.visibility() != stored::Visibility::Public {
-        return None;
-    }
+fn message(
+    input: &InputEvent<'_>,
+    added: &stored::MessageAdded,
+) -> Result<Option<Command>, InputError> {
     let (ticket, at) = (TicketId::trusted(&added.ticket_id), input.occurred_at());
-    match added.author_kind() {
+    let author = stored_author_kind(added.author_kind)?;
+    if stored_visibility(added.visibility)? != stored::Visibility::Public {
+        return Ok(None);
+    }
+    Ok(match author {
         stored::AuthorKind::EndUser => Some(Command::NoteCustomerMessage { ticket, at }),
         stored::AuthorKind::Agent => Some(Command::NoteReply { ticket, at }),
         stored::AuthorKind::Bot | stored::AuthorKind::Unspecified => None,
-    }
+    })
 }
 
 fn status(input: &InputEvent<'_>, changed: &stored::StatusChanged) -> Result<Command, InputError> {
-    let to = stored_status(changed.to);
-    let to = to.ok_or_else(|| InputError(format!("StatusChanged: status {}", changed.to)))?;
+    let to = stored_status(changed.to)?;
     let ticket = TicketId::trusted(&changed.ticket_id);
     Ok(Command::ChangeStatus { ticket, to, at: input.occurred_at() })
 }
@@ -158,6 +162,12 @@ mod tests {
         let nowhere = stored::StatusChanged { to: 99, ..Default::default() };
         assert!(read(ServiceId::Intake, "StatusChanged", &nowhere).is_err());
         assert!(read(ServiceId::Intake, "TicketOpened", &stored::TicketOpened::default()).is_err());
+        for unknown in [
+            stored::MessageAdded { author_kind: 9, visibility: 1, ..Default::default() },
+            stored::MessageAdded { author_kind: 1, visibility: 9, ..Default::default() },
+        ] {
+            assert!(read(ServiceId::Intake, "MessageAdded", &unknown).is_err(), "{unknown:?}");
+        }
         let offer = stored::OfferMade::default();
         assert_eq!(read(ServiceId::Routing, "OfferMade", &offer), Ok(Vec::new()));
         let queued = stored::TicketQueued {

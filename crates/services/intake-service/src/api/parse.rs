@@ -8,7 +8,7 @@ use intake::event::{AuthorKind, Visibility};
 use kernel::{MessageId, TicketId, Timestamp, WorkspaceId};
 use prost::Message;
 use runtime::Clock;
-use service_kit::{Fields, PlainId, Refusal, Size, hash_of};
+use service_kit::{Fields, PlainId, Refusal, Size, convert, hash_of};
 use wire::common::v1 as common;
 use wire::events::v1 as stored;
 use wire::intake::v1 as api;
@@ -132,8 +132,8 @@ pub(super) fn update(mut request: api::UpdateTicketRequest) -> Result<(TicketId,
     for path in paths.iter().take(fields.count("update_mask", paths.len(), 16)) {
         match path.as_str() {
             "priority" => {
-                fields.required::<common::Priority>("priority", request.priority);
-                update.priority = words::priority(request.priority).ok().flatten();
+                let priority: common::Priority = fields.required("priority", request.priority);
+                update.priority = convert::priority_from_wire(priority);
             }
             "type" => update.kind = Some(create::kind(&mut fields, &request.r#type)),
             "tags" => update.tags = Some(create::tags(&mut fields, &request.tags)),

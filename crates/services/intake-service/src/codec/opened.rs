@@ -8,7 +8,7 @@ use service_kit::convert;
 use wire::events::v1 as stored;
 use wire::lent::events::v1 as lent;
 
-use super::{malformed, priority, values, words};
+use super::{priority, values, words};
 
 pub(super) fn encode(opened: &TicketOpened) -> stored::TicketOpened {
     let optional = |text: Option<&str>| text.unwrap_or_default().to_owned();
@@ -39,7 +39,7 @@ pub(super) fn decode(opened: &lent::TicketOpened) -> Result<Event, DecodeError> 
         ticket: TicketId::trusted(text(&opened.ticket_id)?),
         number: opened.number,
         external_id: values::named(text(&opened.external_id)?).map(Box::from),
-        channel: convert::stored_channel(opened.channel).ok_or_else(|| malformed("channel"))?,
+        channel: convert::stored_channel(opened.channel)?,
         provider: text(&opened.provider)?.into(),
         requester: values::read_requester(&requester)?,
         subject: text(&opened.subject)?.into(),

@@ -1,20 +1,25 @@
-//! The contract's words and the domain's. A stored word that is unset or unknown is none.
+//! The contract's words and the domain's.
 
 use intake::event::{AuthorKind, Visibility};
 use kernel::Priority;
-use service_kit::convert;
-use wire::common::v1 as common;
+use service_kit::convert::{self, UnknownValue};
 use wire::events::v1 as stored;
-
-/// None if it is unset; an error if it is unknown.
-pub(crate) fn priority(number: i32) -> Result<Option<Priority>, prost::UnknownEnumValue> {
-    common::Priority::try_from(number).map(convert::priority_from_wire)
-}
 
 pub(crate) fn priority_to_wire(priority: Option<Priority>) -> i32 {
     convert::priority_to_wire(priority).into()
 }
 
+/// Who wrote a message that the log holds; it is never unset.
+pub(super) fn stored_author_kind(number: i32) -> Result<AuthorKind, UnknownValue> {
+    author_kind(number).ok_or_else(|| UnknownValue::of("author_kind", number))
+}
+
+/// Who may see a message that the log holds; it is never unset.
+pub(super) fn stored_visibility(number: i32) -> Result<Visibility, UnknownValue> {
+    visibility(number).ok_or_else(|| UnknownValue::of("visibility", number))
+}
+
+/// None if it is unset or unknown.
 pub(crate) fn author_kind(number: i32) -> Option<AuthorKind> {
     match stored::AuthorKind::try_from(number).ok()? {
         stored::AuthorKind::Unspecified => None,
@@ -32,6 +37,7 @@ pub(crate) fn author_kind_to_wire(kind: AuthorKind) -> stored::AuthorKind {
     }
 }
 
+/// None if it is unset or unknown.
 pub(crate) fn visibility(number: i32) -> Option<Visibility> {
     match stored::Visibility::try_from(number).ok()? {
         stored::Visibility::Unspecified => None,

@@ -69,7 +69,7 @@ fn read_decision(decision: stored::Decision) -> Result<Decision, DecodeError> {
     Ok(Decision {
         agent: AgentId::trusted(&decision.agent_id),
         candidates: decision.candidates.iter().map(candidate).collect(),
-        failures: decision.failures.iter().map(failures).collect::<Result<_, _>>()?,
+        failures: decision.failures.iter().map(failures).collect::<Result<_, DecodeError>>()?,
         log_seq: decision.log_seq,
         policy_version: decision.policy_version,
         waiting: decision.waiting,

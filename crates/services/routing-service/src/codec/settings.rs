@@ -37,7 +37,7 @@ pub(super) fn read_agent(put: &stored::AgentPut) -> Result<Event, DecodeError> {
         agent: AgentId::trusted(&put.agent_id),
         settings: AgentSettings {
             display_name: put.display_name.clone(),
-            skills: put.skills.iter().map(skill).collect::<Result<_, _>>()?,
+            skills: put.skills.iter().map(skill).collect::<Result<_, DecodeError>>()?,
             queues: put.queue_ids.iter().map(|id| QueueId::trusted(id)).collect(),
             capacity_units: put.capacity_units,
         },
@@ -63,7 +63,7 @@ pub(super) fn read_queue(put: stored::QueuePut) -> Result<Event, DecodeError> {
             display_name: put.display_name,
             order: put.order,
             filter: put.filter,
-            required_skills: convert::stored_skills(&put.required_skills),
+            required_skills: convert::stored_skills(&put.required_skills)?,
             offer_mode: word(words::stored_mode(put.offer_mode), "offer mode", put.offer_mode)?,
             accept_within_ms: put.accept_within_ms,
         },

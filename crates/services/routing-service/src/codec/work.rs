@@ -6,7 +6,6 @@ use routing::event::{Queued, Requeued};
 use routing::words::{AssignedHow, QueueReason, RequeueReason, WorkOutcome, WorkState};
 use runtime::{DecodeError, text as lent_text};
 use service_kit::convert;
-use wire::common::v1 as common;
 use wire::events::v1 as stored;
 use wire::lent::events::v1 as lent;
 
@@ -44,8 +43,7 @@ pub(super) fn read_queued(queued: &lent::TicketQueued) -> Result<Event, DecodeEr
 }
 
 fn priority(number: i32) -> Result<Option<Priority>, DecodeError> {
-    let known = word(common::Priority::try_from(number).ok(), "priority", number)?;
-    Ok(convert::priority_from_wire(known))
+    Ok(convert::stored_priority(number)?)
 }
 
 pub(super) fn reprioritised(
@@ -153,8 +151,8 @@ pub(super) fn read_requeued(requeued: &stored::TicketRequeued) -> Result<Event, 
         queue: QueueId::trusted(&requeued.queue_id),
         reason: word(RequeueReason::from_text(&requeued.reason), "reason", &requeued.reason)?,
         queued_at: Timestamp::from_millis(requeued.queued_at_ms),
-        required_skills: convert::stored_skills(&requeued.required_skills),
-        own_skills: convert::stored_skills(&requeued.own_skills),
+        required_skills: convert::stored_skills(&requeued.required_skills)?,
+        own_skills: convert::stored_skills(&requeued.own_skills)?,
     })))
 }
 
@@ -199,6 +197,6 @@ pub(super) fn read_ended(ended: &stored::WorkEnded) -> Result<Event, DecodeError
     Ok(Event::WorkEnded {
         ticket: TicketId::trusted(&ended.ticket_id),
         agent: named(&ended.agent_id, AgentId::trusted),
-        status: word(convert::stored_status(ended.status), "status", ended.status)?,
+        status: convert::stored_status(ended.status)?,
     })
 }

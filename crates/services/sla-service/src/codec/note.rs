@@ -12,7 +12,7 @@ use sla::{Event, TicketNote, Traits};
 use wire::events::v1 as stored;
 use wire::lent::events::v1 as lent;
 
-use super::{malformed, named, priority};
+use super::{named, priority};
 
 pub(super) fn encode(note: &TicketNote) -> stored::TicketNoted {
     stored::TicketNoted {
@@ -46,7 +46,7 @@ pub(super) fn decode(noted: &lent::TicketNoted) -> Result<Event, DecodeError> {
         ticket: TicketId::trusted(text(&noted.ticket_id)?),
         number: noted.number,
         priority: priority(noted.priority)?,
-        status: stored_status(noted.status).ok_or_else(|| malformed("status"))?,
+        status: stored_status(noted.status)?,
         policy: named(text(&noted.policy_id)?).map(PolicyId::trusted),
         agent: named(text(&noted.agent_id)?).map(AgentId::trusted),
         queue: named(text(&noted.queue_id)?).map(QueueId::trusted),
@@ -58,7 +58,7 @@ fn read_traits(traits: &lent::TicketTraits) -> Result<Arc<Traits>, DecodeError> 
     let attributes = traits.attributes.iter().map(|entry| (&entry.key, &entry.value));
     let tags = traits.tags.iter().map(|tag| text(tag).map(str::to_owned));
     Ok(Arc::new(Traits {
-        channel: stored_channel(traits.channel).ok_or_else(|| malformed("channel"))?,
+        channel: stored_channel(traits.channel)?,
         provider: text(&traits.provider)?.to_owned(),
         subject: text(&traits.subject)?.to_owned(),
         kind: text(&traits.r#type)?.to_owned(),
