@@ -1,7 +1,6 @@
 //! What the tests of the whole product share: real servers, and logs put under test.
 
 pub mod api;
-pub mod board;
 pub mod cluster;
 pub mod collector;
 pub mod damage;

@@ -1,7 +1,8 @@
 //! An open workload over instances that may go away at any time, and what its callers may rely on afterwards.
 //!
-//! Every service gets calls at a steady pace, however late the answers are, so that an outage shows in the answers' times. All calls
-//! are repeated with the same request id until they are acknowledged. Desks take what is offered and complete it.
+//! Every service gets calls at a steady pace, however late the answers are, so that an outage shows in the answers'
+//! times. All calls are repeated with the same request id until they are acknowledged. Desks take what is offered and
+//! complete it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -20,7 +21,6 @@ use wire::routing::v1 as routing;
 use wire::sla::v1 as sla;
 
 use crate::api::{Api, LOOK_AGAIN_EVERY, new_id, reason_of};
-use crate::board::Board;
 use crate::cluster::{Acknowledged, Client};
 use crate::proof::{History, check_clocks, check_places, request_key};
 use crate::rest::rest;
@@ -107,7 +107,8 @@ impl Load {
         Ok(())
     }
 
-    /// The longest time from `since` on in which a service acknowledged no call of a workspace; the longest of its workspaces.
+    /// The longest time from `since` on in which a service acknowledged no call of a workspace; the longest of its
+    /// workspaces.
     pub fn longest_gap(&self, service: ServiceId, since: Instant) -> Duration {
         let calls = self.shared.calls.lock().unwrap_or_else(PoisonError::into_inner);
         let mut longest = Duration::ZERO;
@@ -141,7 +142,8 @@ impl Load {
         }
     }
 
-    /// Ends it once all that was begun is acknowledged; a call that failed for good fails it. Returns how many there were.
+    /// Ends it once all that was begun is acknowledged; a call that failed for good fails it. Returns how many there
+    /// were.
     pub async fn finish(mut self, sides: &[Api]) -> anyhow::Result<Figures> {
         self.shared.stop.store(true, Ordering::SeqCst);
         while let Some(ended) = self.tasks.join_next().await {
@@ -420,8 +422,7 @@ async fn prove(client: &Client, sides: &[Api], calls: &[Call]) -> anyhow::Result
     ensure!(twice == 0, "{twice} requests were answered twice");
     let tickets = check_tickets(&history, calls)?;
     check_revisions(calls)?;
-    let board = Board::play(&history)?;
-    check_places(&history, &board)?;
+    check_places(&history, &history.walk_routing()?)?;
     check_clocks(&history)?;
     check_repetition(client, calls).await?;
     let epochs = ServiceId::ALL.map(|service| history.epochs(service)).into_iter().max();

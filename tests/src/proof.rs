@@ -1,10 +1,11 @@
-//! Proofs from the log: every record read back over the wire, its chain checked, and the promises counted out by a model of the
-//! tests' own, which shares nothing with the domain's code.
+//! Proofs from the log: every record read back over the wire, its chain checked, what each log promises walked by
+//! `invariants`, which shares nothing with the domain's code, and what must fit together across logs compared.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::{Context as _, ensure};
 use event_log::Record;
+use invariants::{LogWalk, ServiceWalk, TicketWork};
 use prost::Message;
 use runtime::{ChainReader, ServiceId, open_record};
 use wire::admin::v1::ReadRequest;
@@ -13,7 +14,6 @@ use wire::events::v1 as events;
 use wire::events::v1::{Commit, Event};
 
 use crate::api::Api;
-use crate::board::{Board, Place};
 use crate::receiver::Received;
 
 /// The logs of all services as they stand, in order.
@@ -23,7 +23,8 @@ pub struct History {
 }
 
 impl History {
-    /// Reads all partitions of all services by `LogService`, and checks that no record is missing, changed or out of its chain.
+    /// Reads all partitions of all services by `LogService`, and checks that no record is missing, changed or out of
+    /// its chain.
     pub async fn read(api: &Api) -> anyhow::Result<Self> {
         let mut commits = BTreeMap::new();
         for service in ServiceId::ALL {
@@ -79,6 +80,12 @@ impl History {
         self.commits.values().map(Vec::len).sum()
     }
 
+    /// The time of a service's latest record, by its writer's clock, in nanoseconds since 1970.
+    pub fn last_time_ns(&self, service: ServiceId) -> Option<u64> {
+        let of_service = self.commits.iter().filter(|((owner, _), _)| *owner == service);
+        of_service.filter_map(|(_, commits)| commits.last()).map(|commit| commit.time_ns).max()
+    }
+
     /// How many epochs a service's partitions have seen.
     pub fn epochs(&self, service: ServiceId) -> u64 {
         let of_service = self.commits.iter().filter(|((owner, _), _)| *owner == service);
@@ -94,6 +101,33 @@ impl History {
         self.commits.values().flatten().map(|commit| commit.parked.len()).sum()
     }
 
+    /// Walks routing's logs: no ticket with two owners, no offer above capacity, nobody who waits in vain. Fails at
+    /// what is broken.
+    pub fn walk_routing(&self) -> anyhow::Result<RoutingLogs> {
+        let mut walks = Vec::new();
+        let of_routing = self.commits.iter().filter(|((of, _), _)| *of == ServiceId::Routing);
+        for ((service, partition), commits) in of_routing {
+            let first = commits.first().context("a log without a record")?;
+            let mut walk = LogWalk::new(*service, first.log_id.as_slice().try_into()?);
+            let found: Vec<_> =
+                commits.iter().flat_map(|commit| walk.take_commit(commit)).collect();
+            ensure!(found.is_empty(), "{service}.{partition}: {found:?}");
+            walks.push(walk);
+        }
+        Ok(RoutingLogs(walks))
+    }
+
+    /// How many events of routing there are whose type begins so, by type.
+    pub fn count_routing(&self, beginning: &str) -> BTreeMap<&str, usize> {
+        let mut counts = BTreeMap::new();
+        for event in self.events(ServiceId::Routing) {
+            if event.r#type.starts_with(beginning) {
+                *counts.entry(event.r#type.as_str()).or_default() += 1;
+            }
+        }
+        counts
+    }
+
     /// How often each request was answered in the logs, by its key.
     pub fn answered(&self) -> BTreeMap<&[u8], usize> {
         let mut counts = BTreeMap::new();
@@ -101,6 +135,19 @@ impl History {
             *counts.entry(answered.key.as_slice()).or_default() += 1;
         }
         counts
+    }
+}
+
+/// Routing's logs, walked.
+#[derive(Debug)]
+pub struct RoutingLogs(Vec<LogWalk>);
+
+impl RoutingLogs {
+    fn work_on(&self, workspace: &str, ticket: &str) -> Option<TicketWork<'_>> {
+        self.0.iter().find_map(|walk| match walk.events() {
+            ServiceWalk::Routing(routing) => routing.work_on(workspace, ticket),
+            ServiceWalk::Intake(_) | ServiceWalk::Sla(_) | ServiceWalk::Notify(_) => None,
+        })
     }
 }
 
@@ -162,11 +209,11 @@ struct Told {
     owner: String,
 }
 
-/// Every open ticket has an owner or a place in a queue, and intake and routing agree on it. Returns how many tickets there are,
-/// by their status.
+/// Every open ticket has an owner or a place in a queue, and intake and routing agree on it. Returns how many tickets
+/// there are, by their status.
 pub fn check_places(
     history: &History,
-    board: &Board,
+    routing: &RoutingLogs,
 ) -> anyhow::Result<BTreeMap<&'static str, usize>> {
     let mut tickets: BTreeMap<(String, String), Told> = BTreeMap::new();
     for event in history.events(ServiceId::Intake) {
@@ -197,29 +244,30 @@ pub fn check_places(
     let mut counts = BTreeMap::new();
     for ((workspace, ticket), told) in &tickets {
         *counts.entry(told.status.as_str_name()).or_default() += 1;
-        let place =
-            board.place(workspace, ticket).with_context(|| format!("{ticket}: {told:?}"))?;
+        let work = routing.work_on(workspace, ticket);
+        let work = work.with_context(|| format!("{ticket} was never queued: {told:?}"))?;
         let (ended, waits) = match told.status {
             TicketStatus::New | TicketStatus::Open | TicketStatus::Unspecified => (false, false),
             TicketStatus::Pending | TicketStatus::OnHold => (false, true),
             TicketStatus::Resolved | TicketStatus::Closed => (true, false),
         };
-        let fits = match place {
-            Place::Owned(owner, _) => !ended && *owner == told.owner,
-            Place::Waiting | Place::Offered(_) => !ended && !waits && told.owner.is_empty(),
-            Place::Paused => waits && told.owner.is_empty(),
-            Place::Ended => ended,
+        let fits = match work {
+            TicketWork::Assigned { agent } => !ended && agent == told.owner,
+            TicketWork::Unassigned => !ended && !waits && told.owner.is_empty(),
+            TicketWork::Paused => waits && told.owner.is_empty(),
+            TicketWork::Ended => ended,
         };
         ensure!(
             fits,
-            "{ticket}: intake says {told:?}, routing {place:?}, after {}",
+            "{ticket}: intake says {told:?}, routing {work:?}, after {}",
             history.trail(workspace, ticket)
         );
     }
     Ok(counts)
 }
 
-/// Every webhook that was intended was delivered, with the very body that the log has, and nothing else came. Returns how many.
+/// Every webhook that was intended was delivered, with the very body that the log has, and nothing else came. Returns
+/// how many.
 pub fn check_webhooks(history: &History, received: &Received) -> anyhow::Result<usize> {
     ensure!(received.rejected == 0, "{} had a wrong signature", received.rejected);
     let mut intended = BTreeMap::new();
@@ -250,4 +298,110 @@ pub fn check_clocks(history: &History) -> anyhow::Result<usize> {
         ensure!(broken.insert(clock.clock_id.clone()), "broken twice: {}", clock.clock_id);
     }
     Ok(started.len())
+}
+
+#[cfg(test)]
+mod tests {
+    use events::{WorkState, WorkStateChanged};
+
+    use super::*;
+
+    fn event<M: Message>(kind: &str, entity: &str, payload: &M) -> Event {
+        Event {
+            r#type: kind.to_owned(),
+            workspace: "w".to_owned(),
+            entity: entity.to_owned(),
+            data: payload.encode_to_vec().into(),
+            ..Default::default()
+        }
+    }
+
+    fn agent(id: &str, capacity_units: u32) -> Event {
+        let put =
+            events::AgentPut { agent_id: id.to_owned(), capacity_units, ..Default::default() };
+        event("AgentPut", id, &put)
+    }
+
+    fn queued(ticket: &str, cost_units: u32) -> Event {
+        let queued =
+            events::TicketQueued { ticket_id: ticket.to_owned(), cost_units, ..Default::default() };
+        event("TicketQueued", ticket, &queued)
+    }
+
+    fn offer(ticket: &str, agent: &str) -> Event {
+        let made = events::OfferMade {
+            offer_id: format!("of {ticket}"),
+            ticket_id: ticket.to_owned(),
+            agent_id: agent.to_owned(),
+            ..Default::default()
+        };
+        event("OfferMade", ticket, &made)
+    }
+
+    fn accepted(ticket: &str, agent: &str) -> Event {
+        let accepted = events::OfferAccepted {
+            offer_id: format!("of {ticket}"),
+            ticket_id: ticket.to_owned(),
+            agent_id: agent.to_owned(),
+            ..Default::default()
+        };
+        event("OfferAccepted", ticket, &accepted)
+    }
+
+    fn on_hold(ticket: &str, agent: &str) -> Event {
+        let changed = WorkStateChanged {
+            ticket_id: ticket.to_owned(),
+            agent_id: agent.to_owned(),
+            state: WorkState::OnHold.into(),
+        };
+        event("WorkStateChanged", ticket, &changed)
+    }
+
+    /// The invariants of tickets and capacity that a log of these events breaks.
+    fn broken(events: &[Event]) -> BTreeSet<&'static str> {
+        let mut walk = LogWalk::new(ServiceId::Routing, [1; 16]);
+        let mut broken = BTreeSet::new();
+        for (seq, event) in (1..).zip(events) {
+            let commit =
+                Commit { seq, events: vec![event.clone()], time_ns: seq, ..Commit::default() };
+            broken.extend(walk.take_commit(&commit).iter().map(|found| found.invariant));
+        }
+        broken.retain(|invariant| ["I2", "I12", "I18", "I19"].contains(invariant));
+        broken
+    }
+
+    #[test]
+    fn a_log_that_breaks_a_promise_is_found_out() {
+        let available = |id: &str| {
+            event(
+                "PresenceSet",
+                id,
+                &events::PresenceSet {
+                    agent_id: id.to_owned(),
+                    presence: events::Presence::Available.into(),
+                    ..Default::default()
+                },
+            )
+        };
+        let good = [
+            agent("a", 100),
+            available("a"),
+            agent("b", 100),
+            available("b"),
+            queued("1", 25),
+            offer("1", "a"),
+            accepted("1", "a"),
+            on_hold("1", "a"),
+        ];
+        let with = |more: &[Event]| broken(&[&good, more].concat());
+        let nothing = BTreeSet::new();
+        assert_eq!(with(&[]), nothing);
+        assert_eq!(with(&[queued("1", 25)]), BTreeSet::from(["I12"]));
+        assert!(with(&[offer("1", "b")]).contains("I18"), "an owned ticket is not offered");
+        let stranger = [queued("2", 10), offer("2", "a"), accepted("2", "b")];
+        assert!(with(&stranger).contains("I18"), "nor accepted by another");
+        // A quarter of 25 units is 7 of them, not 6.
+        assert_eq!(with(&[queued("2", 93), offer("2", "a")]), nothing);
+        assert_eq!(with(&[queued("2", 94), offer("2", "a")]), BTreeSet::from(["I19"]));
+    }
 }

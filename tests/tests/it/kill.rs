@@ -1,5 +1,5 @@
-//! Each of the four processes is killed in the middle of 500 concurrent tickets and started again, and so is the one of `up`; then
-//! the log must prove that no promise was broken.
+//! Each of the four processes is killed in the middle of 500 concurrent tickets and started again, and so is the one of
+//! `up`; then the log must prove that no promise was broken.
 
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by it")]
 
@@ -11,7 +11,6 @@ use std::time::Duration;
 use anyhow::{Context as _, bail, ensure};
 use runtime::ServiceId;
 use tests::api::{Api, LOOK_AGAIN_EVERY, new_id, reason_of, until};
-use tests::board::Board;
 use tests::call;
 use tests::proof::{History, check_clocks, check_places, check_webhooks, request_key};
 use tests::receiver::Receiver;
@@ -405,16 +404,16 @@ async fn prove(
     ensure!(twice == 0, "{twice} requests were answered twice");
     check_tickets(&history)?;
     check_said(&history, &calls)?;
-    let board = Board::play(&history)?;
-    let places = check_places(&history, &board)?;
+    let places = check_places(&history, &history.walk_routing()?)?;
     let webhooks = check_webhooks(&history, &receiver.received())?;
     let clocks = check_clocks(&history)?;
     let repeated = receiver.received().delivered - u64::try_from(webhooks)?;
     report(&format!(
-        "{} calls acknowledged, {} records, tickets {places:?}, {:?}, {webhooks} webhooks ({repeated} repeated), {clocks} clocks",
+        "{} calls acknowledged, {} records, tickets {places:?}, {:?}, {webhooks} webhooks ({repeated} repeated), \
+         {clocks} clocks",
         calls.len(),
         history.records(),
-        board.offers,
+        history.count_routing("Offer"),
     ));
     Ok(())
 }

@@ -1,13 +1,14 @@
 //! The invariants that a log shows by itself, checked record by record.
 //!
-//! A [`LogWalk`] takes one log's records in order and says at each what is broken: that the chain holds, that every input was handled
-//! once, and what the owner's events promise (one owner a ticket, no agent above its capacity, no breach too early, no attempt
-//! without an intent). It shares no code with the deciders, so it can't share their mistakes. The simulation and the chaos tests walk
-//! whole logs with it, and so does `switchyard verify`; a running server walks its own as it writes, and counts. Such a walk begins
-//! anywhere in a log, so it knows only what it has seen itself ([`Scope`]), and says nothing of the rest.
+//! A [`LogWalk`] takes one log's records in order and says at each what is broken: that the chain holds, that every
+//! input was handled once, and what the owner's events promise (one owner a ticket, no agent above its capacity, no
+//! breach too early, no attempt without an intent). It shares no code with the deciders, so it can't share their
+//! mistakes. The simulation and the chaos tests walk whole logs with it, and so does `switchyard verify`; a running
+//! server walks its own as it writes, and counts. Such a walk begins anywhere in a log, so it knows only what it has
+//! seen itself ([`Scope`]), and says nothing of the rest.
 //!
-//! The numbers are those of the table in `tests/simulation/README.md`. **Invariant:** a walk never stops at a violation, and never
-//! panics, whatever the record holds.
+//! The numbers are those of the table in `tests/simulation/README.md`. **Invariant:** a walk never stops at a
+//! violation, and never panics, whatever the record holds.
 
 mod commits;
 mod intake;
@@ -26,7 +27,7 @@ use wire::events::v1::{Commit, Event};
 pub use commits::{CauseKey, Commits};
 pub use intake::IntakeWalk;
 pub use notify::NotifyWalk;
-pub use routing::RoutingWalk;
+pub use routing::{RoutingWalk, TicketWork};
 pub use sla::{Breach, SlaWalk};
 
 /// Something that must never be.
@@ -103,9 +104,9 @@ pub enum Scope {
     Everything,
     /// All of it; it keeps what its checks need.
     Whole,
-    /// What came since it began, somewhere on the way. An entity is not known until its state was told, nothing is said of it
-    /// before, and it is forgotten when it comes to an end. I19 sees an agent's tickets only as far as they are known; I22 needs to
-    /// know everything, so it is not checked.
+    /// What came since it began, somewhere on the way. An entity is not known until its state was told, nothing is said
+    /// of it before, and it is forgotten when it comes to an end. I19 sees an agent's tickets only as far as they are
+    /// known; I22 needs to know everything, so it is not checked.
     Since,
 }
 
@@ -198,7 +199,8 @@ impl LogWalk {
         &self.events
     }
 
-    /// What must hold once everything has come to rest: nothing is in flight, and nobody who could work is kept waiting.
+    /// What must hold once everything has come to rest: nothing is in flight, and nobody who could work is kept
+    /// waiting.
     pub fn at_rest(&self) -> Vec<Violation> {
         let mut findings = self.findings(0);
         match &self.events {

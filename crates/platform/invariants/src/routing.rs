@@ -1,5 +1,5 @@
-//! Routing: one owner a ticket (I18), no offer above capacity (I19) or to one who may not have it (I20), no lost offer (I24), and no
-//! ticket waits while someone could take it (I22).
+//! Routing: one owner a ticket (I18), no offer above capacity (I19) or to one who may not have it (I20), no lost offer
+//! (I24), and no ticket waits while someone could take it (I22).
 
 mod board;
 
@@ -21,6 +21,22 @@ struct Workspace {
     /// Live offers: the last instant at which each can be accepted.
     offers: BTreeMap<String, i64>,
     ended: BTreeSet<String>,
+}
+
+/// Where the work on a ticket stands, by routing's log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TicketWork<'a> {
+    /// It waits in a queue, or is offered to somebody.
+    Unassigned,
+    /// It is somebody's, whatever it waits for.
+    Assigned {
+        /// Whose.
+        agent: &'a str,
+    },
+    /// It is nobody's, and is to be nobody's for now: it waits for the customer or for others.
+    Paused,
+    /// It is over.
+    Ended,
 }
 
 /// The tickets, agents and offers of routing's log.
@@ -49,6 +65,17 @@ impl RoutingWalk {
     pub fn has_ended(&self, workspace: &str, ticket: &str) -> Option<bool> {
         let ticket = self.workspaces.get(workspace)?.board.ticket(ticket)?;
         Some(ticket.place == Place::Ended)
+    }
+
+    /// Where the work on a ticket stands; `None`: routing doesn't know the ticket.
+    pub fn work_on(&self, workspace: &str, ticket: &str) -> Option<TicketWork<'_>> {
+        let ticket = self.workspaces.get(workspace)?.board.ticket(ticket)?;
+        Some(match &ticket.place {
+            Place::Waiting | Place::Offered { .. } => TicketWork::Unassigned,
+            Place::Owned { agent, .. } => TicketWork::Assigned { agent },
+            Place::Paused(_) => TicketWork::Paused,
+            Place::Ended => TicketWork::Ended,
+        })
     }
 
     /// The tickets that wait in a queue, or are offered.

@@ -1,7 +1,6 @@
-//! Across logs: what one service wrote has reached those who follow it, owners and capacities add up, and webhooks said what they were to
-//! say.
+//! Across logs: what one service wrote has reached those who follow it, owners and capacities add up, and webhooks said
+//! what they were to say.
 
-use ::tests::board::Board;
 use ::tests::proof::{History, check_clocks, check_places, check_webhooks};
 use ::tests::receiver::Received;
 use invariants::{LogWalk, ServiceWalk};
@@ -14,10 +13,10 @@ pub(super) fn check(walked: Walked, received: Option<&Received>, verdict: &mut V
     everybody_heard(&walked, verdict);
     let history = History::of(walked.commits);
     if history.parked() > 0 {
-        verdict.broken(format!("I16: {} inputs were set aside", history.parked()));
+        verdict.broken(format!("I12: {} inputs were set aside", history.parked()));
     }
-    match Board::play(&history) {
-        Ok(board) => note("I18", check_places(&history, &board).map(drop), verdict),
+    match history.walk_routing() {
+        Ok(routing) => note("I18", check_places(&history, &routing).map(drop), verdict),
         Err(error) => note("I19", Err(error), verdict),
     }
     note("I25", check_clocks(&history).map(drop), verdict);
