@@ -75,7 +75,8 @@ impl State {
         self.closed.follow(&(workspace.clone(), number), before, after);
     }
 
-    /// Leaves stubs of tickets that were closed long before `now`: a few with every fact, so that no fact waits for many.
+    /// Leaves stubs of tickets that were closed long before `now`: a few with every fact, so that no fact waits for
+    /// many.
     pub(crate) fn put_away(&mut self, now: Timestamp) {
         for (workspace, number) in self.closed.send_away(now) {
             if let Some(workspace) = self.workspaces.get_mut(&workspace) {
@@ -163,7 +164,8 @@ impl Workspace {
     }
 
     /// How many tickets it has, and of how many only stubs.
-    pub fn ticket_counts(&self) -> (usize, usize) {
+    #[cfg(test)]
+    pub(crate) fn ticket_counts(&self) -> (usize, usize) {
         (self.tickets.len().saturating_add(self.stubs.len()), self.stubs.len())
     }
 
@@ -189,8 +191,9 @@ impl Workspace {
         self.stubs.insert(number, ticket.stub());
     }
 
-    /// Candidates for the filter with a number below `below`, newest number first. They come from the narrowest index that the
-    /// filter names, so each must still be [admitted](Filter::admits). Tickets of which only a stub is kept are not among them.
+    /// Candidates for the filter with a number below `below`, newest number first. They come from the narrowest index
+    /// that the filter names, so each must still be [admitted](Filter::admits). Tickets of which only a stub is kept
+    /// are not among them.
     pub fn candidates<'a>(
         &'a self,
         filter: &'a Filter,

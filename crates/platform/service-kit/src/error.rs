@@ -1,7 +1,7 @@
 //! Refusals: why a call was not served, and how that looks on the wire.
 //!
-//! Every reply that is not OK carries a `google.rpc.ErrorInfo` with a reason of the closed list in `errors.proto`; the code follows
-//! from the reason by one table.
+//! Every reply that is not OK carries a `google.rpc.ErrorInfo` with a reason of the closed list in `errors.proto`; the
+//! code follows from the reason by one table.
 
 use std::fmt::Display;
 use std::time::Duration;
@@ -41,7 +41,6 @@ pub const fn code_of(reason: ErrorReason) -> Code {
         | ErrorReason::AgentNotFound
         | ErrorReason::QueueNotFound
         | ErrorReason::OfferNotFound
-        | ErrorReason::PolicyNotFound
         | ErrorReason::EndpointNotFound
         | ErrorReason::PartitionNotFound
         | ErrorReason::NothingParked => Code::NotFound,
@@ -60,7 +59,6 @@ pub const fn code_of(reason: ErrorReason) -> Code {
         | ErrorReason::PositionAhead
         | ErrorReason::LogGenerationChanged
         | ErrorReason::ClockNotManual
-        | ErrorReason::ClockState
         | ErrorReason::InputNotApplicable => Code::FailedPrecondition,
         ErrorReason::OfferOfAnotherAgent => Code::PermissionDenied,
         ErrorReason::ResumeTokenExpired => Code::OutOfRange,
@@ -173,8 +171,8 @@ impl From<Refusal> for Status {
     }
 }
 
-/// A domain's rejections, as refusals. Each service implements it for itself (the rejection is the domain crate's type), by one
-/// exhaustive match.
+/// A domain's rejections, as refusals. Each service implements it for itself (the rejection is the domain crate's
+/// type), by one exhaustive match.
 pub trait Refuse: Service {
     /// The refusal.
     fn refuse(rejection: &Rejection<Self>) -> Refusal;
@@ -217,11 +215,9 @@ pub fn refuse_failure<S: Refuse>(failure: &FailureOf<S>) -> Refusal {
 fn overloaded(overload: Overload) -> Refusal {
     let (scope, limit, message) = match overload {
         Overload::Partition => ("partition", WAITING_MAX, "too many calls are waiting"),
-        Overload::Workspace => (
-            "workspace",
-            WAITING_OF_WORKSPACE_MAX,
-            "too many calls of the workspace are waiting",
-        ),
+        Overload::Workspace => {
+            ("workspace", WAITING_OF_WORKSPACE_MAX, "too many calls of the workspace are waiting")
+        }
         Overload::Request => {
             ("request", REPETITIONS_MAX, "too many repetitions of the request are waiting")
         }

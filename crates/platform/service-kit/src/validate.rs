@@ -8,7 +8,8 @@
 //! fields.finish()?;
 //! ```
 //!
-//! Each check returns its value; where it refuses, a placeholder, which nobody gets to use because [`Fields::finish`] then fails.
+//! Each check returns its value; where it refuses, a placeholder, which nobody gets to use because [`Fields::finish`]
+//! then fails.
 
 mod attributes;
 mod ids;
@@ -60,11 +61,6 @@ impl Fields {
         } else {
             Err(Refusal::invalid_fields(self.violations))
         }
-    }
-
-    /// Whether nothing was refused so far.
-    pub fn is_good(&self) -> bool {
-        self.violations.is_empty()
     }
 
     /// Refuses a field; of more than 100 refusals the first 100 are kept.

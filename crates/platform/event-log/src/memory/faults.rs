@@ -73,11 +73,6 @@ impl Faults {
         self.shared.change(|state| state.hidden.insert(seq));
     }
 
-    /// Brings a hidden record back.
-    pub fn unhide(&self, seq: Seq) {
-        self.shared.change(|state| state.hidden.remove(&seq));
-    }
-
     /// Forgets every record after `last`: the log goes backwards.
     pub fn drop_after(&self, last: Seq) {
         self.shared.change(|state| state.truncate(last));
