@@ -1,0 +1,161 @@
+//! Names that stand in code as texts, and in documents: a typo in one compiles, and silently never matches.
+
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by it")]
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use intake_service::IntakeService;
+use notify_service::NotifyService;
+use routing_service::RoutingService;
+use runtime::{Service, metrics::Invariant};
+use sla_service::SlaService;
+
+use crate::house::{product, read, root};
+
+/// The names of all types of event that any log may hold, by the services' own tables.
+fn event_types() -> BTreeSet<&'static str> {
+    fn of<S: Service>() -> impl Iterator<Item = &'static str> {
+        S::EVENTS.iter().map(|one| one.name)
+    }
+    let all = of::<IntakeService>().chain(of::<RoutingService>());
+    all.chain(of::<SlaService>()).chain(of::<NotifyService>()).collect()
+}
+
+/// The texts of a file that look like a type's name: `TicketOpened`, of two words or more.
+fn names_in(text: &str) -> BTreeSet<&str> {
+    // Between two quotes stands nothing but a text that could be such a name.
+    text.split('"').skip(1).filter(|literal| is_name(literal)).collect()
+}
+
+fn is_name(text: &str) -> bool {
+    let words = text.matches(|letter: char| letter.is_ascii_uppercase()).count();
+    let begins = text.starts_with(|letter: char| letter.is_ascii_uppercase());
+    let acronym = text.as_bytes().windows(2).any(|two| two.iter().all(u8::is_ascii_uppercase));
+    begins && words > 1 && !acronym && text.chars().all(|letter| letter.is_ascii_alphabetic())
+}
+
+/// What product code calls by a name of that form and is no event: the contract's methods, and what `Debug` prints of
+/// some types.
+fn other_names() -> BTreeSet<String> {
+    let methods = wire::descriptors().services().flat_map(|service| {
+        service.methods().map(|method| method.name().to_owned()).collect::<Vec<_>>()
+    });
+    let debug = ["EndAttempt", "NatsBoard", "NatsConfig", "SledSnapshots"].map(str::to_owned);
+    methods.chain(debug).collect()
+}
+
+#[test]
+fn every_event_that_code_names_is_one_that_a_log_may_hold() {
+    let (events, others) = (event_types(), other_names());
+    let mut used = BTreeSet::new();
+    for (path, text) in product() {
+        for name in names_in(&text) {
+            assert!(
+                events.contains(name) || others.contains(name),
+                "{}: {name:?} is the name of no event and no method",
+                path.display()
+            );
+            used.extend(events.get(name));
+        }
+    }
+    assert!(used.len() > 40, "only {} events are named: are the texts still found?", used.len());
+    // The test of the test.
+    assert_eq!(names_in("\"OfferMad\" => 1, \"sla\" => 2, \"IDs\""), BTreeSet::from(["OfferMad"]));
+    assert!(!events.contains("OfferMad") && !others.contains("OfferMad"));
+}
+
+/// The reasons of the contract, by the name of their variant.
+fn reasons() -> BTreeMap<String, String> {
+    let text = read(&root().join("proto/switchyard/common/v1/errors.proto"));
+    let names = text.lines().filter_map(|line| {
+        let (name, _) = line.trim().strip_prefix("ERROR_REASON_")?.split_once(" = ")?;
+        Some(name.to_owned())
+    });
+    let variant = |name: &str| -> String {
+        let word = |word: &str| word[..1].to_owned() + &word[1..].to_lowercase();
+        name.split('_').map(word).collect()
+    };
+    names.filter(|name| name != "UNSPECIFIED").map(|name| (variant(&name), name)).collect()
+}
+
+/// What code sends: `ErrorReason::X`, but for the table that gives each its code.
+fn sent(text: &str) -> BTreeSet<&str> {
+    let table =
+        text.find("pub const fn code_of").map(|at| at..at + text[at..].find("\n}").unwrap());
+    let outside = |at: usize| table.as_ref().is_none_or(|table| !table.contains(&at));
+    let of_contract = |at: usize| {
+        let before = &text[..at];
+        before.ends_with("Error") || !before.ends_with(|it: char| it.is_ascii_alphanumeric())
+    };
+    let named = text.match_indices("Reason::");
+    let named = named.filter(|(at, _)| outside(*at) && of_contract(*at));
+    let variants = named.map(|(at, found)| {
+        let rest = &text[at + found.len()..];
+        rest.split(|letter: char| !letter.is_ascii_alphanumeric()).next().unwrap_or_default()
+    });
+    variants.collect()
+}
+
+#[test]
+fn every_reason_of_the_contract_is_sent_and_every_method_names_those_that_are_there() {
+    let reasons = reasons();
+    let files = product();
+    let all: BTreeSet<_> = files.iter().flat_map(|(_, text)| sent(text)).collect();
+    let never: Vec<_> = reasons.keys().filter(|name| !all.contains(name.as_str())).collect();
+    assert!(never.is_empty(), "the contract has reasons that nothing sends: {never:?}");
+    assert!(!sent("pub const fn code_of() { ErrorReason::A => B\n}").contains("A"));
+    assert!(sent("Refusal::of(ErrorReason::A, 1)").contains("A"));
+
+    let names: BTreeSet<_> = reasons.values().map(String::as_str).collect();
+    for service in wire::descriptors().services() {
+        let file = service.parent_file();
+        if !file.package_name().starts_with("switchyard.") {
+            continue;
+        }
+        let text = read(&root().join("proto").join(file.name()));
+        for rest in text.split("Reasons: ").skip(1) {
+            let listed = rest.split('.').next().unwrap_or_default().replace("//", " ");
+            for name in listed.split([',', ' ', '\n']).filter(|name| name.len() > 3) {
+                let is_reason = name.chars().all(|it| it.is_ascii_uppercase() || it == '_');
+                assert!(!is_reason || names.contains(name), "{}: {name}", file.name());
+            }
+        }
+    }
+}
+
+/// The numbers of invariants in a text: `I18`.
+fn numbers_in(text: &str) -> BTreeSet<u32> {
+    let words = text.split(|letter: char| !letter.is_ascii_alphanumeric());
+    words.filter_map(|word| word.strip_prefix('I')?.parse().ok()).collect()
+}
+
+#[test]
+fn the_table_of_invariants_has_those_that_are_checked_and_no_others() {
+    let readme = read(&root().join("tests/simulation/README.md"));
+    let rows = readme.lines().filter_map(|line| line.strip_prefix("| I"));
+    let numbers = rows.filter_map(|row| row.split(' ').next()?.parse().ok());
+    let listed: BTreeSet<u32> = numbers.collect();
+    assert!(listed.len() > 20, "{listed:?}");
+    let counted = Invariant::ALL.map(|one| one.number().trim_start_matches('I').parse().unwrap());
+    let unknown: Vec<_> = counted.iter().filter(|number| !listed.contains(number)).collect();
+    assert!(unknown.is_empty(), "servers count invariants that the table lacks: {unknown:?}");
+    // Checked by the walks over logs, by the simulation at its end, or by the chaos tests.
+    let mut checked = BTreeSet::from(counted);
+    for folder in ["tests/simulation/tests/simulate", "tests/tests/it/chaos/check"] {
+        for entry in std::fs::read_dir(root().join(folder)).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_file() {
+                checked.extend(numbers_in(&read(&path)));
+            }
+        }
+    }
+    for (path, text) in product() {
+        if path.components().any(|part| part.as_os_str() == "invariants") {
+            checked.extend(numbers_in(&text));
+        }
+    }
+    let never: Vec<_> = listed.difference(&checked).collect();
+    assert!(never.is_empty(), "the table has invariants that nothing checks: {never:?}");
+    let unlisted: Vec<_> = checked.difference(&listed).collect();
+    assert!(unlisted.is_empty(), "checked, and not in the table: {unlisted:?}");
+}
