@@ -35,7 +35,8 @@ pub const fn code_of(reason: ErrorReason) -> Code {
         | ErrorReason::PageTokenInvalid
         | ErrorReason::ResumeTokenInvalid
         | ErrorReason::PositionInvalid
-        | ErrorReason::HeaderInvalid => Code::InvalidArgument,
+        | ErrorReason::HeaderInvalid
+        | ErrorReason::MessageInvalid => Code::InvalidArgument,
         ErrorReason::WorkspaceNotFound
         | ErrorReason::TicketNotFound
         | ErrorReason::AgentNotFound

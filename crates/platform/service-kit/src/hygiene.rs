@@ -162,8 +162,9 @@ fn tidy(response: Response<Body>) -> Response<Body> {
         return answer(Refusal::of(ErrorReason::Unimplemented, message));
     }
     if code == Code::Internal {
-        // What can't be decoded: INTERNAL by the specification, though the fault is the caller's.
-        return answer(Refusal::of(ErrorReason::Internal, message));
+        // What can't be decoded. tonic follows those who say INTERNAL; but the fault is the caller's, and nobody here is to be called out
+        // for it. Ours never comes without details.
+        return answer(Refusal::of(ErrorReason::MessageInvalid, message));
     }
     response
 }

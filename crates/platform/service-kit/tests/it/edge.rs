@@ -201,6 +201,36 @@ async fn a_message_of_five_mebibytes_exhausts_a_resource() {
     }
 }
 
+/// Past the client, which can send none of these.
+#[tokio::test]
+async fn bytes_that_are_no_message_are_the_caller_s_fault() {
+    let call = async |body: &'static [u8], encoding: &str| {
+        let request = http::Request::post("/switchyard.admin.v1.ClockService/AdvanceTo")
+            .header(CONTENT_TYPE, "application/grpc")
+            .header("grpc-encoding", encoding)
+            .body(Body::new(http_body_util::Full::new(bytes::Bytes::from_static(body))))
+            .unwrap();
+        let service = HygieneLayer::default().layer(tuned!(ClockServiceServer::new(Odd)));
+        let response = service.oneshot(request).await.unwrap();
+        Status::from_header_map(response.headers()).map_or(Ok(()), Err)
+    };
+    call(&[0, 0, 0, 0, 0], "identity").await.unwrap();
+    for (body, encoding) in [
+        (&[][..], "identity"),                   // no frame
+        (&[0, 0, 0], "identity"),                // half a prefix
+        (&[0, 0, 0, 0, 4, 0x0a], "identity"),    // half a message
+        (&[0, 0, 0, 0, 2, 0x0a, 9], "identity"), // a field beyond the end
+        (&[0, 0, 0, 0, 2, 0x0f, 0], "identity"), // a wire type that there isn't
+        (&[7, 0, 0, 0, 0], "identity"),          // a flag that there isn't
+        (&[1, 0, 0, 0, 1, 0], "identity"),       // compressed, nobody knows how
+        (&[1, 0, 0, 0, 3, 1, 2, 3], "gzip"),     // compressed otherwise
+        (&[1, 0, 0, 0, 3, 1, 2, 3], "zstd"),
+    ] {
+        check(call(body, encoding).await, Code::InvalidArgument, "MESSAGE_INVALID");
+    }
+    check(call(&[0, 0, 0, 0, 0], "snappy").await, Code::Unimplemented, "UNIMPLEMENTED");
+}
+
 #[tokio::test]
 async fn a_panic_is_an_internal_error_and_the_server_lives_on() {
     let edge = edge().await;
