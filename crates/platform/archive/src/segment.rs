@@ -83,7 +83,10 @@ impl Header {
             (self.format == FORMAT, "it is of another format"),
             (self.service == *name.service, "it is of another service"),
             (self.partition == name.partition, "it is of another partition"),
-            (self.first == self.before.seq + 1, "it begins elsewhere than it says"),
+            (
+                self.before.seq.checked_add(1) == Some(self.first),
+                "it begins elsewhere than it says",
+            ),
             (self.last == self.after.seq, "it ends elsewhere than it says"),
             (self.records > 0 && count == Some(self.records), "its count is odd"),
             (self.records <= SEGMENT_RECORDS_MAX && self.bytes <= limit, "it is too large"),
@@ -109,7 +112,9 @@ pub(crate) fn file_name(first: Seq) -> String {
 /// The first record of the file of that name; `None`: it is no segment's name.
 pub(crate) fn first_of(file_name: &str) -> Option<Seq> {
     let number = file_name.strip_suffix(".segment")?;
-    (number.len() == 20).then(|| number.parse().ok()).flatten()
+    // Digits alone: a number's other spellings name other files.
+    let good = number.len() == 20 && number.bytes().all(|byte| byte.is_ascii_digit());
+    good.then(|| number.parse().ok()).flatten()
 }
 
 /// Reads what a segment says of itself.
@@ -161,7 +166,7 @@ pub(crate) fn read(path: &Path, name: &LogName) -> Result<Vec<Record>, ArchiveEr
     let mut records = Vec::with_capacity(header.records);
     let mut rest = Bytes::from(raw);
     while !rest.is_empty() {
-        let record = split_record(&mut rest, reader.seq + 1)
+        let record = split_record(&mut rest, reader.seq.saturating_add(1))
             .ok_or_else(|| damaged("a record is cut off"))?;
         reader.take(&record).map_err(|doubt| ArchiveError::damaged(path, doubt.to_string()))?;
         records.push(record);
@@ -253,3 +258,6 @@ impl Draft {
         Ok(Segment { first, last: self.after.seq, before: self.before, after: self.after })
     }
 }
+
+#[cfg(test)]
+mod foreign;

@@ -265,7 +265,7 @@ impl ChainReader {
     fn pass(&mut self, commit: &Commit, record: &Record) -> Result<(), Doubt> {
         let seq = record.seq;
         let log_id = self.identity_at(commit).ok_or(Doubt::Identity { seq })?;
-        if seq != self.seq + 1 || commit.prev != self.chain {
+        if self.seq.checked_add(1) != Some(seq) || commit.prev != self.chain {
             return Err(Doubt::Chain { seq });
         }
         if commit.epoch < self.epoch {
@@ -394,6 +394,9 @@ pub fn read_first(
         Ok(_) | Err(_) => Err(wrong("its number of partitions is odd")),
     }
 }
+
+#[cfg(test)]
+mod foreign;
 
 #[cfg(test)]
 mod tests {

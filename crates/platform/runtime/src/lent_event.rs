@@ -59,6 +59,7 @@ fn text<'a>(wire: WireType, buf: &mut &'a [u8]) -> Result<&'a [u8], NoEvent> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::collection::vec;
     use proptest::prelude::*;
     use prost::Message;
     use wire::events::v1::{Cause, Event};
@@ -67,12 +68,12 @@ mod tests {
 
     prop_compose! {
         fn event()(
-            texts in proptest::collection::vec("[a-zäß]{0,9}", 4),
+            texts in vec("[a-zäß]{0,9}", 4),
             version in any::<u32>(),
             revision in any::<u64>(),
             occurred_at_ms in any::<i64>(),
-            trace in proptest::collection::vec(any::<u8>(), 0..26),
-            data in proptest::collection::vec(any::<u8>(), 0..300),
+            trace in vec(any::<u8>(), 0..26),
+            data in vec(any::<u8>(), 0..300),
             seq in proptest::option::of(any::<u64>()),
         ) -> Event {
             let [event_type, workspace, entity, actor] = texts.try_into().unwrap();
@@ -92,7 +93,42 @@ mod tests {
             && (event.occurred_at_ms, &*event.data) == (lent.occurred_at_ms, lent.data)
     }
 
+    /// A field of any number and wire type, of which the length may be a lie.
+    fn field() -> impl Strategy<Value = Vec<u8>> {
+        (1..13_u64, 0..8_u64, vec(any::<u8>(), 0..12), any::<bool>()).prop_map(
+            |(number, wire, mut bytes, delimited)| {
+                let mut field = Vec::new();
+                prost::encoding::encode_varint(number << 3 | wire, &mut field);
+                if delimited {
+                    prost::encoding::encode_varint(bytes.len() as u64, &mut field);
+                }
+                field.append(&mut bytes);
+                field
+            },
+        )
+    }
+
+    fn agree(bytes: &[u8]) -> Result<(), TestCaseError> {
+        match (LentEvent::read(bytes), Event::decode(bytes)) {
+            (Ok(lent), Ok(event)) => prop_assert!(same(&event, &lent)),
+            // Only prost looks into what a fold doesn't need, and whether texts are UTF-8.
+            (_, Err(_)) => {}
+            (Err(error), Ok(_)) => prop_assert!(false, "{error}"),
+        }
+        Ok(())
+    }
+
     proptest! {
+        #[test]
+        fn it_agrees_with_prost_on_any_fields(fields in vec(field(), 0..12)) {
+            agree(&fields.concat())?;
+        }
+
+        #[test]
+        fn it_agrees_with_prost_on_any_bytes(bytes in vec(any::<u8>(), 0..300)) {
+            agree(&bytes)?;
+        }
+
         #[test]
         fn it_reads_what_prost_reads(first in event(), second in event(), later in "[a-z]{0,9}") {
             let mut bytes = first.encode_to_vec();
@@ -109,12 +145,7 @@ mod tests {
             prop_assume!(!bytes.is_empty());
             let at = at.index(bytes.len());
             bytes[at] ^= 1 << bit;
-            match (LentEvent::read(&bytes), Event::decode(&*bytes)) {
-                (Ok(lent), Ok(event)) => prop_assert!(same(&event, &lent)),
-                // Only prost looks into what a fold doesn't need, and whether texts are UTF-8.
-                (_, Err(_)) => {}
-                (Err(error), Ok(_)) => prop_assert!(false, "{error}"),
-            }
+            agree(&bytes)?;
         }
     }
 }

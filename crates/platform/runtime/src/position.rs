@@ -205,7 +205,68 @@ pub fn partition_of(workspace: &str, partitions: u16) -> u16 {
 
 #[cfg(test)]
 mod tests {
+    use proptest::collection::vec;
+    use proptest::prelude::*;
+
     use super::*;
+
+    fn position() -> impl Strategy<Value = Position> {
+        (0..4_usize, any::<u16>(), any::<LogId>(), any::<Seq>()).prop_map(
+            |(service, partition, log_id, seq)| Position {
+                service: ServiceId::ALL[service],
+                partition,
+                log_id,
+                seq,
+            },
+        )
+    }
+
+    proptest! {
+        #[test]
+        fn positions_survive_their_text(all in vec(position(), 0..Positions::MAX)) {
+            let mut positions = Positions::default();
+            all.into_iter().for_each(|position| positions.merge(position));
+            prop_assert_eq!(positions.to_string().parse(), Ok(positions));
+        }
+
+        #[test]
+        fn more_than_the_most_are_refused(start in any::<u16>(), log_id in any::<LogId>()) {
+            let at = |number| Position {
+                service: ServiceId::Sla, partition: start.wrapping_add(number), log_id, seq: 1,
+            };
+            let many = (0..65).map(|number| at(number).to_string()).collect::<Vec<_>>();
+            prop_assert!(many[1..].join(",").parse::<Positions>().is_ok());
+            prop_assert_eq!(many.join(",").parse::<Positions>(), Err(InvalidPosition));
+        }
+
+        /// Whatever is taken for positions means what its own text means.
+        #[test]
+        fn any_text_is_positions_or_refused(
+            text in prop_oneof![
+                ".*",
+                "((intake|sla|x|)[.,]?[0-9+ -]{0,6}[.,]?[0-9a-fA-F]{30,34}[.,]?[0-9+-]{0,22},?){0,3}",
+            ],
+        ) {
+            if let Ok(positions) = text.parse::<Positions>() {
+                prop_assert_eq!(positions.to_string().parse(), Ok(positions));
+            }
+        }
+
+        #[test]
+        fn a_harmed_position_is_refused_or_another_one(
+            position in position(), at in any::<prop::sample::Index>(), put in any::<char>(),
+        ) {
+            let mut text: Vec<char> = position.to_string().chars().collect();
+            let at = at.index(text.len());
+            text[at] = put;
+            let text: String = text.into_iter().collect();
+            if let Ok(read) = text.parse::<Position>() {
+                // A digit's other case, or a sign before a number, means the same.
+                prop_assert!(read != position || read.to_string().len() + 1 >= text.len());
+                prop_assert_eq!(read.to_string().parse(), Ok(read));
+            }
+        }
+    }
 
     #[test]
     fn a_position_survives_its_text() {

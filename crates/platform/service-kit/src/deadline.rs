@@ -55,7 +55,25 @@ fn parse(text: &str) -> Option<Duration> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+
+    proptest! {
+        #[test]
+        fn any_header_is_a_deadline_or_refused(
+            bytes in prop_oneof![
+                proptest::collection::vec(any::<u8>(), 0..20),
+                "[0-9+-]{0,10}[HMSmun]{0,2}".prop_map(String::into_bytes),
+            ],
+        ) {
+            if let Ok(value) = http::HeaderValue::from_bytes(&bytes) {
+                let name = http::HeaderName::from_static(HEADER);
+                let read = deadline(&HeaderMap::from_iter([(name, value)]));
+                prop_assert!(read.map_or(true, |within| within <= DEADLINE_MAX));
+            }
+        }
+    }
 
     #[test]
     fn a_deadline_that_is_set_is_read_again() {

@@ -123,3 +123,25 @@ fn ahead(have: &Positions, want: &Positions) -> Refusal {
     .with("have", relevant)
     .with("want", want)
 }
+
+#[cfg(test)]
+mod tests {
+    use http::HeaderValue;
+    use proptest::collection::vec;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn any_headers_are_positions_or_refused(values in vec(vec(any::<u8>(), 0..60), 0..4)) {
+            let mut headers = HeaderMap::new();
+            for value in values.iter().filter_map(|bytes| HeaderValue::from_bytes(bytes).ok()) {
+                headers.append(POSITION_HEADER, value);
+            }
+            if let Ok(Some(wanted)) = wanted(&headers) {
+                prop_assert!(wanted.iter().count() <= Positions::MAX);
+            }
+        }
+    }
+}

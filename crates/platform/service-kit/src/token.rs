@@ -49,3 +49,43 @@ fn check(kind: Kind, binding: u64, body: &[u8]) -> [u8; CHECK_BYTES] {
 pub(crate) fn first_eight(hash: &blake3::Hash) -> u64 {
     hash.as_bytes().first_chunk().copied().map_or(0, u64::from_be_bytes)
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::collection::vec;
+    use proptest::prelude::*;
+    use proptest::sample::Index;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn a_token_opens_where_it_belongs_and_nowhere_else(
+            payload in vec(any::<u8>(), 0..200), binding in any::<u64>(), other in any::<u64>(),
+        ) {
+            let token = seal(Kind::Page, binding, &payload);
+            prop_assert_eq!(open(Kind::Page, binding, &token), Some(payload));
+            prop_assert_eq!(open(Kind::Resume, binding, &token), None);
+            prop_assume!(other != binding);
+            prop_assert_eq!(open(Kind::Page, other, &token), None);
+        }
+
+        #[test]
+        fn a_harmed_token_is_refused(
+            payload in vec(any::<u8>(), 0..60), at in any::<Index>(), put in "[A-Za-z0-9_=+/-]{0,3}", cut in any::<bool>(),
+        ) {
+            let token = seal(Kind::Resume, 7, &payload);
+            let at = at.index(token.len());
+            let rest = if cut { "" } else { &token[at + 1..] };
+            let harmed = format!("{}{put}{rest}", &token[..at]);
+            prop_assume!(harmed != token);
+            prop_assert_eq!(open(Kind::Resume, 7, &harmed), None);
+        }
+
+        #[test]
+        fn a_text_of_anybody_is_no_token(text in ".{0,300}", letters in "[A-Za-z0-9_-]{0,300}") {
+            prop_assert_eq!(open(Kind::Page, 7, &text), None);
+            prop_assert_eq!(open(Kind::Page, 7, &letters), None);
+        }
+    }
+}

@@ -9,6 +9,7 @@
 
 mod history;
 mod joined;
+mod manifest;
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -38,7 +38,25 @@ pub(super) fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Option<T> {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
+    use proptest::collection::vec;
+    use proptest::prelude::*;
+
     use super::*;
+
+    type Any = (u64, Vec<String>, BTreeMap<String, Vec<u8>>, Option<Box<[u64]>>);
+
+    proptest! {
+        /// Also where the compression holds: it is a value, or none. A length that isn't there is not believed.
+        #[test]
+        fn bytes_of_anybody_are_a_value_or_none(bytes in vec(any::<u8>(), 0..300), lengths in vec(any::<u64>(), 0..4)) {
+            drop(decode::<Any>(&bytes));
+            let mut said: Vec<u8> = lengths.iter().flat_map(|it| postcard::to_stdvec(it).unwrap()).collect();
+            said.extend(bytes);
+            drop(decode::<Any>(&zstd::encode_all(&*said, COMPRESSION).unwrap()));
+        }
+    }
 
     #[test]
     fn what_is_saved_comes_back_and_is_smaller() {

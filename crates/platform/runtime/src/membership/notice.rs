@@ -146,7 +146,75 @@ impl Notice {
 
 #[cfg(test)]
 mod tests {
+    use proptest::collection::{btree_map, vec};
+    use proptest::prelude::*;
+    use proptest::sample::{Index, select};
+
     use super::*;
+
+    const ROLES: [Role; 5] = [Role::Out, Role::Cold, Role::Warm, Role::Leads, Role::Stalled];
+
+    fn standing() -> impl Strategy<Value = Standing> {
+        (select(&ROLES[..]), any::<u64>(), any::<u64>(), any::<[u64; 2]>())
+            .prop_map(|(role, epoch, head, snapshots)| Standing { role, epoch, head, snapshots })
+    }
+
+    prop_compose! {
+        fn notice()(
+            address in ".{0,40}", draining in any::<bool>(), renewal in any::<u64>(),
+            standings in btree_map(any::<u16>(), standing(), 0..20),
+        ) -> Notice {
+            Notice { address, draining, renewal, standings }
+        }
+    }
+
+    /// Whatever is taken for a notice is one: put down again, it says the same. It holds no more than its bytes have room for.
+    fn read(bytes: Vec<u8>) -> Result<(), TestCaseError> {
+        let length = bytes.len();
+        if let Ok(notice) = Notice::decode(&bytes.into()) {
+            prop_assert!(notice.address.len() <= length && notice.standings.len() <= length / 2);
+            prop_assert_eq!(Notice::decode(&notice.encode()), Ok(notice));
+        }
+        Ok(())
+    }
+
+    proptest! {
+        #[test]
+        fn any_notice_survives_its_form(notice in notice()) {
+            prop_assert_eq!(Notice::decode(&notice.encode()), Ok(notice));
+        }
+
+        #[test]
+        fn bytes_of_anybody_are_a_notice_or_refused(bytes in vec(any::<u8>(), 0..400)) {
+            read(bytes)?;
+        }
+
+        #[test]
+        fn a_harmed_notice_is_a_notice_or_refused(
+            notice in notice(), other in notice(), flips in vec((any::<Index>(), 0..8_u8), 0..4), cut in any::<Index>(),
+        ) {
+            let mut bytes = notice.encode().to_vec();
+            bytes.truncate(cut.index(bytes.len() + 1));
+            bytes.extend(other.encode());
+            for (at, bit) in flips {
+                if !bytes.is_empty() {
+                    let at = at.index(bytes.len());
+                    bytes[at] ^= 1 << bit;
+                }
+            }
+            read(bytes)?;
+        }
+
+        #[test]
+        fn a_key_names_its_instance_or_nothing(key in ".{0,60}", instance in "[a-z0-9-]{1,40}") {
+            for service in ServiceId::ALL {
+                let named = Notice::instance(service, &key).map(|of| Notice::key(service, of));
+                prop_assert!(named.is_none_or(|named| named == key));
+                let own = Notice::key(service, &instance);
+                prop_assert_eq!(Notice::instance(service, &own), Some(&*instance));
+            }
+        }
+    }
 
     #[test]
     fn a_notice_survives_its_form() {

@@ -255,3 +255,58 @@ impl Manifest {
         whole.then_some(Snapshot { version, log_id, seq, chain, bytes })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::collection::vec;
+    use proptest::prelude::*;
+    use proptest::sample::Index;
+
+    use super::*;
+
+    prop_compose! {
+        fn manifest()(
+            version in any::<u32>(), log_id in any::<[u8; 16]>(), seq in any::<u64>(), chain in any::<[u8; 16]>(),
+            length in any::<u64>(), chunks in vec(any::<[u8; HASH_BYTES]>(), 0..5),
+        ) -> Manifest {
+            Manifest { version, log_id, seq, chain, length, chunks }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_manifest_survives_its_form(manifest in manifest()) {
+            prop_assert_eq!(Manifest::decode(&manifest.encode()), Some(manifest));
+        }
+
+        #[test]
+        fn a_harmed_manifest_is_none(
+            manifest in manifest(), at in any::<Index>(), bit in 0..8_u8, cut in proptest::option::of(any::<Index>()),
+        ) {
+            let mut bytes = manifest.encode();
+            match cut {
+                Some(cut) => bytes.truncate(cut.index(bytes.len())),
+                None => {
+                    let at = at.index(bytes.len());
+                    bytes[at] ^= 1 << bit;
+                }
+            }
+            prop_assert_eq!(Manifest::decode(&bytes), None);
+        }
+
+        /// Of whatever length, with a hash that holds or without: it is a manifest of just these bytes, or none.
+        #[test]
+        fn bytes_of_anybody_are_a_manifest_or_none(mut bytes in vec(any::<u8>(), 0..300), hashed in any::<bool>()) {
+            if hashed {
+                let own = *blake3::hash(&bytes).as_bytes();
+                bytes.extend(own);
+            }
+            if let Some(manifest) = Manifest::decode(&bytes) {
+                prop_assert_eq!(manifest.encode(), bytes);
+                // It says a length; only one that its chunks have is believed.
+                let short = Bytes::from_static(b"x");
+                prop_assert!(manifest.length == 1 || manifest.with(short).is_none());
+            }
+        }
+    }
+}
