@@ -18,5 +18,6 @@ pub mod proof;
 pub mod proxy;
 pub mod receiver;
 pub mod rest;
+pub mod rng;
 pub mod stack;
 pub mod story;

@@ -104,6 +104,16 @@ impl Process {
         Ok(values.into_iter().sum())
     }
 
+    /// What it holds in memory at the moment, in bytes: its resident set.
+    pub fn resident_bytes(&self) -> anyhow::Result<u64> {
+        let running = self.running.as_ref().context("not running")?;
+        let id = running.child.id().context("it has ended by itself")?;
+        let status = std::fs::read_to_string(format!("/proc/{id}/status"))?;
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        let kibibytes = line.and_then(|line| line.trim().strip_suffix(" kB")?.parse::<u64>().ok());
+        Ok(kibibytes.context("no VmRSS")? * 1024)
+    }
+
     /// Ends it as `kill -9` does.
     pub async fn kill(&mut self) -> anyhow::Result<()> {
         let mut running = self.running.take().context("not running")?;

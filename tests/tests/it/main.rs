@@ -11,6 +11,7 @@ mod demo;
 mod doctor;
 mod failover;
 mod failure_modes;
+mod fuzz;
 mod kill;
 mod later_intake;
 mod later_release;

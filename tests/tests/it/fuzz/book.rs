@@ -1,0 +1,93 @@
+//! What must be in the logs at the end, and what must not; and how often each method was called.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
+
+use anyhow::ensure;
+use prost_reflect::{DynamicMessage, MethodDescriptor, Value};
+use tests::proof::{History, request_key};
+
+/// What can't be served: no input of a log is ever set aside here.
+const NEVER_SERVED: [&str; 2] = ["RetryParked", "DropParked"];
+
+/// The calls by what became of them.
+#[derive(Debug, Default)]
+pub(super) struct Book {
+    served: BTreeSet<Vec<u8>>,
+    unsure: BTreeSet<Vec<u8>>,
+    others: BTreeSet<Vec<u8>>,
+    methods: BTreeMap<String, (usize, usize)>,
+    /// How often each reason was named.
+    pub(super) reasons: BTreeMap<&'static str, usize>,
+}
+
+/// The key under which a log would remember this call; `None`: it has no request id.
+pub(super) fn key_of(method: &MethodDescriptor, request: &DynamicMessage) -> Option<Vec<u8>> {
+    let id = text(request, "request_id").filter(|id| !id.is_empty())?;
+    let nested = || {
+        let workspace = request.get_field_by_name("workspace")?;
+        text(workspace.as_message()?, "workspace_id")
+    };
+    let workspace = text(request, "workspace_id").or_else(nested).unwrap_or_default();
+    Some(request_key(&workspace, method.name(), &id))
+}
+
+/// A text field's value.
+pub(super) fn text(message: &DynamicMessage, field: &str) -> Option<String> {
+    message.get_field_by_name(field).as_deref().and_then(Value::as_str).map(str::to_owned)
+}
+
+impl Book {
+    /// What is in the logs so far, and isn't in this book, others have called.
+    pub(super) fn leave_out(&mut self, history: &History) {
+        self.others.extend(history.answered().into_keys().map(<[u8]>::to_vec));
+    }
+
+    pub(super) fn served(&mut self, method: &MethodDescriptor, key: Option<Vec<u8>>) {
+        self.methods.entry(method.full_name().to_owned()).or_default().0 += 1;
+        self.served.extend(key);
+    }
+
+    pub(super) fn refused(&mut self, method: &MethodDescriptor, reason: &'static str) {
+        self.methods.entry(method.full_name().to_owned()).or_default().1 += 1;
+        *self.reasons.entry(reason).or_default() += 1;
+    }
+
+    pub(super) fn unsure(&mut self, key: Option<Vec<u8>>) {
+        self.unsure.extend(key);
+    }
+
+    /// Each call that was served with a request id is in the logs, and nothing is that was not.
+    pub(super) fn agrees(&self, history: &History) -> anyhow::Result<()> {
+        let stored = history.answered();
+        let lost = self.served.iter().filter(|key| !stored.contains_key(key.as_slice())).count();
+        ensure!(lost == 0, "{lost} calls were served, and no log has them");
+        let foreign = stored.keys().filter(|key| {
+            ![&self.served, &self.unsure, &self.others].iter().any(|known| known.contains(**key))
+        });
+        let foreign = foreign.count();
+        ensure!(foreign == 0, "{foreign} calls are in a log, and none of them was served");
+        Ok(())
+    }
+
+    /// Whether every one of these was served and refused at least once.
+    pub(super) fn covers(&self, methods: &[MethodDescriptor]) -> bool {
+        methods.iter().all(|method| {
+            let (served, refused) =
+                self.methods.get(method.full_name()).copied().unwrap_or_default();
+            refused > 0 && (served > 0 || NEVER_SERVED.contains(&method.name()))
+        })
+    }
+
+    /// A line for each method and reason.
+    pub(super) fn summary(&self) -> String {
+        let mut lines = String::new();
+        for (method, (served, refused)) in &self.methods {
+            write!(lines, "\n{served:7} served {refused:7} refused  {method}").ok();
+        }
+        for (reason, times) in &self.reasons {
+            write!(lines, "\n{times:7} {reason}").ok();
+        }
+        lines
+    }
+}
