@@ -170,7 +170,7 @@ fn policy() -> sla::Command {
             policy: PolicyId::trusted("standard"),
             display_name: String::new(),
             order: 1,
-            filter: String::new(),
+            filter: None,
             targets: Targets::from(targets),
             warn_at_permille: vec![500, 800],
         }),
@@ -202,7 +202,7 @@ fn rule() -> notify::Command {
     notify::Command::PutRule(PutRule {
         rule: RuleId::trusted("told"),
         event_types: vec!["TicketOpened".into()],
-        filter: String::new(),
+        filter: None,
         way: Way::InApp(vec![Recipient::Owner]),
         template: String::new(),
         disabled: false,

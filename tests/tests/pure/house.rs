@@ -17,13 +17,15 @@ const LAYERS: [&str; 4] = ["domain", "platform", "services", "bin"];
 /// The crates that any context may use; contexts never use one another.
 const SHARED_DOMAIN: [&str; 2] = ["kernel", "rules"];
 /// What domain crates may use besides: pure libraries.
-const PURE: [&str; 11] = [
+const PURE: [&str; 13] = [
     "blake3",
     "cel",
     "jiff",
     "kernel",
+    "memchr",
     "minijinja",
     "postcard",
+    "regex-automata",
     "rules",
     "serde",
     "serde_json",

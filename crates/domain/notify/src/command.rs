@@ -52,8 +52,8 @@ pub struct PutRule {
     pub rule: RuleId,
     /// The event types that it is about; distinct.
     pub event_types: Vec<String>,
-    /// CEL over `event` and `ticket`; empty: all of these types.
-    pub filter: String,
+    /// Which of their events, over [`FILTER_NAMES`](crate::FILTER_NAMES); none: all.
+    pub filter: Option<rules::Rule>,
     /// How it travels.
     pub way: Way,
     /// minijinja over the same; empty: one line.

@@ -55,8 +55,8 @@ pub struct RulePut {
     pub version: u32,
     /// The event types that it is about.
     pub event_types: Vec<String>,
-    /// CEL over `event` and `ticket`; empty: all of these types.
-    pub filter: String,
+    /// Which of their events; none: all.
+    pub filter: Option<rules::Rule>,
     /// How it travels.
     pub way: Way,
     /// minijinja over the same; empty: one line.

@@ -27,6 +27,7 @@ mod decide;
 mod template;
 mod body;
 mod key;
+mod names;
 mod schedule;
 
 pub use body::BODY_MAX;
@@ -36,6 +37,7 @@ pub use event::{
     AttemptEnded, AttemptStarted, AwaitingTicket, Cause, EndpointPut, Event, IntentMade,
     Observation, Outcome, RulePut, TicketLearnt,
 };
+pub use names::FILTER_NAMES;
 pub use rejection::Rejection;
 pub use schedule::{DELAYS_MS, RETRY_AFTER_MAX_MS, RETRY_AFTER_MIN_MS};
 pub use state::{

@@ -1,6 +1,7 @@
 //! Why not.
 
 use kernel::{EndpointId, WorkspaceId};
+use rules::OverBudget;
 
 /// The fact that stood in the way.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -11,12 +12,9 @@ pub enum Rejection {
     /// The rule names an endpoint that doesn't exist.
     #[error("no endpoint `{0}`")]
     EndpointUnknown(EndpointId),
-    /// The filter doesn't compile, or uses a name that isn't there.
-    #[error("the filter can't be used: {0}")]
-    FilterInvalid(String),
-    /// The filter could be costly.
-    #[error("the filter could be costly: {0}")]
-    FilterTooCostly(&'static str),
+    /// The filters of the workspace's rules could take too many steps together.
+    #[error(transparent)]
+    FilterBudget(#[from] OverBudget),
     /// The template doesn't compile, or uses a name that isn't there.
     #[error("the template can't be used: {0}")]
     TemplateInvalid(String),

@@ -140,6 +140,10 @@ impl Workspace {
         ids.filter_map(|id| Some((id, self.rules.get(id)?)))
     }
 
+    pub(crate) fn rules_beside<'a>(&'a self, id: &'a RuleId) -> impl Iterator<Item = &'a Rule> {
+        self.rules.iter().filter(move |(other, _)| *other != id).map(|(_, rule)| rule)
+    }
+
     pub(crate) fn rule_count(&self) -> usize {
         self.rules.len()
     }

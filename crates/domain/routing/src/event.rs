@@ -4,6 +4,7 @@ use kernel::{
     AgentId, OfferId, Priority, QueueId, SkillId, SkillLevel, SkillRequirement, TicketId,
     TicketStatus, Timestamp, WorkspaceId,
 };
+use rules::Rule;
 use serde::{Deserialize, Serialize};
 
 use crate::words::{
@@ -31,8 +32,8 @@ pub struct QueueSettings {
     pub display_name: String,
     /// Its place when a ticket looks for its queue: lower first, ties by id.
     pub order: i32,
-    /// CEL; a ticket for which it is true belongs here. Empty: only by name.
-    pub filter: String,
+    /// A ticket of which it is true belongs here. None: only by name.
+    pub filter: Option<Rule>,
     /// What any agent must be able to do to work in it; sorted by skill, each once.
     pub required_skills: Vec<SkillRequirement>,
     /// How it gives out work.

@@ -4,7 +4,6 @@ mod placing;
 
 use kernel::planted::{self, Bug};
 use kernel::{AgentId, Fact, OfferId, QueueId, TicketId, TicketStatus, Timestamp};
-use rules::Rule;
 
 use crate::event::{AgentSettings, Event, Made, QueueSettings, Queued, Requeued};
 use crate::state::{
@@ -113,8 +112,7 @@ fn queue_put(workspace: &mut Workspace, id: &QueueId, settings: &QueueSettings, 
     }
     queue_order.insert((settings.order, id.clone()));
     let (offered, assigned) = before.map_or((0, 0), |before| (before.offered, before.assigned));
-    let rule = Rule::trusted(&settings.filter);
-    let queue = Queue { settings: settings.clone(), rule, offered, assigned, revision };
+    let queue = Queue { settings: settings.clone(), offered, assigned, revision };
     queues.insert(id.clone(), queue);
     board.queue_resettled(id, agents, queues);
 }

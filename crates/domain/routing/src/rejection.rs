@@ -1,6 +1,7 @@
 //! Why not.
 
 use kernel::{AgentId, OfferId, QueueId, TicketId, WorkspaceId};
+use rules::OverBudget;
 
 use crate::words::OfferEnd;
 
@@ -45,4 +46,7 @@ pub enum Rejection {
     /// The workspace holds as many of these as it may.
     #[error("a workspace holds at most {0} of these")]
     LimitReached(usize),
+    /// The filters of the workspace's queues could take too many steps together.
+    #[error(transparent)]
+    FilterBudget(#[from] OverBudget),
 }

@@ -10,6 +10,7 @@ use kernel::{
     Actor, AgentId, Context, Decider, Fact, OfferId, Priority, QueueId, SkillId, SkillLevel,
     SkillRequirement, TicketId, TicketStatus, Timestamp, WorkspaceId,
 };
+use rules::{Names, Rule, Shape};
 
 use crate::event::{AgentSettings, QueueSettings};
 use crate::state::{Place, State, Ticket, Workspace};
@@ -149,7 +150,7 @@ impl World {
             settings: QueueSettings {
                 display_name: id.to_owned(),
                 order,
-                filter: filter.to_owned(),
+                filter: compiled(filter),
                 required_skills: requirements(skills),
                 offer_mode: OfferMode::ByClass,
                 accept_within_ms: 0,
@@ -186,6 +187,12 @@ impl World {
         let answered = to == TicketStatus::Open && from != TicketStatus::New;
         self.run(Command::FollowStatus { ticket: TicketId::trusted(id), from, to, answered })
     }
+}
+
+/// A filter over these tests' only fact.
+fn compiled(filter: &str) -> Option<Rule> {
+    const KIND: Names = Names(&[("kind", Shape::Text { bytes: 64 * 1024 })]);
+    (!filter.is_empty()).then(|| Rule::compile(filter, KIND).unwrap())
 }
 
 fn requirements(skills: &[(&str, u32)]) -> Vec<SkillRequirement> {

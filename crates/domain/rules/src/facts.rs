@@ -1,7 +1,6 @@
 //! What a rule is evaluated over: nested maps with text keys.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, LazyLock};
 
 use kernel::{AttributeValue, Attributes, Timestamp};
 use serde::{Deserialize, Serialize};
@@ -40,38 +39,6 @@ impl Value {
 
     fn from_text(text: impl Into<String>) -> Self {
         Self::Text(text.into())
-    }
-
-    fn to_cel(&self) -> cel::Value {
-        match self {
-            Self::Text(text) => cel::Value::String(Arc::new(text.clone())),
-            Self::Integer(number) => cel::Value::Int(*number),
-            Self::Number(number) => cel::Value::Float(*number),
-            Self::Boolean(truth) => cel::Value::Bool(*truth),
-            Self::Instant(at) => instant(*at),
-            Self::List(values) => {
-                cel::Value::List(Arc::new(values.iter().take(LIST_MAX).map(Self::to_cel).collect()))
-            }
-            Self::Map(entries) => cel::Value::Map(cel::objects::Map {
-                map: Arc::new(entries.iter().map(cel_entry).collect()),
-            }),
-        }
-    }
-}
-
-fn cel_entry((name, value): (&String, &Value)) -> (cel::objects::Key, cel::Value) {
-    (cel::objects::Key::String(Arc::new(name.clone())), value.to_cel())
-}
-
-/// CEL makes its own timestamps, so that no other time library is named here.
-fn instant(at: Timestamp) -> cel::Value {
-    static MAKE: LazyLock<Option<cel::Program>> =
-        LazyLock::new(|| cel::Program::compile("timestamp(0) + duration(since)").ok());
-    let mut context = crate::rule::context();
-    context.add_variable_from_value("since", format!("{}ms", at.as_millis()));
-    match MAKE.as_ref().map(|program| program.execute(&context)) {
-        Some(Ok(value)) => value,
-        Some(Err(_)) | None => cel::Value::Null,
     }
 }
 
@@ -126,10 +93,7 @@ impl From<&Attributes> for Value {
 
 /// The facts of one evaluation, by their top-level names. Made once, asked by many rules.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub struct Facts {
-    named: BTreeMap<String, Value>,
-    cel: BTreeMap<String, cel::Value>,
-}
+pub struct Facts(BTreeMap<String, Value>);
 
 impl Facts {
     /// No facts.
@@ -139,27 +103,12 @@ impl Facts {
 
     /// Adds a fact under its top-level name, in place of an earlier one of that name.
     pub fn with(mut self, name: impl Into<String>, value: impl Into<Value>) -> Self {
-        let (name, value) = (name.into(), value.into());
-        self.cel.insert(name.clone(), value.to_cel());
-        self.named.insert(name, value);
+        self.0.insert(name.into(), value.into());
         self
     }
 
-    /// The value at a path of names, if there is one.
-    pub(crate) fn at(&self, path: &[String]) -> Option<&Value> {
-        let (first, rest) = path.split_first()?;
-        rest.iter().try_fold(self.named.get(first)?, |value, name| match value {
-            Value::Map(entries) => entries.get(name),
-            Value::Text(_)
-            | Value::Integer(_)
-            | Value::Number(_)
-            | Value::Boolean(_)
-            | Value::Instant(_)
-            | Value::List(_) => None,
-        })
-    }
-
-    pub(crate) fn cel(&self) -> impl Iterator<Item = (&String, &cel::Value)> {
-        self.cel.iter()
+    /// The value of a top-level name, if there is one.
+    pub(crate) fn get(&self, name: &str) -> Option<&Value> {
+        self.0.get(name)
     }
 }

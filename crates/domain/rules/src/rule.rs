@@ -1,15 +1,14 @@
 //! A compiled rule, and its verdict.
 
 use std::fmt;
-use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, LazyLock};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
-use cel::{Context, Env, ExecutionError, Program};
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde::{Deserialize, Serialize};
 
-use crate::cost::{self, Looked};
-use crate::scan::scan;
-use crate::{Facts, LENGTH_MAX, Value};
+use crate::stored::{self, CheckedRule, CheckedRuleError};
+use crate::tree::Expr;
+use crate::{Facts, Names, STEPS_MAX, bound, eval, parse};
 
 /// Why a text is no rule.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -17,11 +16,24 @@ pub enum RuleError {
     /// It doesn't compile, or uses a name that isn't there; the text says what and where.
     #[error("{0}")]
     Invalid(String),
-    /// It could be costly.
+    /// It could be costly, by its form.
     #[error("the expression could be costly: {limit}")]
     TooCostly {
         /// The limit that it passes, in words.
         limit: &'static str,
+    },
+    /// It could be costly, by the sizes of what it looks at.
+    #[error(
+        "the expression could be costly: it may take {steps} steps on the largest facts, {part_steps} of them at `{part}`; a rule \
+         may take {STEPS_MAX}"
+    )]
+    TooManySteps {
+        /// How many steps it may take.
+        steps: u64,
+        /// The part that may take the most, in short.
+        part: String,
+        /// How many that part may take by itself.
+        part_steps: u64,
     },
 }
 
@@ -34,6 +46,8 @@ pub enum Verdict {
     False,
     /// It looks at something that the facts lack. Counts as false.
     Missing,
+    /// It took more steps than a rule may, since the facts were larger than their names allow. Counts as false; see [`exceeded`].
+    Exceeded,
 }
 
 impl Verdict {
@@ -41,38 +55,58 @@ impl Verdict {
     pub const fn holds(self) -> bool {
         match self {
             Self::True => true,
-            Self::False | Self::Missing => false,
+            Self::False | Self::Missing | Self::Exceeded => false,
         }
     }
 }
 
-/// A compiled rule. Cheap to clone; equal by its text; serialised as its text.
-#[derive(Clone)]
+static EXCEEDED: AtomicU64 = AtomicU64::new(0);
+
+/// How often a rule was ended in this process because it took more steps than a rule may. Always 0 while facts keep to the sizes of
+/// their [`Names`].
+pub fn exceeded() -> u64 {
+    EXCEEDED.load(Ordering::Relaxed)
+}
+
+/// A compiled rule. Cheap to clone; equal by its text; serialised as [`CheckedRule`].
+#[derive(Clone, Serialize, Deserialize)]
+#[serde(try_from = "CheckedRule", into = "CheckedRule")]
 pub struct Rule(Arc<Compiled>);
 
 struct Compiled {
     source: String,
-    /// None: a text of the log that this release can't read any more. It never holds.
-    program: Option<(Program, Looked)>,
+    tree: Expr,
+    steps: u32,
 }
 
 impl Rule {
     /// Compiles a text that may use these top-level names.
     ///
-    /// Refused are: more than [`LENGTH_MAX`] characters; a macro (`all`, `exists`, `exists_one`, `map`, `filter`) within another or
-    /// over a map; more than [`NESTING_MAX`](crate::NESTING_MAX) brackets within one another; list and map literals with more than [`LIST_MAX`](crate::LIST_MAX) elements; an expression deeper than
-    /// [`DEPTH_MAX`](crate::DEPTH_MAX); patterns that aren't short literals; names and functions that don't exist.
-    pub fn compile(source: &str, names: &[&str]) -> Result<Self, RuleError> {
-        read(source, Some(names)).map(|read| Self::of(source, Some(read)))
+    /// Refused are: more than [`LENGTH_MAX`](crate::LENGTH_MAX) characters; a macro (`all`, `exists`, `exists_one`, `map`, `filter`)
+    /// within another or over a map; more than [`NESTING_MAX`](crate::NESTING_MAX) brackets within one another; list and map literals
+    /// with more than [`LIST_MAX`](crate::LIST_MAX) elements; an expression deeper than [`DEPTH_MAX`](crate::DEPTH_MAX); patterns that
+    /// aren't short literals, or whose table were larger than [`TABLE_MAX`](crate::TABLE_MAX); names and functions that don't exist;
+    /// and whatever could take more than [`STEPS_MAX`] steps over the largest facts of these names.
+    ///
+    /// Takes less than a millisecond, patterns apart, of which each takes one or two; needs at most 1 MiB of stack.
+    pub fn compile(source: &str, names: Names) -> Result<Self, RuleError> {
+        let tree = parse::parse(source, names)?;
+        let steps = bound::bound(&tree, names)?;
+        Ok(Self(Arc::new(Compiled { source: source.to_owned(), tree, steps })))
     }
 
-    /// Takes a text that was compiled before, from the log or a snapshot. One that doesn't compile any more never holds.
-    pub fn trusted(source: &str) -> Self {
-        Self::of(source, read(source, None).ok())
+    /// Takes a rule that was compiled before, from the log or a snapshot. Nothing is parsed but its patterns. An error is a doubt: a
+    /// rule that can't be read must not become one that never holds.
+    pub fn from_stored(stored: CheckedRule) -> Result<Self, CheckedRuleError> {
+        let CheckedRule { source, nodes, steps } = stored;
+        let tree = stored::tree(&nodes, steps)?;
+        Ok(Self(Arc::new(Compiled { source, tree, steps })))
     }
 
-    fn of(source: &str, program: Option<(Program, Looked)>) -> Self {
-        Self(Arc::new(Compiled { source: source.to_owned(), program }))
+    /// It as plain data.
+    pub fn stored(&self) -> CheckedRule {
+        let Compiled { source, tree, steps } = &*self.0;
+        CheckedRule { source: source.clone(), nodes: stored::flattened(tree), steps: *steps }
     }
 
     /// The text.
@@ -80,66 +114,38 @@ impl Rule {
         &self.0.source
     }
 
+    /// The most steps that it takes, as they were counted when it was compiled.
+    pub fn steps(&self) -> u32 {
+        self.0.steps
+    }
+
     /// Evaluates it. Never panics and never fails.
     pub fn matches(&self, facts: &Facts) -> Verdict {
-        let Some((program, looked)) = &self.0.program else { return Verdict::False };
-        let is_map = |path: &Vec<String>| matches!(facts.at(path), Some(Value::Map(_)));
-        if looked.ranges.iter().any(is_map) {
-            return Verdict::False;
+        let (verdict, _) = self.measured(facts);
+        if verdict == Verdict::Exceeded {
+            EXCEEDED.fetch_add(1, Ordering::Relaxed);
         }
-        // cel is total as far as known; a panic in it must not take a partition down with it.
-        let answer = catch_unwind(AssertUnwindSafe(|| {
-            let mut context = context();
-            for (name, value) in facts.cel() {
-                context.add_variable_from_value(name.as_str(), value.clone());
-            }
-            program.execute(&context)
-        }));
-        match answer {
-            Ok(Ok(cel::Value::Bool(true))) => Verdict::True,
-            Ok(Err(ExecutionError::NoSuchKey(_) | ExecutionError::UndeclaredReference(_))) => {
-                Verdict::Missing
-            }
-            Ok(Ok(_) | Err(_)) | Err(_) => Verdict::False,
-        }
+        verdict
+    }
+
+    /// Evaluates it, and tells how many steps it took.
+    pub(crate) fn measured(&self, facts: &Facts) -> (Verdict, u64) {
+        eval::evaluate(&self.0.tree, facts)
     }
 }
 
-/// A context with the standard functions, which are made once.
-pub(crate) fn context() -> Context<'static, 'static> {
-    static ENV: LazyLock<Arc<Env>> =
-        LazyLock::new(|| Arc::new(Env::stdlib().with_optional_support(false)));
-    Context::with_env(Arc::clone(&ENV))
-}
-
-/// Compiles on a thread of its own: the parser's recursion takes more stack than an ordinary thread has.
-fn read(source: &str, names: Option<&[&str]>) -> Result<(Program, Looked), RuleError> {
-    const STACK_BYTES: usize = 16 << 20;
-    if source.chars().nth(LENGTH_MAX).is_some() {
-        return Err(RuleError::TooCostly { limit: "at most 1000 characters" });
+impl From<Rule> for CheckedRule {
+    fn from(rule: Rule) -> Self {
+        rule.stored()
     }
-    scan(source)?;
-    let unreadable = || RuleError::Invalid("it can't be read".to_owned());
-    std::thread::scope(|scope| {
-        std::thread::Builder::new()
-            .name("rule".to_owned())
-            .stack_size(STACK_BYTES)
-            .spawn_scoped(scope, || parse(source, names))
-            .map_err(|_| unreadable())?
-            .join()
-            .map_err(|_| unreadable())?
-    })
 }
 
-fn parse(source: &str, names: Option<&[&str]>) -> Result<(Program, Looked), RuleError> {
-    let program = Program::compile(source)
-        .map_err(|errors| RuleError::Invalid(first_line(&errors.to_string())))?;
-    let looked = cost::look(program.expression(), names)?;
-    Ok((program, looked))
-}
+impl TryFrom<CheckedRule> for Rule {
+    type Error = CheckedRuleError;
 
-fn first_line(text: &str) -> String {
-    text.lines().next().unwrap_or("it can't be read").chars().take(300).collect()
+    fn try_from(stored: CheckedRule) -> Result<Self, CheckedRuleError> {
+        Self::from_stored(stored)
+    }
 }
 
 impl fmt::Debug for Rule {
@@ -155,18 +161,6 @@ impl PartialEq for Rule {
 }
 
 impl Eq for Rule {}
-
-impl Serialize for Rule {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(self.source())
-    }
-}
-
-impl<'de> Deserialize<'de> for Rule {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        String::deserialize(deserializer).map(|source| Self::trusted(&source))
-    }
-}
 
 #[cfg(test)]
 mod tests;

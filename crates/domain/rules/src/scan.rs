@@ -1,7 +1,7 @@
 //! A look at a rule's text before the parser sees it.
 //!
-//! The parser needs up to 250 KiB of stack for each bracket within a bracket, and its own limit of depth comes too late: a line of
-//! brackets would end the process. So brackets are counted here first.
+//! The parser goes as deep as brackets stand within one another. They are counted here first, so that what it needs of the stack
+//! doesn't hang on its own limits.
 
 use std::iter::Peekable;
 use std::str::Chars;

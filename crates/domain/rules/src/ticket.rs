@@ -2,10 +2,47 @@
 
 use kernel::{Attributes, Channel, Priority};
 
-use crate::{Facts, Value};
+use crate::{Facts, LIST_MAX, Names, Shape, Value};
 
-/// The names that a rule over a ticket may use: `ticket` alone.
-pub const TICKET: &[&str] = &["ticket"];
+/// An attribute: a text of at most 1,024 bytes, as many as a hundred of them, or something without a size.
+const ATTRIBUTE: Shape =
+    Shape::Either(&[Shape::Text { bytes: 1_024 }, Shape::List { elements: LIST_MAX, of: &TEXT }]);
+const TEXT: Shape = Shape::Text { bytes: 1_024 };
+/// A word of ours: `web_form`.
+const OURS: Shape = Shape::Text { bytes: 16 };
+/// Sixty-four characters, of at most four bytes each.
+const WORD: Shape = Shape::Text { bytes: 4 * 64 };
+
+/// The names that a rule over a ticket may use: `ticket` alone. The sizes are those of the largest ticket that intake accepts.
+pub const TICKET: Names = Names(&[(
+    "ticket",
+    Shape::Map {
+        entries: 8,
+        key_bytes: 64,
+        named: &[
+            ("channel", OURS),
+            ("provider", WORD),
+            ("subject", Shape::Text { bytes: 4 * 300 }),
+            ("priority", OURS),
+            ("type", WORD),
+            ("tags", Shape::List { elements: 50, of: &WORD }),
+            (
+                "attributes",
+                Shape::Map { entries: 100, key_bytes: 64, named: &[], others: &ATTRIBUTE },
+            ),
+            (
+                "requester",
+                Shape::Map {
+                    entries: 3,
+                    key_bytes: 64,
+                    named: &[],
+                    others: &Shape::Text { bytes: 4 * 200 },
+                },
+            ),
+        ],
+        others: &Shape::Scalar,
+    },
+)]);
 
 /// What a rule sees of a ticket.
 #[derive(Debug, Clone, Copy)]

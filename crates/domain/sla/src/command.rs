@@ -5,6 +5,7 @@ use std::sync::Arc;
 use kernel::{
     AgentId, Attributes, Packed, PolicyId, Priority, QueueId, TicketId, TicketStatus, Timestamp,
 };
+use rules::Rule;
 
 use crate::{Targets, Traits};
 
@@ -101,8 +102,8 @@ pub struct PolicyDraft {
     pub display_name: String,
     /// Its place: lower first, ties by id.
     pub order: i32,
-    /// CEL over `ticket`; empty: every ticket.
-    pub filter: String,
+    /// The tickets that it is for; none: every ticket.
+    pub filter: Option<Rule>,
     /// What it promises.
     pub targets: Targets,
     /// When to warn, in thousandths of a target, 1 to 999.

@@ -1,7 +1,7 @@
 //! Why not.
 
 use kernel::{TicketId, WorkspaceId};
-use rules::RuleError;
+use rules::OverBudget;
 
 use crate::POLICIES_MAX;
 
@@ -25,7 +25,7 @@ pub enum Rejection {
         /// What it is; 0: there is no such policy.
         actual: u64,
     },
-    /// The filter is no rule.
-    #[error("the filter can't be used")]
-    Filter(#[source] RuleError),
+    /// The filters of the workspace's policies could take too many steps together.
+    #[error(transparent)]
+    FilterBudget(#[from] OverBudget),
 }

@@ -10,6 +10,7 @@ use std::ops::Bound;
 use std::sync::Arc;
 
 use kernel::{Closed, PolicyId, Priority, TicketId, Timestamp, WorkspaceId};
+use rules::Rule;
 use serde::{Deserialize, Serialize};
 
 use crate::{Change, Clock, ClockState, Metric, Policy, Ticket};
@@ -97,6 +98,15 @@ impl Counts {
 }
 
 impl Workspace {
+    /// The filters of all policies but one.
+    pub(crate) fn filters_beside<'a>(
+        &'a self,
+        policy: &'a PolicyId,
+    ) -> impl Iterator<Item = &'a Rule> {
+        let others = self.policies.iter().filter(move |(id, _)| *id != policy);
+        others.filter_map(|(_, other)| other.spec.filter.as_ref())
+    }
+
     /// The policies, in the order in which a ticket looks for its own.
     pub fn policies(&self) -> impl Iterator<Item = &Policy> {
         self.order.iter().filter_map(|(_, id)| self.policies.get(id))

@@ -60,7 +60,8 @@ pub const fn code_of(reason: ErrorReason) -> Code {
         | ErrorReason::PositionAhead
         | ErrorReason::LogGenerationChanged
         | ErrorReason::ClockNotManual
-        | ErrorReason::InputNotApplicable => Code::FailedPrecondition,
+        | ErrorReason::InputNotApplicable
+        | ErrorReason::FilterBudgetExceeded => Code::FailedPrecondition,
         ErrorReason::OfferOfAnotherAgent => Code::PermissionDenied,
         ErrorReason::ResumeTokenExpired => Code::OutOfRange,
         ErrorReason::RevisionMismatch => Code::Aborted,

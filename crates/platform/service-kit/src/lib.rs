@@ -7,6 +7,7 @@ pub mod convert;
 pub mod deadline;
 pub mod drain;
 pub mod error;
+pub mod filter;
 pub mod forward;
 pub mod gate;
 pub mod hygiene;

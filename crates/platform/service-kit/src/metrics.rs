@@ -127,6 +127,12 @@ impl Collector for Figures {
             let labels = labels(one);
             one.metrics.append_seconds.encode(histogram.encode_family(&labels)?)?;
         }
+        counter(
+            encoder,
+            "filters_stopped",
+            "Evaluations of a filter that took more steps than it may, and so counted as false",
+            [(Vec::new(), rules::exceeded())],
+        )?;
         gauge(
             encoder,
             "clock_doubtful",

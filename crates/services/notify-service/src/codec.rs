@@ -12,6 +12,7 @@ use notify::{
 };
 use prost::Message;
 use runtime::{DecodeError, EventType, Payload, written_version};
+use service_kit::filter;
 use wire::events::v1::{self as stored, AttemptOutcome, NotificationChannel};
 
 /// Every type of event in notify's log.
@@ -101,12 +102,13 @@ fn rule_put(put: &RulePut) -> stored::RulePut {
         rule_id: put.rule.to_string(),
         version: put.version,
         event_types: put.event_types.clone(),
-        filter: put.filter.clone(),
+        filter: filter::filter_text(put.filter.as_ref()),
         channel: channel.into(),
         endpoint_id,
         recipients,
         template: put.template.clone(),
         disabled: put.disabled,
+        checked_filter: filter::filter_to_wire(put.filter.as_ref()),
     }
 }
 
@@ -123,7 +125,8 @@ fn rule_put_of(put: stored::RulePut) -> Result<RulePut, DecodeError> {
         rule: RuleId::trusted(&put.rule_id),
         version: put.version,
         event_types: put.event_types,
-        filter: put.filter,
+        filter: filter::stored_filter(&put.filter, put.checked_filter)
+            .map_err(DecodeError::Malformed)?,
         way,
         template: put.template,
         disabled: put.disabled,

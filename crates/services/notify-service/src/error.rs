@@ -1,6 +1,7 @@
 //! What a refusal of the rules looks like on the wire.
 
 use notify::Rejection;
+use service_kit::filter::refuse_over_budget;
 use service_kit::{Refusal, Refuse};
 use wire::common::v1::ErrorReason;
 
@@ -16,14 +17,7 @@ impl Refuse for NotifyService {
             Rejection::EndpointUnknown(id) => {
                 Refusal::of(ErrorReason::EndpointNotFound, text).with("endpoint_id", id)
             }
-            Rejection::FilterInvalid(error) => Refusal::of(ErrorReason::ExpressionInvalid, text)
-                .with("expression_error", error)
-                .at_field("rule.filter"),
-            Rejection::FilterTooCostly(limit) => {
-                Refusal::of(ErrorReason::ExpressionTooCostly, text)
-                    .with("limit", limit)
-                    .at_field("rule.filter")
-            }
+            Rejection::FilterBudget(over) => refuse_over_budget(over, "rule.filter"),
             Rejection::TemplateInvalid(error) => Refusal::of(ErrorReason::TemplateInvalid, text)
                 .with("template_error", error)
                 .at_field("rule.template"),

@@ -1,7 +1,7 @@
 //! Other services' events as rules see them: decoded by the contract's own descriptors, so that a new event needs no code here.
 //!
 //! Every field is there, unset ones with their default. Enums are their words (`web_form`, `P1`; unset: empty), instants are
-//! instants, whole numbers are 64 bits wide, bytes are left out.
+//! instants, whole numbers are 64 bits wide, bytes and the checked forms of filters are left out.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::LazyLock;
@@ -17,6 +17,8 @@ const PACKAGE: &str = "switchyard.events.v1";
 const ATTRIBUTE: &str = "switchyard.common.v1.AttributeValue";
 const PRIORITY: &str = "switchyard.common.v1.Priority";
 const TIMESTAMP: &str = "google.protobuf.Timestamp";
+/// A filter's tree, which stands beside its text.
+const CHECKED: &str = "switchyard.events.v1.CheckedExpression";
 /// Deeper than any event.
 const DEPTH_MAX: usize = 6;
 
@@ -83,8 +85,11 @@ fn collect(message: &MessageDescriptor, path: &str, depth: usize, names: &mut BT
             continue;
         }
         let kind = field.kind();
-        let special =
-            |inner: &&MessageDescriptor| [TIMESTAMP, ATTRIBUTE].contains(&inner.full_name());
+        let is = |inner: &MessageDescriptor, names: &[&str]| names.contains(&inner.full_name());
+        if kind.as_message().is_some_and(|inner| is(inner, &[CHECKED])) {
+            continue;
+        }
+        let special = |inner: &&MessageDescriptor| is(inner, &[TIMESTAMP, ATTRIBUTE]);
         let inner = kind.as_message().filter(|inner| !field.is_list() && !special(inner));
         match inner {
             Some(inner) if depth > 0 => collect(inner, &name, depth - 1, names),
@@ -140,6 +145,7 @@ fn inner(message: &DynamicMessage, depth: usize) -> Option<Value> {
     match message.descriptor().full_name() {
         TIMESTAMP => Some(Value::Instant(instant(message)?)),
         ATTRIBUTE => attribute(message, depth),
+        CHECKED => None,
         _ => Some(Value::Map(fields(message, depth))),
     }
 }

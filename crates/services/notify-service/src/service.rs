@@ -48,7 +48,7 @@ impl Service for NotifyService {
 
     const ID: ServiceId = ServiceId::Notify;
     const INPUTS: &'static [ServiceId] = &[ServiceId::Intake, ServiceId::Routing, ServiceId::Sla];
-    const STATE_VERSION: u32 = 2;
+    const STATE_VERSION: u32 = 3;
     const EVENTS: &'static [EventType<Event>] = codec::EVENTS;
 
     fn counted(&self) -> Vec<Counted> {

@@ -2,6 +2,7 @@
 
 use routing::Rejection;
 use routing::words::OfferEnd;
+use service_kit::filter::refuse_over_budget;
 use service_kit::{Refusal, Refuse};
 use wire::common::v1::ErrorReason as Reason;
 
@@ -30,6 +31,7 @@ impl Refuse for RoutingService {
                 of(Reason::RevisionMismatch).with("expected", expected).with("actual", actual)
             }
             Rejection::LimitReached(limit) => of(Reason::LimitReached).with("limit", limit),
+            Rejection::FilterBudget(over) => refuse_over_budget(over, "queue.filter"),
         }
     }
 }

@@ -10,6 +10,7 @@ use kernel::{Priority, TicketId, WorkspaceId};
 use prost::Message;
 use runtime::{DecodeError, EventType, Payload, written_version};
 use service_kit::convert::{priority_to_wire, stored_priority};
+use service_kit::filter;
 use sla::{Event, Metric, PolicySpec};
 use wire::events::v1 as stored;
 
@@ -97,9 +98,10 @@ fn policy_put(spec: &PolicySpec) -> stored::PolicyPut {
         policy_id: spec.policy.to_string(),
         display_name: spec.display_name.clone(),
         order: spec.order,
-        filter: spec.filter.as_ref().map(|rule| rule.source().to_owned()).unwrap_or_default(),
+        filter: filter::filter_text(spec.filter.as_ref()),
         targets: spec.targets.iter().map(target).collect(),
         warn_at_permille: spec.warn_at_permille.iter().map(|part| u32::from(*part)).collect(),
+        checked_filter: filter::filter_to_wire(spec.filter.as_ref()),
     }
 }
 
@@ -111,7 +113,8 @@ fn read_policy_put(put: stored::PolicyPut) -> Result<Event, DecodeError> {
     let part = |part: &u32| u16::try_from(*part).map_err(|_| malformed("warn_at_permille"));
     Ok(Event::PolicyPut(Box::new(PolicySpec {
         policy: kernel::PolicyId::trusted(&put.policy_id),
-        filter: named(&put.filter).map(rules::Rule::trusted),
+        filter: filter::stored_filter(&put.filter, put.checked_filter)
+            .map_err(DecodeError::Malformed)?,
         targets: put.targets.iter().map(target).collect::<Result<_, DecodeError>>()?,
         warn_at_permille: put.warn_at_permille.iter().map(part).collect::<Result<_, _>>()?,
         display_name: put.display_name,

@@ -1,6 +1,6 @@
 //! Refusals: what each rejection is on the wire.
 
-use rules::RuleError;
+use service_kit::filter::refuse_over_budget;
 use service_kit::{Refusal, Refuse};
 use sla::{POLICIES_MAX, Rejection};
 use wire::common::v1::ErrorReason as Reason;
@@ -25,16 +25,7 @@ impl Refuse for SlaService {
                     .with("expected", expected)
                     .with("actual", actual)
             }
-            Rejection::Filter(error @ RuleError::Invalid(_)) => {
-                Refusal::of(Reason::ExpressionInvalid, error.to_string())
-                    .with("expression_error", error)
-                    .at_field("policy.filter")
-            }
-            Rejection::Filter(error @ RuleError::TooCostly { limit }) => {
-                Refusal::of(Reason::ExpressionTooCostly, error.to_string())
-                    .with("limit", limit)
-                    .at_field("policy.filter")
-            }
+            Rejection::FilterBudget(over) => refuse_over_budget(over, "policy.filter"),
         }
     }
 }

@@ -12,6 +12,7 @@ use kernel::{
 };
 use notify::{Address, Cause, Observation, Observe, PutEndpoint, PutRule, Recipient, Secret, Way};
 use routing::event::{AgentSettings, QueueSettings};
+use routing::rules::{Rule, TICKET};
 use routing::state::offer_id;
 use routing::words::{OfferMode, Presence, WorkOutcome};
 use routing::{Command as Route, Destination};
@@ -46,7 +47,7 @@ async fn settle(stage: &Stage) -> Result<()> {
     let queue = QueueSettings {
         display_name: "Networks".into(),
         order: 1,
-        filter: "\"router\" in ticket.tags".into(),
+        filter: Some(Rule::compile("\"router\" in ticket.tags", TICKET)?),
         required_skills: vec![skill(2)],
         offer_mode: OfferMode::Manual,
         accept_within_ms: 30_000,
@@ -77,7 +78,7 @@ async fn put_policy(stage: &Stage, minutes: u64) -> Result<()> {
         policy: PolicyId::trusted("fast"),
         display_name: "Fast".into(),
         order: 0,
-        filter: String::new(),
+        filter: None,
         targets: Metric::ALL.into_iter().map(target).collect(),
         warn_at_permille: vec![500],
     };
@@ -89,7 +90,7 @@ async fn put_rule(stage: &Stage, rule: &str, event_types: &[&str], way: Way) -> 
     let put = PutRule {
         rule: RuleId::trusted(rule),
         event_types: event_types.iter().map(|&name| name.to_owned()).collect(),
-        filter: String::new(),
+        filter: None,
         way,
         template: "{{ ticket.number }}".into(),
         disabled: false,

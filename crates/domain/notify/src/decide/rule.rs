@@ -1,7 +1,6 @@
 //! Rules: made and changed, and refused if they can't be meant.
 
 use kernel::Context;
-use rules::RuleError;
 
 use super::{Answer, check_revision, check_room, fact};
 use crate::state::RULES_MAX;
@@ -18,6 +17,7 @@ pub(super) fn put(workspace: &Workspace, context: &Context, put: PutRule) -> Ans
     if old.is_none() {
         check_room(workspace.rule_count(), RULES_MAX)?;
     }
+    check_filters(workspace, &put)?;
     let event = RulePut {
         rule: put.rule,
         version: version.saturating_add(1),
@@ -37,19 +37,22 @@ fn check(workspace: &Workspace, put: &PutRule) -> Result<(), Rejection> {
     {
         return Err(Rejection::EndpointUnknown(endpoint.clone()));
     }
-    if !put.filter.is_empty() {
-        rules::Rule::compile(&put.filter, &["event", "ticket"]).map_err(|error| match error {
-            RuleError::Invalid(text) => Rejection::FilterInvalid(text),
-            RuleError::TooCostly { limit } => Rejection::FilterTooCostly(limit),
-        })?;
-    }
     template::check(&put.template, &put.names).map_err(Rejection::TemplateInvalid)
 }
 
+/// A disabled rule's filter is never evaluated, so it takes nothing.
+fn check_filters(workspace: &Workspace, put: &PutRule) -> Result<(), Rejection> {
+    let enabled = |rule: &&Rule| !rule.disabled;
+    let old = workspace.rule(&put.rule).filter(enabled);
+    let filter = put.filter.as_ref().filter(|_| !put.disabled);
+    let others = workspace.rules_beside(&put.rule).filter(enabled);
+    let others = others.filter_map(|rule| rule.filter.as_ref());
+    Ok(rules::check_budget(filter, old.and_then(|old| old.filter.as_ref()), others)?)
+}
+
 fn is_same(old: &Rule, put: &PutRule) -> bool {
-    let filter = old.filter.as_ref().map_or("", |filter| filter.source());
     old.event_types == put.event_types
-        && filter == put.filter
+        && old.filter == put.filter
         && old.way == put.way
         && old.template == put.template
         && old.disabled == put.disabled

@@ -4,12 +4,13 @@ use std::collections::BTreeSet;
 
 use kernel::scenario::{Given, given};
 use kernel::{Actor, AgentId, DeliveryId, EndpointId, Priority, QueueId, RuleId, TicketId};
-use rules::Value;
+use rules::{OverBudget, Value, WORKSPACE_STEPS_MAX};
 
 use super::*;
 use crate::{
-    Address, AttemptResult, Cause, Change, DELAYS_MS, EndAttempt, EndpointPut, IntentMade,
-    Observation, Observe, Outcome, Progress, PutEndpoint, PutRule, Recipient, Secret, Target, Way,
+    Address, AttemptResult, Cause, Change, DELAYS_MS, EndAttempt, EndpointPut, FILTER_NAMES,
+    IntentMade, Observation, Observe, Outcome, Progress, PutEndpoint, PutRule, Recipient, Secret,
+    Target, Way,
 };
 
 mod properties;
@@ -35,11 +36,15 @@ fn endpoint() -> PutEndpoint {
     }
 }
 
+fn filter(text: &str) -> Option<rules::Rule> {
+    Some(rules::Rule::compile(text, FILTER_NAMES).unwrap())
+}
+
 fn rule(name: &str, event_type: &str, way: Way) -> PutRule {
     PutRule {
         rule: RuleId::trusted(name),
         event_types: vec![event_type.to_owned()],
-        filter: String::new(),
+        filter: None,
         way,
         template: "{{ event.type }} of {{ ticket.requester_name }}".to_owned(),
         disabled: false,
@@ -302,7 +307,7 @@ fn closed_tickets_are_forgotten_by_later_closings_after_thirty_days() {
 #[test]
 fn a_filter_chooses_among_events() {
     let over = |permille: u32| PutRule {
-        filter: format!("event.permille >= {permille} && ticket.priority == 'P2'"),
+        filter: filter(&format!("event.permille >= {permille} && ticket.priority == 'P2'")),
         ..rule("tell", "ClockWarned", Way::InApp(vec![Recipient::All]))
     };
     for (permille, expected) in [(750, 1), (900, 0)] {
@@ -331,14 +336,30 @@ fn a_rule_that_cannot_be_meant_is_refused() {
     given::<Notify>([])
         .when(&at(0), Command::PutRule(base()))
         .then_rejected(&Rejection::WorkspaceUnknown(at(0).workspace));
-    let state = begin([]).state;
-    for put in [
-        PutRule { filter: "agent == 1".to_owned(), ..base() },
-        PutRule { template: "{{ event.nothing }}".to_owned(), ..base() },
-    ] {
-        let refused = Notify::decide(&state, &at(0), Command::PutRule(put)).unwrap_err();
-        assert!(matches!(refused, Rejection::FilterInvalid(_) | Rejection::TemplateInvalid(_)));
-    }
+    let put = PutRule { template: "{{ event.nothing }}".to_owned(), ..base() };
+    let refused = Notify::decide(&begin([]).state, &at(0), Command::PutRule(put)).unwrap_err();
+    assert!(matches!(refused, Rejection::TemplateInvalid(_)));
+}
+
+#[test]
+fn the_filters_of_enabled_rules_share_a_budget() {
+    let costly = filter("event.body.contains('x') || event.body.contains('y')");
+    let steps = u64::from(costly.as_ref().unwrap().steps());
+    let room = WORKSPACE_STEPS_MAX / steps;
+    let put = |name: &str, disabled| {
+        let way = Way::InApp(vec![Recipient::All]);
+        let put = rule(name, "ClockWarned", way);
+        Command::PutRule(PutRule { filter: costly.clone(), disabled, ..put })
+    };
+    let full = (0..room)
+        .fold(begin([]), |story, number| run(story, 0, put(&format!("r{number}"), false)).0);
+    let over = Rejection::FilterBudget(OverBudget { steps, others: room * steps });
+    let decide = |state: &State, command| Notify::decide(state, &at(0), command);
+    assert_eq!(decide(&full.state, put("more", false)), Err(over.clone()));
+    let (off, _) = run(full, 0, put("more", true));
+    assert_eq!(decide(&off.state, put("more", false)), Err(over), "it is enabled");
+    let (off, _) = run(off, 0, put("r0", true));
+    run(off, 0, put("more", false));
 }
 
 #[test]

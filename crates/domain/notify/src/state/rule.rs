@@ -26,7 +26,7 @@ impl Rule {
         Self {
             version: put.version,
             event_types: put.event_types.clone(),
-            filter: (!put.filter.is_empty()).then(|| rules::Rule::trusted(&put.filter)),
+            filter: put.filter.clone(),
             way: put.way.clone(),
             template: put.template.clone(),
             disabled: put.disabled,

@@ -1,6 +1,7 @@
 //! Workspaces, agents and queues: what callers set.
 
 use kernel::{AgentId, Context, EntityId, Fact, QueueId};
+use rules::check_budget;
 
 use super::{Answer, Facts, Scene};
 use crate::event::{AgentSettings, Event, QueueSettings};
@@ -21,7 +22,7 @@ pub(super) fn see_workspace(context: &Context) -> Facts {
     let settings = QueueSettings {
         display_name: "Default".to_owned(),
         order: i32::MAX,
-        filter: String::new(),
+        filter: None,
         required_skills: Vec::new(),
         offer_mode: OfferMode::ByClass,
         accept_within_ms: 0,
@@ -76,6 +77,12 @@ pub(super) fn put_queue(
         None if queues.len() >= QUEUES_MAX => return Err(Rejection::LimitReached(QUEUES_MAX)),
         Some(_) | None => {}
     }
+    let others = queues.iter().filter(|(other, _)| *other != id);
+    check_budget(
+        settings.filter.as_ref(),
+        known.and_then(|queue| queue.settings.filter.as_ref()),
+        others.filter_map(|(_, queue)| queue.settings.filter.as_ref()),
+    )?;
     let mut draft = scene.draft();
     draft.queue(id, Event::QueuePut { queue: id.clone(), settings });
     Ok(draft.done())

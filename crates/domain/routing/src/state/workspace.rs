@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use kernel::{AgentId, Closed, OfferId, QueueId, SkillRequirement, TicketId, Timestamp};
-use rules::{Facts, Rule};
+use rules::Facts;
 use serde::{Deserialize, Serialize};
 
 use super::board::Board;
@@ -17,8 +17,6 @@ use crate::{Command, DEFAULT_QUEUE};
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Queue {
     pub(crate) settings: QueueSettings,
-    /// Its filter, compiled.
-    pub(crate) rule: Rule,
     /// Tickets offered and not yet taken.
     pub(crate) offered: u32,
     /// Tickets owned.
@@ -184,8 +182,9 @@ impl Workspace {
     /// The queue of a new ticket: the one asked for, else the first whose filter is true of its facts, else `default`.
     pub fn queue_for(&self, asked: Option<&QueueId>, facts: &Facts) -> (QueueId, QueueReason) {
         let otherwise = QueueId::trusted(DEFAULT_QUEUE);
-        let matches =
-            |queue: &Queue| !queue.settings.filter.is_empty() && queue.rule.matches(facts).holds();
+        let matches = |queue: &Queue| {
+            queue.settings.filter.as_ref().is_some_and(|filter| filter.matches(facts).holds())
+        };
         match asked {
             Some(queue) if self.queues.contains_key(queue) => (queue.clone(), QueueReason::Asked),
             Some(_) => (otherwise, QueueReason::UnknownQueue),

@@ -1,8 +1,10 @@
 //! Offers, presence and choice.
 
-use kernel::{AgentId, OfferId, Priority, TicketId};
+use kernel::{AgentId, OfferId, Priority, QueueId, TicketId};
+use rules::{OverBudget, WORKSPACE_STEPS_MAX};
 
-use super::World;
+use super::{World, compiled};
+use crate::event::QueueSettings;
 use crate::state::Place;
 use crate::words::{OfferEnd, Presence, Rule, WorkClass};
 use crate::{Command, Event, Rejection};
@@ -240,4 +242,27 @@ fn a_queue_is_asked_for_or_found_by_its_filter() {
     assert_eq!(choose(Some("x"), "one"), "default unknown_queue");
     assert_eq!(choose(None, "two"), "a filter");
     assert_eq!(choose(None, "none"), "default default");
+}
+
+#[test]
+fn the_filters_of_a_workspace_share_a_budget() {
+    let mut world = World::new();
+    let costly = "kind.contains('x') || kind.contains('y') || kind.contains('z')";
+    let steps = u64::from(compiled(costly).unwrap().steps());
+    let room = WORKSPACE_STEPS_MAX / steps;
+    for number in 0..room {
+        world.queue(&format!("q{number}"), 1, costly, &[]);
+    }
+    let known = world.workspace().queue(&QueueId::trusted("q0")).unwrap().settings().clone();
+    let put = |id: &str, order| Command::PutQueue {
+        queue: QueueId::trusted(id),
+        settings: QueueSettings { order, ..known.clone() },
+        expected_revision: 0,
+    };
+    let over = OverBudget { steps, others: room * steps };
+    assert_eq!(world.try_run(put("more", 1)), Err(Rejection::FilterBudget(over)));
+    // A queue that is changed takes the place of its old self.
+    world.run(put("q0", 2));
+    world.queue("q0", 2, "kind == 'x'", &[]);
+    world.run(put("more", 1));
 }

@@ -82,7 +82,7 @@ fn put_queue() -> impl Strategy<Value = Command> {
             let settings = QueueSettings {
                 display_name: String::new(),
                 order: 0,
-                filter: String::new(),
+                filter: None,
                 required_skills: requirements(&skills),
                 offer_mode,
                 accept_within_ms: 0,

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use kernel::{AttributeValue, Attributes, Channel, Priority, Timestamp};
 
 use super::*;
-use crate::{TICKET, TicketView, ticket_facts};
+use crate::{Shape, TICKET, TicketView, Value, ticket_facts};
 
 fn attributes() -> Attributes {
     BTreeMap::from([
@@ -17,6 +17,8 @@ fn attributes() -> Attributes {
         ("many".to_owned(), AttributeValue::Texts((0..150).map(|n| n.to_string()).collect())),
     ])
 }
+
+const EVENT: Names = Names(&[("event", Shape::Scalar)]);
 
 fn facts() -> Facts {
     let (attributes, tags) = (attributes(), ["billing".to_owned(), "refund".to_owned()]);
@@ -75,7 +77,6 @@ fn what_is_missing_or_makes_no_sense_is_not_true() {
         "ticket.subject > 3",
         "1 / 0 == 1",
         "ticket.attributes.amount * 9223372036854775807 > 0",
-        "ticket.subject.matches('(')",
         "ticket.tags[7] == 'x'",
         "duration('nonsense') == duration('1s')",
         "ticket.channel == 'voice'",
@@ -105,6 +106,7 @@ fn what_could_be_costly_is_refused() {
         "(true ? ticket.attributes : ticket.attributes).exists(name, name == 'x')",
         "ticket.tags.exists(tag, tag.matches('a.*b'))",
         "ticket.subject.matches('(\\\\w{99}){99}')",
+        "ticket.subject.matches('\\\\pL+')",
         "ticket.subject.matches(ticket.provider)",
         &format!("ticket.subject.matches('{}')", "a".repeat(101)),
         &["ticket.subject.matches('a')"; 5].join(" || "),
@@ -116,7 +118,13 @@ fn what_could_be_costly_is_refused() {
         &format!("{}1{} == 1", "(".repeat(13), ")".repeat(13)),
     ] {
         let refused = Rule::compile(source, TICKET);
-        assert!(matches!(refused, Err(RuleError::TooCostly { .. })), "{source}: {refused:?}");
+        let costly = RuleError::TooCostly { limit: "" };
+        assert!(
+            refused
+                .as_ref()
+                .is_err_and(|it| std::mem::discriminant(it) == std::mem::discriminant(&costly)),
+            "{source}: {refused:?}"
+        );
     }
 }
 
@@ -136,6 +144,10 @@ fn what_does_not_exist_is_refused() {
         "ticket.tags.exists(1, true)",
         "'\u{0}\u{7}",
         "optional.of(1) == optional.of(1)",
+        "ticket.subject.matches('(')",
+        "ticket.subject.size(1) == 1",
+        "ticket.subject.string() == 'x'",
+        "contains(ticket.subject, 'x')",
     ] {
         let refused = Rule::compile(source, TICKET);
         assert!(matches!(refused, Err(RuleError::Invalid(_))), "{source}: {refused:?}");
@@ -181,29 +193,23 @@ fn the_deepest_rules_that_are_let_through_are_evaluated_on_an_ordinary_stack() {
 
 #[test]
 fn a_map_that_was_not_foreseen_makes_a_macro_false() {
-    let rule = Rule::compile("event.details.exists(name, true)", &["event"]).unwrap();
+    let rule = Rule::compile("event.details.exists(name, true)", EVENT).unwrap();
     let details = Value::map([("details", Value::map([("a", Value::from(1))]))]);
     assert_eq!(rule.matches(&Facts::new().with("event", details)), Verdict::False);
 }
 
 #[test]
-fn the_dearest_rule_that_is_let_through_stays_cheap() {
-    // As many macros as fit, each over the longest list.
-    let source = ["ticket.attributes.many.all(a, a != 'x')"; 24].join("&&");
-    let (rule, facts) = (Rule::compile(&source, TICKET).unwrap(), facts());
-    assert_eq!(rule.matches(&facts), Verdict::True);
+fn as_many_macros_are_let_through_as_a_rule_has_steps_for() {
+    let source = |macros| vec!["ticket.attributes.many.all(a, a != 'x')"; macros].join("&&");
+    let rule = Rule::compile(&source(16), TICKET).unwrap();
+    assert_eq!(rule.matches(&facts()), Verdict::True);
+    let refused = Rule::compile(&source(24), TICKET);
+    assert!(matches!(refused, Err(RuleError::TooManySteps { .. })), "{refused:?}");
 }
 
 #[test]
-fn a_rule_survives_its_text() {
-    let rule = Rule::compile("ticket.priority == 'P2'", TICKET).unwrap();
-    let again = Rule::trusted(rule.source());
-    assert_eq!(again, rule);
-    assert_eq!(again.matches(&facts()), Verdict::True);
-    assert_eq!(Rule::trusted("no rule (").matches(&facts()), Verdict::False);
-    let read: Rule = Deserialize::deserialize(serde::de::value::StrDeserializer::<
-        serde::de::value::Error,
-    >::new(rule.source()))
-    .unwrap();
-    assert_eq!(read, rule);
+fn equal_texts_are_equal_rules() {
+    let rule = |source| Rule::compile(source, TICKET).unwrap();
+    assert_eq!(rule("ticket.priority == 'P2'"), rule("ticket.priority == 'P2'"));
+    assert_ne!(rule("ticket.priority == 'P2'"), rule("ticket.priority == 'P1'"));
 }

@@ -4,7 +4,7 @@ use std::ops::Bound;
 use std::sync::Arc;
 
 use kernel::{Context, Fact, TicketId};
-use rules::{Rule, TICKET};
+use rules::check_budget;
 
 use super::{Decision, Draft};
 use crate::{
@@ -50,10 +50,15 @@ pub(super) fn put(
     if old.is_none() && space.policies.len() >= POLICIES_MAX {
         return Err(Rejection::TooManyPolicies);
     }
-    let spec = spec_of(draft)?;
+    let spec = spec_of(draft);
     if old.is_some_and(|policy| policy.spec == spec) {
         return Ok(Vec::new());
     }
+    check_budget(
+        spec.filter.as_ref(),
+        old.and_then(|policy| policy.spec.filter.as_ref()),
+        space.filters_beside(&spec.policy),
+    )?;
     Ok(vec![Fact {
         workspace: context.workspace.clone(),
         entity: (&spec.policy).into(),
@@ -64,22 +69,18 @@ pub(super) fn put(
     }])
 }
 
-fn spec_of(draft: PolicyDraft) -> Result<PolicySpec, Rejection> {
-    let filter = match draft.filter.trim() {
-        "" => None,
-        text => Some(Rule::compile(text, TICKET).map_err(Rejection::Filter)?),
-    };
+fn spec_of(draft: PolicyDraft) -> PolicySpec {
     let mut parts = draft.warn_at_permille;
     parts.sort_unstable();
     parts.dedup();
-    Ok(PolicySpec {
+    PolicySpec {
         policy: draft.policy,
         display_name: draft.display_name,
         order: draft.order,
-        filter,
+        filter: draft.filter,
         targets: draft.targets,
         warn_at_permille: Arc::from(parts),
-    })
+    }
 }
 
 /// A step of the sweep: lets the next tickets follow the policies as they are, and says how far it has come.

@@ -3,8 +3,9 @@
 use std::collections::BTreeSet;
 
 use kernel::{EndpointId, RuleId, WorkspaceId};
-use notify::{PutRule, Recipient, State, TEMPLATE_MAX, Way};
+use notify::{FILTER_NAMES, PutRule, Recipient, State, TEMPLATE_MAX, Way};
 use rules::LENGTH_MAX;
+use service_kit::filter::compile_filter;
 use service_kit::{Fields, Refusal, Size};
 use wire::events::v1::NotificationChannel;
 use wire::notify::v1::{PutRuleRequest, PutRuleResponse, Rule};
@@ -24,17 +25,19 @@ pub(super) fn parse(request: &PutRuleRequest) -> Result<(WorkspaceId, PutRule), 
     let rule = request.rule.as_ref().unwrap_or(&unset);
     fields.require(request.rule.is_some(), "rule", "must be set");
     let event_types = event_types(&mut fields, &rule.event_types);
-    let put = PutRule {
+    let filter = fields.block("rule.filter", &rule.filter, Size::Chars(0..=LENGTH_MAX));
+    let mut put = PutRule {
         rule: fields.id("rule.rule_id", &rule.rule_id),
         names: fields::names(&event_types),
         event_types,
-        filter: fields.block("rule.filter", &rule.filter, Size::Chars(0..=LENGTH_MAX)),
+        filter: None,
         way: way(&mut fields, rule),
         template: fields.block("rule.template", &rule.template, Size::Bytes(0..=TEMPLATE_MAX)),
         disabled: rule.disabled,
         expected_revision: request.expected_revision,
     };
     fields.finish()?;
+    put.filter = compile_filter("rule.filter", &filter, FILTER_NAMES)?;
     Ok((workspace, put))
 }
 

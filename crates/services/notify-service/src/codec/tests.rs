@@ -28,7 +28,7 @@ fn rule(way: Way) -> Event {
         rule: RuleId::trusted("r"),
         version: 2,
         event_types: vec!["OfferMade".to_owned()],
-        filter: "event.agent_id == 'ada'".to_owned(),
+        filter: Some(rules::Rule::compile("event.agent_id == 'ada'", FILTER_NAMES).unwrap()),
         way,
         template: "{{ ticket.number }}".to_owned(),
         disabled: true,

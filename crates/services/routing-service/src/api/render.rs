@@ -5,6 +5,7 @@ use routing::Event;
 use routing::explain::{QueueStats, Verdict};
 use routing::state::{Agent, Place, Queue, Ticket, Workspace, offer_id};
 use service_kit::convert;
+use service_kit::filter::filter_text;
 use wire::routing::v1 as api;
 
 use crate::codec::{decision_to_wire, settings, words};
@@ -67,7 +68,7 @@ pub(super) fn queue(id: &QueueId, queue: &Queue) -> api::Queue {
         queue_id: id.to_string(),
         display_name: settings.display_name.clone(),
         order: settings.order,
-        filter: settings.filter.clone(),
+        filter: filter_text(settings.filter.as_ref()),
         required_skills: convert::skills_to_wire(&settings.required_skills),
         offer_mode: words::mode_to_wire(settings.offer_mode).into(),
         accept_within,

@@ -4,7 +4,7 @@ use kernel::{AgentId, QueueId, SkillId, SkillLevel};
 use routing::Event;
 use routing::event::{AgentSettings, QueueSettings};
 use runtime::DecodeError;
-use service_kit::convert;
+use service_kit::{convert, filter};
 use wire::events::v1 as stored;
 
 use super::{word, words};
@@ -49,10 +49,11 @@ pub(super) fn queue_to_wire(queue: &QueueId, settings: &QueueSettings) -> stored
         queue_id: queue.to_string(),
         display_name: settings.display_name.clone(),
         order: settings.order,
-        filter: settings.filter.clone(),
+        filter: filter::filter_text(settings.filter.as_ref()),
         required_skills: convert::skills_to_wire(&settings.required_skills),
         offer_mode: words::mode_to_wire(settings.offer_mode).into(),
         accept_within_ms: settings.accept_within_ms,
+        checked_filter: filter::filter_to_wire(settings.filter.as_ref()),
     }
 }
 
@@ -62,7 +63,8 @@ pub(super) fn read_queue(put: stored::QueuePut) -> Result<Event, DecodeError> {
         settings: QueueSettings {
             display_name: put.display_name,
             order: put.order,
-            filter: put.filter,
+            filter: filter::stored_filter(&put.filter, put.checked_filter)
+                .map_err(DecodeError::Malformed)?,
             required_skills: convert::stored_skills(&put.required_skills)?,
             offer_mode: word(words::stored_mode(put.offer_mode), "offer mode", put.offer_mode)?,
             accept_within_ms: put.accept_within_ms,

@@ -6,6 +6,7 @@ use kernel::{
 };
 use routing::Event;
 use routing::event::{AgentSettings, Made, QueueSettings, Queued, Requeued};
+use routing::rules;
 use routing::words::{
     AssignedHow, Candidate, Decision, OfferMode, Presence, QueueReason, RequeueReason,
     RescindReason, Rule, WorkClass, WorkOutcome, WorkState,
@@ -57,7 +58,7 @@ fn settings() -> Vec<Event> {
         let settings = QueueSettings {
             display_name: "Q".into(),
             order: -3,
-            filter: "ticket.channel == 'chat'".into(),
+            filter: Some(rules::Rule::compile("ticket.channel == 'chat'", rules::TICKET).unwrap()),
             required_skills: required(),
             offer_mode,
             accept_within_ms: 12_000,

@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use kernel::{PolicyId, Priority, WorkspaceId};
+use rules::TICKET;
 use service_kit::convert::{millis_to_wire, priority_from_wire, priority_to_wire};
+use service_kit::filter::{compile_filter, filter_text};
 use service_kit::{Fields, Refusal, Size};
 use sla::{Command, Metric, Policy, PolicyDraft, Targets};
 use wire::common::v1 as common;
@@ -39,15 +41,18 @@ pub(super) fn parse(request: &wire_sla::PutPolicyRequest) -> Result<(Named, Comm
         PolicyId::trusted("")
     };
     let name = Size::Chars(0..=200);
-    let draft = PolicyDraft {
+    let filter = Size::Chars(0..=rules::LENGTH_MAX);
+    let filter = fields.block("policy.filter", &asked.filter, filter);
+    let mut draft = PolicyDraft {
         policy: policy.clone(),
         display_name: fields.line("policy.display_name", &asked.display_name, name),
         order: asked.order,
-        filter: fields.block("policy.filter", &asked.filter, Size::Chars(0..=rules::LENGTH_MAX)),
+        filter: None,
         targets: targets(&mut fields, &asked.targets),
         warn_at_permille: warnings(&mut fields, &asked.warn_at_permille),
     };
     fields.finish()?;
+    draft.filter = compile_filter("policy.filter", filter.trim(), TICKET)?;
     let expected_revision = Some(request.expected_revision).filter(|revision| *revision > 0);
     let command = Command::PutPolicy { policy: Box::new(draft), expected_revision };
     Ok((Named { workspace, policy }, command))
@@ -121,7 +126,7 @@ pub(super) fn render(policy: &Policy) -> wire_sla::Policy {
         policy_id: spec.policy.to_string(),
         display_name: spec.display_name.clone(),
         order: spec.order,
-        filter: spec.filter.as_ref().map(|rule| rule.source().to_owned()).unwrap_or_default(),
+        filter: filter_text(spec.filter.as_ref()),
         targets: spec.targets.iter().map(target).collect(),
         warn_at_permille: spec.warn_at_permille.iter().map(|part| u32::from(*part)).collect(),
         revision: policy.revision,

@@ -74,7 +74,7 @@ fn events() -> Vec<Event> {
         policy: PolicyId::trusted("p"),
         display_name: "Gold".into(),
         order: -3,
-        filter: Some(rules::Rule::trusted("ticket.type == 'incident'")),
+        filter: Some(rules::Rule::compile("ticket.type == 'incident'", rules::TICKET).unwrap()),
         targets: BTreeMap::from([((Metric::NextReply, Priority::P3), 60_000)]),
         warn_at_permille: Arc::from([500, 800]),
     };

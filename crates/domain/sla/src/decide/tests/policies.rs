@@ -1,6 +1,7 @@
 //! Which policy a ticket follows.
 
 use kernel::{PolicyId, Priority, TicketId, TicketStatus};
+use rules::{OverBudget, Rule, TICKET, WORKSPACE_STEPS_MAX};
 
 use super::rig::*;
 use crate::{
@@ -9,7 +10,8 @@ use crate::{
 
 fn promise(id: &str, order: i32, filter: &str, hours: u64) -> PolicyDraft {
     let targets = Targets::from([((Metric::FirstReply, Priority::P1), hours * HOUR)]);
-    PolicyDraft { order, filter: filter.to_owned(), ..policy(id, targets) }
+    let filter = (!filter.is_empty()).then(|| Rule::compile(filter, TICKET).unwrap());
+    PolicyDraft { order, filter, ..policy(id, targets) }
 }
 
 fn follows(rig: &Rig, id: &str) -> Option<String> {
@@ -63,8 +65,6 @@ fn a_changed_policy_reaches_every_open_ticket_and_each_once() {
 #[test]
 fn a_policy_is_refused_for_a_reason() {
     let mut rig = Rig::new();
-    let refused = rig.ask(at(0, 0), put(promise("p", 0, "ticket.", 8)));
-    assert!(matches!(refused, Err(Rejection::Filter(_))), "{refused:?}");
     let command = |expected| Command::PutPolicy {
         policy: Box::new(promise("p", 0, "", 8)),
         expected_revision: Some(expected),
@@ -86,4 +86,23 @@ fn what_routing_says_of_a_ticket_that_is_not_known_is_refused() {
     assert_eq!(rig.tell(at(9, 0), command), []);
     rig.status(TicketStatus::Resolved, at(9, 1));
     assert_eq!(rig.ticket().queue, Some(kernel::QueueId::trusted("q")));
+}
+
+#[test]
+fn the_filters_of_a_workspace_share_a_budget() {
+    let mut rig = Rig::new();
+    // Nearly as many steps as one filter may take.
+    let costly = "ticket.attributes.a.exists(a, a.contains('x') && a.contains('y'))";
+    let steps = u64::from(Rule::compile(costly, TICKET).unwrap().steps());
+    let room = WORKSPACE_STEPS_MAX / steps;
+    for number in 0..room {
+        rig.tell(at(0, 0), put(promise(&format!("p{number}"), 0, costly, 8)));
+    }
+    let refused = rig.ask(at(0, 0), put(promise("more", 0, costly, 8)));
+    let over = OverBudget { steps, others: room * steps };
+    assert_eq!(refused, Err(Rejection::FilterBudget(over)));
+    // A policy that is changed takes the place of its old self.
+    rig.tell(at(0, 0), put(promise("p0", 1, costly, 8)));
+    rig.tell(at(0, 0), put(promise("p0", 1, "ticket.type == 'a'", 8)));
+    rig.tell(at(0, 0), put(promise("more", 0, costly, 8)));
 }

@@ -183,7 +183,7 @@ pub(super) fn policy(id: &str, targets: Targets) -> PolicyDraft {
         policy: PolicyId::trusted(id),
         display_name: String::new(),
         order: 0,
-        filter: String::new(),
+        filter: None,
         targets,
         warn_at_permille: vec![500, 800],
     }

@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use kernel::{Actor, AgentId, QueueId, SkillId, SkillLevel};
 use routing::event::{AgentSettings, QueueSettings};
-use routing::rules::{LENGTH_MAX, Rule, RuleError, TICKET};
+use routing::rules::{LENGTH_MAX, TICKET};
 use routing::{Command, QUEUES_MAX};
+use service_kit::filter::compile_filter;
 use service_kit::{Fields, Refusal, Size};
-use wire::common::v1::ErrorReason;
 use wire::events::v1 as stored;
 use wire::routing::v1 as api;
 
@@ -87,10 +87,11 @@ pub(in crate::api) fn put_queue(
     let queue: QueueId = fields.id("queue.queue_id", &put.queue_id);
     let within = put.accept_within.as_ref();
     let within = fields.duration("queue.accept_within", within, SECOND..=HOUR);
-    let settings = QueueSettings {
+    let filter = fields.block("queue.filter", &put.filter, Size::Chars(0..=LENGTH_MAX));
+    let mut settings = QueueSettings {
         display_name: name(&mut fields, "queue.display_name", &put.display_name),
         order: put.order,
-        filter: fields.block("queue.filter", &put.filter, Size::Chars(0..=LENGTH_MAX)),
+        filter: None,
         required_skills: fields.skills("queue.required_skills", &put.required_skills, SKILLS_MAX),
         offer_mode: words::mode_from_wire(fields.known("queue.offer_mode", put.offer_mode)),
         accept_within_ms: within
@@ -98,26 +99,8 @@ pub(in crate::api) fn put_queue(
             .unwrap_or(0),
     };
     fields.finish()?;
-    check_filter(&settings.filter)?;
+    settings.filter = compile_filter("queue.filter", &filter, TICKET)?;
     let expected_revision = request.expected_revision;
     let command = Command::PutQueue { queue: queue.clone(), settings, expected_revision };
     Ok((queue, Wish { workspace, request_id, hash, actor: Actor::Backend, command }))
-}
-
-/// A filter that can't be evaluated, or not cheaply, is refused before anybody relies on it.
-fn check_filter(filter: &str) -> Result<(), Refusal> {
-    if filter.is_empty() {
-        return Ok(());
-    }
-    let Err(error) = Rule::compile(filter, TICKET) else { return Ok(()) };
-    let message = error.to_string();
-    let refusal = match &error {
-        RuleError::Invalid(why) => {
-            Refusal::of(ErrorReason::ExpressionInvalid, message).with("expression_error", why)
-        }
-        RuleError::TooCostly { limit } => {
-            Refusal::of(ErrorReason::ExpressionTooCostly, message).with("limit", limit)
-        }
-    };
-    Err(refusal.at_field("queue.filter"))
 }
