@@ -11,6 +11,7 @@ mod demo;
 mod doctor;
 mod failover;
 mod failure_modes;
+mod filters;
 mod fuzz;
 mod kill;
 mod later_intake;
