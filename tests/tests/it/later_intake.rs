@@ -148,8 +148,8 @@ async fn what_a_follower_does_not_know_is_set_aside_and_nothing_is_dropped() -> 
     .await?;
     for (address, unknown) in [
         (&addresses.routing, ["attributed", "moved", "said", "skilled", "urgent"].as_slice()),
-        (&addresses.sla, &["attributed", "moved", "said", "urgent"]),
-        (&addresses.notify, &["moved", "urgent"]),
+        (&addresses.sla, ["attributed", "moved", "said", "urgent"].as_slice()),
+        (&addresses.notify, ["moved", "urgent"].as_slice()),
     ] {
         let found = until("all that is unknown is set aside", || async {
             let found = parked(address).await?;

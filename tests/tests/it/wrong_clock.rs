@@ -164,7 +164,9 @@ async fn until_doubted(api: &Api, wanted: &[ClockDoubtKind]) -> anyhow::Result<(
     until("the doubt is as it should be", || async {
         let now: std::collections::BTreeSet<i32> =
             doubts(api).await?.into_iter().map(i32::from).collect();
-        Ok((now == wanted.iter().map(|kind| i32::from(*kind)).collect()).then_some(()))
+        let wanted: std::collections::BTreeSet<i32> =
+            wanted.iter().map(|kind| i32::from(*kind)).collect();
+        Ok((now == wanted).then_some(()))
     })
     .await
 }
@@ -183,7 +185,7 @@ async fn step_and_back(stack: &Stack, offset: &Offset, step_ms: i64) -> anyhow::
     let status = api.status(ServiceId::Sla).await?;
     let held = status.iter().all(|one| one.ready && one.time_doubt.starts_with("timers hold"));
     ensure!(held, "{status:?}");
-    ensure!(server.figure("switchyard_clock_doubtful").await? == 1.0, "no figure says so");
+    ensure!(server.figure("switchyard_clock_doubtful").await? > 0.5, "no figure says so");
     ensure!(server.figure("switchyard_timers_held").await? >= 16.0, "some timers don't hold");
     // The lease is over by the time that is believed, and nobody says so.
     until("the time goes on", || async { Ok((now_ms(&api).await? > lease_over).then_some(())) })
@@ -193,7 +195,7 @@ async fn step_and_back(stack: &Stack, offset: &Offset, step_ms: i64) -> anyhow::
     until_doubted(&api, &[]).await?;
     until("the lease is over", || async { Ok((!is_there(&api).await?).then_some(())) }).await?;
     near(before, open(&api, "after").await?)?;
-    ensure!(server.figure("switchyard_clock_doubtful").await? == 0.0, "a figure still says so");
+    ensure!(server.figure("switchyard_clock_doubtful").await? < 0.5, "a figure still says so");
     Ok(())
 }
 
@@ -293,7 +295,9 @@ async fn another_instance_s_wrong_clock_moves_no_other_log() -> anyhow::Result<(
         let name = service.name();
         processes.push(Process::start(name, directory.path(), &arguments, environment).await?);
     }
-    let at = |index: usize| processes[index].address().to_owned();
+    let at = |index: usize| -> String {
+        processes.get(index).map(|process| process.address().to_owned()).unwrap_or_default()
+    };
     let addresses =
         tests::api::Addresses { intake: at(0), routing: at(1), sla: at(2), notify: at(3) };
     let api = Api::new(&addresses)?;
@@ -305,8 +309,8 @@ async fn another_instance_s_wrong_clock_moves_no_other_log() -> anyhow::Result<(
         async move {
             let mut clock = api.clock(service);
             let doubts = clock.get_time(GetTimeRequest::default()).await?.into_inner().doubts;
-            let kinds = doubts.iter().map(|doubt| doubt.kind());
-            Ok(kinds.into_iter().any(|kind| kind == ClockDoubtKind::InputAhead).then_some(()))
+            let waits = doubts.iter().any(|doubt| doubt.kind() == ClockDoubtKind::InputAhead);
+            anyhow::Ok(waits.then_some(()))
         }
     };
     for service in [ServiceId::Routing, ServiceId::Sla, ServiceId::Notify] {
