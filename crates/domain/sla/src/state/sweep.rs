@@ -41,6 +41,14 @@ impl Sweep {
         self.through.as_ref().or(begins).map_or(Bound::Unbounded, Bound::Excluded)
     }
 
+    /// The ticket that it was at last, or would begin behind; none: the first one is next.
+    fn stands_behind(&self) -> Option<TicketId> {
+        match self.goes_on_behind() {
+            Bound::Excluded(ticket) | Bound::Included(ticket) => Some(ticket.clone()),
+            Bound::Unbounded => None,
+        }
+    }
+
     /// Whether the ticket belongs to the half that it is at.
     pub(crate) fn is_at(&self, ticket: &TicketId) -> bool {
         !self.second || self.from.as_ref().is_none_or(|from| ticket <= from)
@@ -66,7 +74,7 @@ pub struct Sweeps {
 impl Sweeps {
     /// A workspace's policies changed at `at`. What was still on its way there is superseded.
     pub(crate) fn begin(&mut self, workspace: &WorkspaceId, sweep: &mut Option<Sweep>, at: Timestamp) {
-        let from = sweep.as_ref().and_then(|old| old.through.clone().or_else(|| old.from.clone()));
+        let from = sweep.as_ref().and_then(Sweep::stands_behind);
         self.end(workspace, sweep);
         let turn = self.turn();
         self.turns.insert((turn, workspace.clone()));

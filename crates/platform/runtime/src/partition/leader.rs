@@ -169,6 +169,8 @@ struct Leader<'a, S: Service> {
     held: BTreeMap<ServiceId, VecDeque<Input>>,
     /// Whose turn is next of what waits.
     next: Source,
+    /// When it last looked up, there was more to do.
+    hurries: bool,
     /// The workspace with which the last turn of what is due was cut short.
     cut_after: Option<WorkspaceId>,
     /// Who waits to look at the state.
@@ -217,6 +219,7 @@ impl<'a, S: Service> Leader<'a, S> {
             pending: VecDeque::new(),
             held: BTreeMap::new(),
             next: Source::default(),
+            hurries: false,
             cut_after: None,
             looks: Looks::default(),
             applied,
@@ -309,8 +312,9 @@ impl<'a, S: Service> Leader<'a, S> {
         if !takes {
             return Ok(());
         }
-        if self.flight.is_some() {
-            // There is time: whoever is about to ask does so first, so that many are taken at once.
+        if self.flight.is_some() || self.hurries {
+            // There is time, or much to do: whoever is about to ask does so first, so that many are taken at once, and none waits
+            // for a leader that never rests.
             tokio::task::yield_now().await;
         }
         self.gather(making, work)

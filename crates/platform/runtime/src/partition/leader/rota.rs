@@ -79,7 +79,8 @@ impl<S: Service> Leader<'_, S> {
             had_nothing = if had_something { 0 } else { had_nothing + 1 };
             self.next = self.next.next();
         }
-        if had_nothing == Source::COUNT {
+        self.hurries = had_nothing < Source::COUNT;
+        if !self.hurries {
             // What is due goes before a call that comes after it.
             self.next = Source::default();
         }
