@@ -1,6 +1,7 @@
 //! What the tests of the whole product share: real servers, and logs put under test.
 
 pub mod api;
+pub mod cgroup;
 pub mod cluster;
 pub mod collector;
 pub mod damage;

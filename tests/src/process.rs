@@ -66,6 +66,20 @@ impl Process {
         &self.address
     }
 
+    /// Its process id.
+    pub fn id(&self) -> anyhow::Result<u32> {
+        let running = self.running.as_ref().context("not running")?;
+        running.child.id().context("it has ended by itself")
+    }
+
+    /// The most memory that it has had at once, in bytes.
+    pub fn memory_peak(&self) -> anyhow::Result<u64> {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.id()?))?;
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+        let kib = line.and_then(|line| line.split_whitespace().next()).context("no VmHWM")?;
+        Ok(kib.parse::<u64>()?.saturating_mul(1024))
+    }
+
     /// What it has printed on stderr so far, over all its lives.
     pub fn said(&self) -> String {
         std::fs::read_to_string(&self.output).unwrap_or_default()
@@ -131,9 +145,8 @@ impl Process {
     }
 
     async fn signal(&self, signal: &str) -> anyhow::Result<()> {
-        let running = self.running.as_ref().context("not running")?;
-        let id = running.child.id().context("it has ended by itself")?;
-        let sent = Command::new("kill").arg(signal).arg(id.to_string()).status().await?;
+        let id = self.id()?.to_string();
+        let sent = Command::new("kill").arg(signal).arg(id).status().await?;
         ensure!(sent.success(), "{} could not be sent {signal}", self.name);
         Ok(())
     }

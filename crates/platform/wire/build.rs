@@ -40,6 +40,9 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         .btree_map(".")
         .bytes(".switchyard.events.v1.Event.data")
         .bytes(".switchyard.admin.v1.LogRecord.data")
+        // Slices of the record that every watch of a change shares.
+        .bytes(".switchyard.intake.v1.TicketChange.data")
+        .bytes(".switchyard.sla.v1.ClockChange.data")
         .compile_fds(descriptors)?;
     Ok(())
 }

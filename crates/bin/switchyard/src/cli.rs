@@ -2,6 +2,7 @@
 //!
 //! A setting is taken from its flag, else from its environment variable, else from the file of `--config`, else its default.
 
+mod edge;
 mod settings;
 
 use std::net::SocketAddr;
@@ -14,6 +15,7 @@ use crate::exit::EXIT_CODES;
 use crate::out::Output;
 use crate::{agent, bench, clock, parked, queue, sla, ticket};
 
+pub(crate) use edge::Edge;
 pub(crate) use settings::{
     Advertised, ClockKind, INVARIANTS_SHARE, LogSource, Nats, Role, Server, Target,
 };

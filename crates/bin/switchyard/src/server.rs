@@ -100,7 +100,8 @@ pub(crate) async fn start(
     keeper.spawn(async move { kept.keep().await });
     let server = service_kit::Server::bind(listen)
         .await
-        .map_err(|error| bad_configuration(format!("{:#}", anyhow::Error::new(error))))?;
+        .map_err(|error| bad_configuration(format!("{:#}", anyhow::Error::new(error))))?
+        .limited(settings.edge.limits());
     let address = server.address();
     let cluster = place.membership(advertised.address(address)?);
     let snapshots = snapshots(&settings.data_dir).await?;
@@ -116,7 +117,8 @@ pub(crate) async fn start(
         allow_private_endpoints: settings.dev || settings.allow_private_endpoints,
         allowance: Allowance::percent(settings.invariants_share),
     };
-    let (nodes, services, scrape) = nodes::start(roles, &config, &told, &drain).await?;
+    let (nodes, services, scrape) =
+        nodes::start(roles, &config, &told, &drain, server.metrics()).await?;
     let metrics = match settings.metrics_listen {
         Some(address) => Some(metrics::listen(address, scrape).await?),
         None => None,

@@ -119,6 +119,8 @@ pub struct MessageAdded {
     pub visibility: Visibility,
     /// What it says.
     pub body: Box<str>,
+    /// The queue that the ticket is in or came from; none: not known yet. So whoever watches a queue needs to remember nothing.
+    pub queue: Option<QueueId>,
 }
 
 /// New values of those fields of a ticket that changed; the others are none.
@@ -134,6 +136,8 @@ pub struct TicketUpdated {
     pub tags: Option<Box<[Box<str>]>>,
     /// All attributes.
     pub attributes: Option<Packed<Attributes>>,
+    /// The queue that the ticket is in or came from; none: not known yet.
+    pub queue: Option<QueueId>,
 }
 
 /// A step in a ticket's life.
@@ -147,6 +151,8 @@ pub struct StatusChanged {
     pub to: TicketStatus,
     /// Why, in the caller's words or one of this crate's constants; may be empty.
     pub reason: Box<str>,
+    /// The queue that the ticket is in or came from; none: not known yet.
+    pub queue: Option<QueueId>,
 }
 
 /// Whose ticket it is now.
@@ -158,4 +164,6 @@ pub struct OwnerChanged {
     pub agent: Option<AgentId>,
     /// The queue that it is in or came from; none: not known yet.
     pub queue: Option<QueueId>,
+    /// The queue that it left by this; none: it stays where it is, or was in none.
+    pub left: Option<QueueId>,
 }

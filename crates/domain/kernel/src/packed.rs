@@ -42,6 +42,11 @@ impl<T: DeserializeOwned> Packed<T> {
         Self { bytes, of: PhantomData }
     }
 
+    /// How many bytes its encoding has.
+    pub fn size(&self) -> usize {
+        self.bytes.len()
+    }
+
     /// The value. None only if another build packed it, whose snapshots this one sets aside.
     pub fn get(&self) -> Option<T> {
         postcard::from_bytes(&self.bytes).ok()

@@ -52,9 +52,9 @@ pub use node::{
 };
 pub use parking::{ParkedEntity, Release, ReleaseHow, Released};
 pub use partition::{
-    BYTES_MAX, CommittedRecord, EVENTS_MAX, HASH_AT_LAST, HASH_EVERY, PartitionHandle,
-    REPETITIONS_MAX, TimeDoubt, View, WAITING_MAX, WAITING_OF_WORKSPACE_MAX, WaitError,
-    WeakPartition,
+    BYTES_MAX, CommittedRecord, CommittedRecords, EVENTS_MAX, HASH_AT_LAST, HASH_EVERY,
+    PartitionHandle, REPETITIONS_MAX, TimeDoubt, View, WAITING_MAX, WAITING_OF_WORKSPACE_MAX,
+    WaitError, WeakPartition,
 };
 pub use position::{InvalidPosition, LogId, Position, Positions, ServiceId, partition_of};
 pub use replay::{REPLAY_BYTES, ReplayError, replay};

@@ -2,6 +2,7 @@
 
 mod clock;
 mod json;
+mod follow;
 mod logs;
 mod parked;
 mod source;
@@ -18,7 +19,7 @@ use wire::admin::v1::status_service_server::StatusServiceServer;
 use crate::{Drain, Services, tuned};
 
 pub use json::commit_json;
-pub use source::AdminSource;
+pub use source::{AdminSource, PartitionLog};
 
 /// How long the name may be of an operator who gives their word, and why, in characters.
 const ACTOR_MAX: usize = 200;

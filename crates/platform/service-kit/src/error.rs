@@ -69,6 +69,7 @@ pub const fn code_of(reason: ErrorReason) -> Code {
         | ErrorReason::Overloaded
         | ErrorReason::LogFull
         | ErrorReason::SlowConsumer
+        | ErrorReason::TooManyWatches
         | ErrorReason::LimitReached => Code::ResourceExhausted,
         ErrorReason::LogUnavailable
         | ErrorReason::OutcomeUnknown

@@ -15,6 +15,7 @@ pub mod launch;
 pub mod metrics;
 pub mod mutate;
 pub mod paging;
+mod readers;
 pub mod server;
 pub mod telemetry;
 pub mod trace;
@@ -33,8 +34,14 @@ pub use gate::{Gates, POSITION_HEADER, PositionGate};
 pub use launch::{Launch, Launched};
 pub use mutate::{Mutation, hash_of, mutate, reply_of};
 pub use paging::Page;
-pub use server::{DRAIN_WITHIN, Server, ServerError, Services};
+pub use server::{
+    CONNECTIONS_MAX, DRAIN_WITHIN, EdgeMetrics, Limits, SLOW_AFTER, Server, ServerError, Services,
+    UNSENT_BYTES_MAX, WATCHES_MAX,
+};
 pub use telemetry::{Telemetry, TelemetryError};
 pub use validate::{Fields, PlainId, Size};
 pub use vigil::{Allowance, keep_vigil};
-pub use watch::{Item, WatchRequest, WatchStream, checkpoint_every, watch};
+pub use watch::{
+    Item, Message, Page as SnapshotPage, WatchRequest, WatchStream, Watcher, checkpoint_every,
+    watch,
+};

@@ -1,6 +1,8 @@
 //! What a Prometheus server reads: every partition's figures under their public names. A label holds a service, a
 //! partition or a word of ours, never a workspace or anything a customer wrote.
 
+mod endpoint;
+
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
@@ -16,6 +18,9 @@ use runtime::metrics::{Counted, Invariant, Metrics, OfInput, OfInvariant, OfOutc
 use runtime::{Clock, Health, Position, ServiceId, TimeDoubt};
 
 use crate::AdminSource;
+use crate::server::EdgeMetrics;
+
+pub use endpoint::serve;
 
 /// The form in which [`Scrape::text`] is written.
 pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -25,12 +30,17 @@ pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; cha
 pub struct Scrape {
     sources: Arc<[Arc<dyn AdminSource>]>,
     clock: Clock,
+    edge: EdgeMetrics,
 }
 
 impl Scrape {
-    /// Over these services, which share this clock.
-    pub fn new(sources: impl IntoIterator<Item = Arc<dyn AdminSource>>, clock: Clock) -> Self {
-        Self { sources: sources.into_iter().collect(), clock }
+    /// Over these services, which share this clock and are served at this edge.
+    pub fn new(
+        sources: impl IntoIterator<Item = Arc<dyn AdminSource>>,
+        clock: Clock,
+        edge: EdgeMetrics,
+    ) -> Self {
+        Self { sources: sources.into_iter().collect(), clock, edge }
     }
 
     /// All figures as they are now. Asks no leader, so a log that stalls keeps nobody waiting.
@@ -39,6 +49,7 @@ impl Scrape {
             partitions: self.sources.iter().flat_map(|source| source.figures()).collect(),
             counted: self.sources.iter().flat_map(|source| source.counted()).collect(),
             clock_doubtful: self.clock.doubt().is_some(),
+            edge: self.edge.clone(),
         };
         let mut registry = Registry::with_prefix("switchyard");
         registry.register_collector(Box::new(figures));
@@ -93,6 +104,7 @@ struct Figures {
     partitions: Vec<PartitionFigures>,
     counted: Vec<Counted>,
     clock_doubtful: bool,
+    edge: EdgeMetrics,
 }
 
 type Labels = Vec<(&'static str, String)>;
@@ -117,6 +129,7 @@ impl Collector for Figures {
         self.gauges(encoder)?;
         self.counters(encoder)?;
         self.by_word(encoder)?;
+        self.of_edge(encoder)?;
         let mut histogram = encoder.encode_descriptor(
             "log_append_seconds",
             "How long an acknowledged append took",
@@ -248,6 +261,16 @@ impl Figures {
         for (name, help, of) in counters {
             let each = self.partitions.iter().map(|one| (labels(one), of(&one.metrics)));
             counter(encoder, name, help, each)?;
+        }
+        Ok(())
+    }
+
+    fn of_edge(&self, encoder: &mut DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
+        for (name, help, value) in self.edge.gauges() {
+            gauge(encoder, name, help, [(Vec::new(), value)])?;
+        }
+        for (name, help, count) in self.edge.counters() {
+            counter(encoder, name, help, [(Vec::new(), count)])?;
         }
         Ok(())
     }

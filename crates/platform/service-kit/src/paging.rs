@@ -10,6 +10,10 @@ use crate::Refusal;
 use crate::token::{self, Kind};
 use crate::validate::Fields;
 
+/// How many bytes a page has at most, but for its last item (2 MiB): it ends early, and its token says that there is more. So a reply
+/// stays below the 4 MiB that clients take, and a call holds no more.
+pub const REPLY_BYTES: usize = 2 * 1024 * 1024;
+
 /// A page as it was asked for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Page {
@@ -75,6 +79,27 @@ impl Page {
         self.next(&last.to_be_bytes())
     }
 
+    /// Fills the page from items of these sizes in bytes, and says where the next one begins.
+    pub fn fill<T>(
+        &self,
+        items: impl Iterator<Item = T>,
+        size: impl Fn(&T) -> usize,
+        place: impl Fn(&T) -> Vec<u8>,
+    ) -> (Vec<T>, PageResponse) {
+        let (mut taken, mut bytes, mut more) = (Vec::new(), 0_usize, false);
+        for item in items {
+            if taken.len() == self.size || bytes >= REPLY_BYTES {
+                more = true;
+                break;
+            }
+            bytes = bytes.saturating_add(size(&item));
+            taken.push(item);
+        }
+        let last = taken.last().filter(|_| more);
+        let next_page_token = last.map(|item| self.next(&place(item))).unwrap_or_default();
+        (taken, PageResponse { next_page_token })
+    }
+
     /// Cuts items, of which there may be one more than fit, to the page, and says where the next one begins.
     pub fn cut<T>(&self, items: &mut Vec<T>, place: impl Fn(&T) -> Vec<u8>) -> PageResponse {
         let more = items.len() > self.size;
@@ -120,6 +145,18 @@ mod tests {
             }
         }
         assert_eq!(seen, [1, 2, 3, 4, 5]);
+    }
+
+    #[test]
+    fn a_page_of_large_items_ends_early_and_says_that_there_is_more() {
+        let place = |item: &u64| item.to_be_bytes().to_vec();
+        let page = Page::parse(&mut Fields::new(), 1_000, "", 7).unwrap();
+        let (first, next) = page.fill(1..=5_u64, |_| REPLY_BYTES / 3 * 2, place);
+        assert_eq!(first, [1, 2], "the item that fills it is its last");
+        let page = Page::parse(&mut Fields::new(), 1_000, &next.next_page_token, 7).unwrap();
+        assert_eq!(page.after_number().unwrap(), Some(2));
+        let (rest, next) = page.fill(3..=5_u64, |_| 1, place);
+        assert_eq!((rest, next.next_page_token), (vec![3, 4, 5], String::new()));
     }
 
     #[test]

@@ -1,5 +1,12 @@
 //! A gRPC server from a list of services: bound first, healthy when ready, drained at the end.
 
+mod connection;
+mod health;
+mod limits;
+mod listener;
+mod socket;
+mod streams;
+
 use std::convert::Infallible;
 use std::future::Future;
 use std::io;
@@ -7,30 +14,30 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures::stream::{self, StreamExt};
 use http::{Request, Response};
 use tokio::net::TcpListener;
-use tokio::sync::{oneshot, watch};
-use tokio_stream::wrappers::WatchStream;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
 use tonic::body::Body;
 use tonic::server::NamedService;
 use tonic::service::RoutesBuilder;
-use tonic::transport::server::TcpIncoming;
 use tonic_health::ServingStatus;
 use tonic_health::server::{HealthReporter, HealthService};
+use tower::ServiceBuilder;
 
 use crate::drain::Drain;
 use crate::forward::{ForwardLayer, Peers};
 use crate::gate::{Gates, PositionGate};
 use crate::hygiene::HygieneLayer;
+use crate::readers::{Readers, ReadersLayer};
 use crate::trace::TraceLayer;
+use health::report;
+pub(crate) use limits::Counted;
+pub use limits::{CONNECTIONS_MAX, EdgeMetrics, Limits, SLOW_AFTER, UNSENT_BYTES_MAX, WATCHES_MAX};
+pub(crate) use listener::{Accepted, Listener};
+pub(crate) use streams::Stream;
 
-/// How often an idle connection is probed.
-const KEEPALIVE_EVERY: Duration = Duration::from_secs(30);
-/// How long a probe may go unanswered.
-const KEEPALIVE_WITHIN: Duration = Duration::from_secs(20);
-/// How many calls one connection may have in flight.
-const STREAMS_MAX: u32 = 256;
 /// How long a drain lasts at most, unless told otherwise.
 pub const DRAIN_WITHIN: Duration = Duration::from_secs(10);
 
@@ -48,9 +55,6 @@ pub enum ServerError {
     /// Reflection can't be built from the descriptors.
     #[error("the descriptors can't be served")]
     Reflection(#[from] tonic_reflection::server::Error),
-    /// Serving failed.
-    #[error("serving failed")]
-    Serve(#[from] tonic::transport::Error),
     /// The server's task broke.
     #[error("the server's task broke")]
     Task(#[from] tokio::task::JoinError),
@@ -132,6 +136,8 @@ impl Services {
 pub struct Server {
     listener: TcpListener,
     address: SocketAddr,
+    limits: Limits,
+    metrics: EdgeMetrics,
 }
 
 impl Server {
@@ -140,7 +146,8 @@ impl Server {
         let bound = async {
             let listener = TcpListener::bind(address).await?;
             let address = listener.local_addr()?;
-            Ok(Self { listener, address })
+            let (limits, metrics) = (Limits::default(), EdgeMetrics::default());
+            Ok(Self { listener, address, limits, metrics })
         };
         bound.await.map_err(|source| ServerError::Bind { address, source })
     }
@@ -148,6 +155,17 @@ impl Server {
     /// The address it is bound to.
     pub const fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// Holds at most so much at once.
+    pub fn limited(mut self, limits: Limits) -> Self {
+        self.limits = limits;
+        self
+    }
+
+    /// What it counts.
+    pub const fn metrics(&self) -> &EdgeMetrics {
+        &self.metrics
     }
 
     /// Serves until `shutdown`; then health turns `NOT_SERVING`, `drain` is given (which ends the watches), calls in flight may end
@@ -167,40 +185,72 @@ impl Server {
         add_reflection(&mut routes, &mut names)?;
         let reporting = tokio::spawn(report(reporter.clone(), ready, drain.clone()));
 
-        let (stop, stopping) = oneshot::channel::<()>();
-        let incoming = TcpIncoming::from(self.listener).with_nodelay(Some(true));
-        let router = tonic::transport::Server::builder()
-            .http2_keepalive_interval(Some(KEEPALIVE_EVERY))
-            .http2_keepalive_timeout(Some(KEEPALIVE_WITHIN))
-            .max_concurrent_streams(STREAMS_MAX)
+        let readers = Readers::new(self.limits, self.metrics.clone());
+        let service = ServiceBuilder::new()
             .layer(TraceLayer)
             .layer(HygieneLayer::new(Gates::new(gates)))
+            .layer(ReadersLayer::new(readers.clone()))
             .layer(ForwardLayer::new(peers, drain.clone()))
-            .add_routes(routes.routes());
-        let mut serving = tokio::spawn(router.serve_with_incoming_shutdown(incoming, async {
-            // A sender that is gone means stop, too.
-            stopping.await.ok();
-        }));
+            .service(routes.routes().prepare());
+        let leave = CancellationToken::new();
+        let listener = Listener::new(self.listener, self.limits.connections, self.metrics.clone());
+        let accepting = accept(listener, service, self.metrics, leave.clone());
+        let mut serving = tokio::spawn(async move {
+            tokio::select! {
+                () = accepting => {}
+                never = readers.watch_over() => match never {},
+            }
+        });
 
         tokio::select! {
             biased;
             () = shutdown => {}
             ended = &mut serving => {
                 drain.start();
-                return Ok(ended??);
+                return Ok(ended?);
             }
         }
         drain.start();
         // The reporter says NOT_SERVING before the connections are told to go.
         reporting.await?;
-        drop(stop);
+        leave.cancel();
         if let Ok(ended) = tokio::time::timeout(drain_within, &mut serving).await {
-            return Ok(ended??);
+            return Ok(ended?);
         }
         tracing::warn!("calls were still in flight at the end of the drain");
         serving.abort();
         Ok(())
     }
+}
+
+/// Serves every connection that there is a place for, until `leave`; then it waits until the last one has gone.
+async fn accept<S>(
+    mut listener: Listener,
+    service: S,
+    metrics: EdgeMetrics,
+    leave: CancellationToken,
+) where
+    S: tower::Service<Request<Body>, Response = Response<Body>, Error = Infallible>
+        + Clone
+        + Send
+        + 'static,
+    S::Future: Send,
+{
+    // Whoever drops this ends them all.
+    let mut connections = JoinSet::new();
+    loop {
+        let accepted = tokio::select! {
+            biased;
+            () = leave.cancelled() => break,
+            Some(_) = connections.join_next() => continue,
+            accepted = listener.accept() => accepted,
+        };
+        let (service, metrics) = (service.clone(), metrics.clone());
+        connections.spawn(connection::serve(accepted, service, metrics, leave.clone()));
+    }
+    // The port is free, and whoever dials it knows at once that nobody is there.
+    drop(listener);
+    while connections.join_next().await.is_some() {}
 }
 
 fn add_reflection(routes: &mut RoutesBuilder, names: &mut Vec<String>) -> Result<(), ServerError> {
@@ -216,50 +266,4 @@ fn add_reflection(routes: &mut RoutesBuilder, names: &mut Vec<String>) -> Result
     routes.add_service(builder().build_v1()?);
     routes.add_service(builder().build_v1alpha()?);
     Ok(())
-}
-
-/// Keeps health up to date until the drain; the server as a whole is healthy when every service is.
-async fn report(
-    reporter: HealthReporter,
-    ready: Vec<(String, watch::Receiver<bool>)>,
-    drain: Drain,
-) {
-    let mut states: Vec<(String, bool)> =
-        ready.iter().map(|(name, _)| (name.clone(), false)).collect();
-    let changes = ready.into_iter().enumerate().map(|(index, (_, ready))| {
-        WatchStream::new(ready).map(move |ready| (index, ready)).boxed()
-    });
-    let mut changes = stream::select_all(changes);
-    for (name, _) in &states {
-        reporter.set_service_status(name, ServingStatus::NotServing).await;
-    }
-    if states.is_empty() {
-        reporter.set_service_status("", ServingStatus::Serving).await;
-    }
-    loop {
-        let change = tokio::select! {
-            biased;
-            () = drain.started() => break,
-            change = changes.next() => change,
-        };
-        let Some((index, ready)) = change else {
-            // All who could say otherwise are gone.
-            drain.started().await;
-            break;
-        };
-        if let Some((name, state)) = states.get_mut(index) {
-            *state = ready;
-            reporter.set_service_status(&*name, serving(ready)).await;
-        }
-        let all = states.iter().all(|(_, ready)| *ready);
-        reporter.set_service_status("", serving(all)).await;
-    }
-    for (name, _) in &states {
-        reporter.set_service_status(name, ServingStatus::NotServing).await;
-    }
-    reporter.set_service_status("", ServingStatus::NotServing).await;
-}
-
-const fn serving(ready: bool) -> ServingStatus {
-    if ready { ServingStatus::Serving } else { ServingStatus::NotServing }
 }

@@ -1,11 +1,14 @@
 //! Logs as JSON lines on stderr, and traces by OTLP if the environment asks for them.
+//!
+//! No setting of telemetry stops a start: one that can't be used is named by one WARN line, and the service starts without what it asks
+//! for.
+
+mod exporter;
 
 use std::fmt::{self, Debug};
 use std::time::Duration;
 
 use opentelemetry::trace::{TraceContextExt, TracerProvider};
-use opentelemetry_otlp::SpanExporter;
-use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::trace::SdkTracerProvider;
 use serde_json::{Map, Value};
 use tracing::field::{Field, Visit};
@@ -18,27 +21,24 @@ use tracing_subscriber::layer::{Layer, SubscriberExt};
 use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::SubscriberInitExt;
 
-/// The variable that sets the log level; a flag goes before it.
-pub const LOG_LEVEL: &str = "SWITCHYARD_LOG_LEVEL";
-
 /// How long a shutdown waits for the last spans.
 const FLUSH_WITHIN: Duration = Duration::from_secs(5);
 
 /// Crates whose spans describe transport, not what we do.
 const TRANSPORT: [&str; 6] = ["h2", "hyper", "tonic", "tower", "async_nats", "reqwest"];
 
-/// Why telemetry can't be set up.
+/// There is telemetry already.
 #[derive(Debug, thiserror::Error)]
-pub enum TelemetryError {
-    /// The log level isn't one.
-    #[error("the log level can't be read")]
-    Level(#[from] tracing_subscriber::filter::ParseError),
-    /// The exporter of traces can't be set up.
-    #[error("the exporter of traces can't be set up")]
-    Exporter(#[from] opentelemetry_otlp::ExporterBuildError),
-    /// There is telemetry already.
-    #[error("telemetry is set up already")]
-    Twice(#[from] tracing_subscriber::util::TryInitError),
+#[error("telemetry is set up already")]
+pub struct TelemetryError(#[from] tracing_subscriber::util::TryInitError);
+
+/// A log level, and the name of the setting that it comes from.
+#[derive(Debug, Clone, Copy)]
+pub struct LogLevel<'a> {
+    /// The setting: `--log-level`.
+    pub setting: &'a str,
+    /// `error` to `trace`, or a filter such as `info,runtime=debug`.
+    pub filter: &'a str,
 }
 
 /// What is to be flushed at the end.
@@ -47,18 +47,20 @@ pub struct Telemetry(Option<SdkTracerProvider>);
 
 impl Telemetry {
     /// Sets up logs and, if `OTEL_EXPORTER_OTLP_ENDPOINT` or `OTEL_EXPORTER_OTLP_TRACES_ENDPOINT` is set and `OTEL_SDK_DISABLED` is
-    /// not `true`, traces. `service_name` is `switchyard` or `switchyard-<role>`; `OTEL_SERVICE_NAME` goes before it. `level` is
-    /// `error` to `trace`, or a filter such as `info,runtime=debug`; without it [`LOG_LEVEL`] holds, then `info`.
+    /// not `true`, traces. `service_name` is `switchyard` or `switchyard-<role>`; `OTEL_SERVICE_NAME` goes before it. Without a
+    /// `level`, or with one that can't be read, it is `info`.
     ///
     /// Call it once, inside the tokio runtime.
-    pub fn start(service_name: &str, level: Option<&str>) -> Result<Self, TelemetryError> {
-        let from_environment = std::env::var(LOG_LEVEL).ok();
-        let level = level.or(from_environment.as_deref()).unwrap_or("info");
+    pub fn start(service_name: &str, level: Option<LogLevel<'_>>) -> Result<Self, TelemetryError> {
+        let (filter, unread) = filter(level);
         let logs = tracing_subscriber::fmt::layer()
             .event_format(Json)
             .with_writer(std::io::stderr)
-            .with_filter(EnvFilter::try_new(level)?);
-        let provider = if exports() { Some(provider(service_name)?) } else { None };
+            .with_filter(filter);
+        let (provider, unset) = match exporter::provider(service_name) {
+            Ok(provider) => (provider, None),
+            Err(why) => (None, Some(why)),
+        };
         let traces = provider.as_ref().map(|provider| {
             tracing_opentelemetry::layer()
                 .with_tracer(provider.tracer("switchyard"))
@@ -69,6 +71,12 @@ impl Telemetry {
         });
         tracing_subscriber::registry().with(logs).with(traces).try_init()?;
         runtime::trace::set_enabled(provider.is_some());
+        if let Some((setting, error)) = unread {
+            tracing::warn!(setting, error, "the log level can't be read: it is info");
+        }
+        if let Some(exporter::Unusable { setting, why }) = unset {
+            tracing::warn!(setting, error = why, "no traces are sent: the setting can't be used");
+        }
         Ok(Self(provider))
     }
 
@@ -86,25 +94,13 @@ impl Telemetry {
     }
 }
 
-/// Whether the environment asks for traces.
-fn exports() -> bool {
-    let set = |name: &str| std::env::var(name).is_ok_and(|value| !value.trim().is_empty());
-    let disabled = std::env::var("OTEL_SDK_DISABLED")
-        .is_ok_and(|value| value.trim().eq_ignore_ascii_case("true"));
-    let wanted = set("OTEL_EXPORTER_OTLP_ENDPOINT") || set("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT");
-    wanted && !disabled
-}
-
-fn provider(service_name: &str) -> Result<SdkTracerProvider, TelemetryError> {
-    let exporter = SpanExporter::builder().with_tonic().build()?;
-    let mut resource = Resource::builder();
-    if std::env::var("OTEL_SERVICE_NAME").is_err() {
-        resource = resource.with_service_name(service_name.to_owned());
+/// What is logged, and the setting that couldn't be read, with the reason.
+fn filter(level: Option<LogLevel<'_>>) -> (EnvFilter, Option<(String, String)>) {
+    let Some(LogLevel { setting, filter }) = level else { return (EnvFilter::new("info"), None) };
+    match EnvFilter::try_new(filter) {
+        Ok(filter) => (filter, None),
+        Err(error) => (EnvFilter::new("info"), Some((setting.to_owned(), error.to_string()))),
     }
-    Ok(SdkTracerProvider::builder()
-        .with_batch_exporter(exporter)
-        .with_resource(resource.build())
-        .build())
 }
 
 fn is_ours(metadata: &Metadata<'_>) -> bool {
@@ -174,5 +170,24 @@ impl Visit for Fields<'_> {
 
     fn record_debug(&mut self, field: &Field, value: &dyn Debug) {
         self.set(field, format!("{value:?}"));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_level_that_cannot_be_read_is_info_and_is_named() {
+        let read = |filter| super::filter(Some(LogLevel { setting: "RUST_LOG", filter }));
+        for good in ["debug", "info,runtime=debug", "runtime"] {
+            assert_eq!(read(good).1, None, "{good}");
+        }
+        for bad in ["runtime=loud", "a=b=c", "=,,=", "info,[{"] {
+            let (filter, unread) = read(bad);
+            assert_eq!(filter.to_string(), "info", "{bad}");
+            assert_eq!(unread.unwrap().0, "RUST_LOG", "{bad}");
+        }
+        assert!(super::filter(None).1.is_none());
     }
 }

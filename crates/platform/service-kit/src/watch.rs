@@ -1,38 +1,43 @@
 //! Watches: streams of what changes, resumable from any message, that never leave anything out.
 //!
-//! A watch follows a partition's log. Each message carries a token from which a later watch goes on just after it; a quiet stream
-//! sends a checkpoint, never ahead of what was delivered. A reader that takes nothing for [`SLOW_AFTER`] is ended with
-//! `SLOW_CONSUMER`, a drain ends every watch with `SERVER_DRAINING`.
+//! A watch follows a partition's log. Each message carries the record that it is of, and a token from which a later watch goes on just
+//! after it; a quiet stream sends a checkpoint, never ahead of what was delivered. A message is made when the reader takes it, from the
+//! log or from what the partition keeps of its end: a slow reader holds nothing but its place, and one step of the log. A reader that
+//! takes nothing for [`SLOW_AFTER`](crate::SLOW_AFTER) is ended with `SLOW_CONSUMER`, a drain ends every watch with `SERVER_DRAINING`; both carry the token.
 //!
-//! A token from within a snapshot stands for its beginning: the watch that resumes from it sends the snapshot anew.
+//! A snapshot comes in pages, each taken from the state as it stands when the reader has come so far. Changes follow from where the
+//! first page was taken. So a change that a later page shows already comes again: its record is not after the page's.
 
 mod cursor;
+mod pages;
 mod pump;
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use futures::stream::{BoxStream, StreamExt};
+use futures::FutureExt as _;
+use futures::stream::{self, BoxStream, StreamExt};
 use runtime::{PartitionHandle, Position, State};
-use tokio::sync::{mpsc, oneshot};
-use tokio_stream::wrappers::ReceiverStream;
-use tonic::Status;
-use wire::common::v1::{Checkpoint, WatchStart};
+use tonic::{Request, Status};
+use wire::common::v1::{self as common, Checkpoint, ErrorReason, WatchStart};
 use wire::events::v1::Event;
 
-use crate::Drain;
-use crate::error::{Refuse, status_of};
+use crate::error::Refuse;
+use crate::readers::{Part, Reader, Unsent};
 use crate::validate::Fields;
-use cursor::{Cursor, begin};
-use pump::{Pump, draining};
+use crate::{Drain, Refusal};
+use cursor::begin;
+use pages::Pages;
+use pump::Pump;
+
+pub use pages::Page;
 
 /// The longest a quiet stream stays silent, and the default.
 pub const CHECKPOINT_MAX: Duration = Duration::from_secs(15);
 /// The shortest interval that may be asked for.
 pub const CHECKPOINT_MIN: Duration = Duration::from_secs(1);
-/// How long a reader may take nothing before it is ended.
-pub const SLOW_AFTER: Duration = Duration::from_secs(30);
-/// How many messages wait for a reader.
-const WAITING_MAX: usize = 256;
+/// How many bytes of the log a watch reads at once, but for the last record: what a slow reader holds.
+pub(crate) const STEP_BYTES: usize = 16 * 1024;
 
 /// What a watch was asked for.
 #[derive(Debug, Clone)]
@@ -47,10 +52,21 @@ pub struct WatchRequest {
     pub binding: u64,
 }
 
-/// A message of a watch: an item of the snapshot, a change, or a sign of the stream's own.
+/// A message of a watch.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Message<C, N> {
+    /// From here a later watch goes on.
+    pub resume_token: String,
+    /// Of a change, its record; else the last record that it knows of.
+    pub position: common::Position,
+    /// What it says.
+    pub item: Item<C, N>,
+}
+
+/// What a message says: an item of the snapshot, a change, or a sign of the stream's own.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Item<C, N> {
-    /// An entity as it stood when the watch began.
+    /// An entity as it stood when its page was taken.
     Snapshot(N),
     /// The snapshot is complete.
     SnapshotComplete,
@@ -63,21 +79,88 @@ pub enum Item<C, N> {
 /// The stream that a handler returns.
 pub type WatchStream<M> = BoxStream<'static, Result<M, Status>>;
 
+/// Who watches, and when that must end.
+#[derive(Debug, Clone)]
+pub struct Watcher {
+    drain: Drain,
+    /// None where no server of ours counts what is read.
+    reader: Option<Arc<Reader>>,
+}
+
+/// Why a watcher is to see no more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum End {
+    Draining,
+    TooSlow,
+}
+
+impl End {
+    /// What a watcher is told.
+    pub(crate) fn refusal(self) -> Refusal {
+        match self {
+            Self::Draining => Refusal::of(
+                ErrorReason::ServerDraining,
+                "the service is shutting down; resume with the last token",
+            ),
+            Self::TooSlow => Refusal::of(
+                ErrorReason::SlowConsumer,
+                "the watch was read too slowly; resume with the last token",
+            ),
+        }
+    }
+}
+
+impl Watcher {
+    /// Whoever makes this request, until `drain`.
+    pub fn of<T>(request: &Request<T>, drain: &Drain) -> Self {
+        let reader = request.extensions().get::<Arc<Reader>>().cloned();
+        Self { drain: drain.clone(), reader }
+    }
+
+    /// Whoever it is, until `drain`.
+    pub fn until(drain: &Drain) -> Self {
+        Self { drain: drain.clone(), reader: None }
+    }
+
+    /// Returns when it is to end.
+    pub(crate) async fn ends(&self) -> End {
+        let too_slow = async {
+            match &self.reader {
+                Some(reader) => reader.is_too_slow().await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            biased;
+            () = self.drain.started() => End::Draining,
+            () = too_slow => End::TooSlow,
+        }
+    }
+
+    /// Returns once about `bytes` bytes may be read for it, and counts them until what it gives is dropped.
+    pub(crate) async fn turn(&self, bytes: usize) -> Option<Unsent> {
+        let reader = self.reader.as_ref()?;
+        reader.room(Part::Read).await;
+        Some(reader.hold(Part::Read, bytes))
+    }
+}
+
 /// The interval of checkpoints that a request asks for: 1 s to 15 s, unset 15 s.
 pub fn checkpoint_every(fields: &mut Fields, asked: Option<&prost_types::Duration>) -> Duration {
     let bounds = CHECKPOINT_MIN..=CHECKPOINT_MAX;
     fields.duration("checkpoint_every", asked, bounds).unwrap_or(CHECKPOINT_MAX)
 }
 
-/// Watches a partition. `snapshot` sees the state at one position, and the changes go on from just there. `change` picks the events
-/// that the filter lets through. `message` puts a token and an item into the contract's message.
+/// Watches a partition. `page` takes the items of a snapshot whose keys come after the given one: it looks at the state between two
+/// commits, so it must be quick (see [`Page`]). `change` picks the events that the filter lets through. `render` makes the contract's
+/// message.
 pub async fn watch<S, C, N, M>(
     partition: &PartitionHandle<S>,
-    drain: &Drain,
+    watcher: Watcher,
     request: WatchRequest,
-    snapshot: impl FnOnce(&State<S>) -> Vec<N> + Send + 'static,
+    page: impl Fn(&State<S>, Option<u64>) -> Page<N> + Send + Sync + 'static,
     change: impl FnMut(Position, &Event) -> Option<C> + Send + 'static,
-    message: impl FnMut(String, Item<C, N>) -> M + Send + 'static,
+    render: impl FnMut(Message<C, N>) -> M + Send + 'static,
 ) -> Result<WatchStream<M>, Status>
 where
     S: Refuse,
@@ -85,32 +168,34 @@ where
     N: Send + 'static,
     M: Send + 'static,
 {
-    let begin = begin(partition, request.start.as_ref(), request.binding).await?;
-    let mut cursor = begin.cursor;
-    let mut items = None;
-    if request.include_snapshot || begin.within_snapshot {
-        let looked = partition.view(move |view| (view.head, snapshot(view.state))).await;
-        let (seq, taken) = looked.map_err(|failure| status_of::<S>(&failure))?;
-        cursor = Cursor::at(Position { seq, ..partition.head() });
-        items = Some(taken);
+    let mut cursor = begin(partition, request.start.as_ref(), request.binding).await?;
+    let (mut snapshot, mut shown_at) = (None, cursor.position);
+    if request.include_snapshot || cursor.shown.is_some() {
+        let mut pages = Pages::new(partition.clone(), watcher.clone(), page, cursor.shown);
+        shown_at.seq = pages.turn().await?;
+        if cursor.shown.is_none() {
+            cursor.position = shown_at;
+        }
+        snapshot = Some(pages.items());
     }
-    let (sender, receiver) = mpsc::channel(WAITING_MAX);
-    let commits = partition.follow(cursor.next_commit());
-    let every = request.checkpoint_every;
-    let mut pump = Pump { cursor, binding: request.binding, every, change, message, sender };
-    let (ended, end) = oneshot::channel();
-    let drain = drain.clone();
-    tokio::spawn(async move {
-        let why = tokio::select! {
-            biased;
-            () = drain.started() => Some(draining()),
-            why = pump.run(items, commits) => why,
-        };
-        // Known before the messages end, for it is asked for right after them; the reader may have gone.
-        ended.send(why).ok();
-        drop(pump);
-    });
-    // The end comes after all that waits, so that it is never lost behind a full buffer.
-    let end = futures::stream::once(end).filter_map(|why| async { why.ok().flatten().map(Err) });
-    Ok(ReceiverStream::new(receiver).map(Ok).chain(end).boxed())
+    let reads = watcher.clone();
+    let turns = move || {
+        let reads = reads.clone();
+        async move { reads.turn(STEP_BYTES).await }.boxed()
+    };
+    let pump = Pump {
+        commits: partition.follow_in_steps(cursor.next_commit(), STEP_BYTES, turns),
+        ends: watcher,
+        cursor,
+        binding: request.binding,
+        every: request.checkpoint_every,
+        change,
+        render,
+        snapshot,
+        shown_at,
+        step: pump::Step::default(),
+        quiet_until: None,
+        ended: false,
+    };
+    Ok(stream::unfold(pump, Pump::next).boxed())
 }

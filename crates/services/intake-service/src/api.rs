@@ -14,7 +14,9 @@ use intake::{Event, Rejection, State, Ticket, Workspace};
 use kernel::{Actor, Fact, TicketId, WorkspaceId};
 use prost::Message;
 use runtime::Node;
-use service_kit::{Drain, Fields, Mutation, Refusal, Refuse, Size, mutate, reply_of, status_of};
+use service_kit::{
+    Drain, Fields, Mutation, Refusal, Refuse, Size, Watcher, mutate, reply_of, status_of,
+};
 use tonic::{Request, Response, Status};
 use wire::intake::v1 as api;
 use wire::intake::v1::get_ticket_request::By;
@@ -295,9 +297,9 @@ impl Rpc for Api {
         request: Request<api::ListTicketsRequest>,
     ) -> Reply<api::ListTicketsResponse> {
         let list = lists::Tickets::parse(request.into_inner())?;
-        let workspace = list.workspace.clone();
-        let reply = self.look(&workspace, move |state| list.find(state)).await?;
-        Ok(Response::new(reply))
+        let asked = list.clone();
+        let found = self.look(&list.workspace, move |state| asked.find(state)).await?;
+        Ok(Response::new(list.render(found)))
     }
 
     async fn get_timeline(
@@ -319,6 +321,7 @@ impl Rpc for Api {
         &self,
         request: Request<api::WatchTicketsRequest>,
     ) -> Reply<watch::Changes> {
-        watch::watch(self, request.into_inner()).await.map(Response::new)
+        let watcher = Watcher::of(&request, &self.drain);
+        watch::watch(self, watcher, request.into_inner()).await.map(Response::new)
     }
 }

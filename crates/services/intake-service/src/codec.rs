@@ -45,24 +45,24 @@ pub(crate) fn encode(event: &Event) -> Payload {
     }
 }
 
-/// What a stored fact says of the queue that its ticket is in.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Placed {
-    /// Nothing.
-    AsBefore,
-    /// This one; empty: none.
-    In(String),
-}
-
-/// Where a fact leaves its ticket; none if it is about no ticket.
-pub(crate) fn placed(event_type: &str, data: &Bytes) -> Option<Placed> {
-    let queue = match event_type {
-        TICKET_OPENED => message::<lent::TicketOpened>(data).ok()?.queue_id,
-        OWNER_CHANGED => message::<lent::OwnerChanged>(data).ok()?.queue_id,
-        _ if is_of_ticket(event_type) => return Some(Placed::AsBefore),
-        _ => return None,
+/// Whether a stored fact is about a ticket that is in this queue, or leaves it by the fact.
+pub(crate) fn is_in_queue(event_type: &str, data: &Bytes, queue: &QueueId) -> bool {
+    let read = || {
+        let no_queue = Bytes::new();
+        let (at, left) = match event_type {
+            TICKET_OPENED => (message::<lent::TicketOpened>(data).ok()?.queue_id, no_queue),
+            MESSAGE_ADDED => (message::<lent::MessageAdded>(data).ok()?.queue_id, no_queue),
+            TICKET_UPDATED => (message::<lent::TicketUpdated>(data).ok()?.queue_id, no_queue),
+            STATUS_CHANGED => (message::<lent::StatusChanged>(data).ok()?.queue_id, no_queue),
+            OWNER_CHANGED => {
+                let changed = message::<lent::OwnerChanged>(data).ok()?;
+                (changed.queue_id, changed.left_queue_id)
+            }
+            _ => return None,
+        };
+        Some([at, left])
     };
-    Some(Placed::In(text(&queue).ok()?.to_owned()))
+    read().is_some_and(|queues| queues.iter().any(|id| **id == *queue.as_str().as_bytes()))
 }
 
 /// Whether a type of fact is about a ticket.
@@ -114,6 +114,7 @@ fn message_added(added: &MessageAdded) -> stored::MessageAdded {
         author_id: added.author.as_ref().to_owned(),
         visibility: words::visibility_to_wire(added.visibility).into(),
         body: added.body.as_ref().to_owned(),
+        queue_id: queue_to_wire(added.queue.as_ref()),
     }
 }
 
@@ -127,6 +128,7 @@ fn read_message_added(added: &lent::MessageAdded) -> Result<Event, DecodeError> 
         author: text(&added.author_id)?.into(),
         visibility,
         body: text(&added.body)?.into(),
+        queue: queue(&added.queue_id)?,
     }))
 }
 
@@ -154,6 +156,7 @@ fn ticket_updated(updated: &TicketUpdated) -> stored::TicketUpdated {
             .as_ref()
             .map(convert::attributes_to_wire)
             .unwrap_or_default(),
+        queue_id: queue_to_wire(updated.queue.as_ref()),
     }
 }
 
@@ -165,6 +168,7 @@ fn read_ticket_updated(updated: &lent::TicketUpdated) -> Result<Event, DecodeErr
         kind: None,
         tags: None,
         attributes: None,
+        queue: queue(&updated.queue_id)?,
     };
     if named(PRIORITY) {
         let priority = priority(updated.priority)?;
@@ -189,6 +193,7 @@ fn status_changed(changed: &StatusChanged) -> stored::StatusChanged {
         from: convert::status_to_wire(changed.from).into(),
         to: convert::status_to_wire(changed.to).into(),
         reason: changed.reason.to_string(),
+        queue_id: queue_to_wire(changed.queue.as_ref()),
     }
 }
 
@@ -198,15 +203,16 @@ fn read_status_changed(changed: &lent::StatusChanged) -> Result<Event, DecodeErr
         from: convert::stored_status(changed.from)?,
         to: convert::stored_status(changed.to)?,
         reason: text(&changed.reason)?.into(),
+        queue: queue(&changed.queue_id)?,
     }))
 }
 
 fn owner_changed(changed: &OwnerChanged) -> stored::OwnerChanged {
-    let optional = |id: Option<&str>| id.unwrap_or_default().to_owned();
     stored::OwnerChanged {
         ticket_id: changed.ticket.to_string(),
-        agent_id: optional(changed.agent.as_ref().map(AgentId::as_str)),
-        queue_id: optional(changed.queue.as_ref().map(QueueId::as_str)),
+        agent_id: changed.agent.as_ref().map_or("", AgentId::as_str).to_owned(),
+        queue_id: queue_to_wire(changed.queue.as_ref()),
+        left_queue_id: queue_to_wire(changed.left.as_ref()),
     }
 }
 
@@ -214,6 +220,15 @@ fn read_owner_changed(changed: &lent::OwnerChanged) -> Result<Event, DecodeError
     Ok(Event::OwnerChanged(OwnerChanged {
         ticket: TicketId::trusted(text(&changed.ticket_id)?),
         agent: values::named(text(&changed.agent_id)?).map(AgentId::trusted),
-        queue: values::named(text(&changed.queue_id)?).map(QueueId::trusted),
+        queue: queue(&changed.queue_id)?,
+        left: queue(&changed.left_queue_id)?,
     }))
+}
+
+fn queue_to_wire(queue: Option<&QueueId>) -> String {
+    queue.map_or("", QueueId::as_str).to_owned()
+}
+
+fn queue(id: &Bytes) -> Result<Option<QueueId>, DecodeError> {
+    Ok(values::named(text(id)?).map(QueueId::trusted))
 }

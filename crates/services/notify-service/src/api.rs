@@ -7,7 +7,7 @@ mod watch;
 
 use notify::Command;
 use runtime::Node;
-use service_kit::{Drain, Mutation, WatchStream, hash_of, mutate, reply_of};
+use service_kit::{Drain, Mutation, WatchStream, Watcher, hash_of, mutate, reply_of};
 use tonic::{Request, Response, Status};
 use wire::notify::v1::notify_service_server::{NotifyService as Rpc, NotifyServiceServer};
 use wire::notify::v1::{
@@ -99,6 +99,7 @@ impl Rpc for Api {
         &self,
         request: Request<WatchNotificationsRequest>,
     ) -> Result<Response<Self::WatchNotificationsStream>, Status> {
-        watch::watch(&self.node, &self.drain, request.into_inner()).await.map(Response::new)
+        let watcher = Watcher::of(&request, &self.drain);
+        watch::watch(&self.node, watcher, request.into_inner()).await.map(Response::new)
     }
 }

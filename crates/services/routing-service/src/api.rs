@@ -10,7 +10,9 @@ use prost::Message;
 use routing::state::Workspace;
 use routing::{Event, Rejection, State};
 use runtime::Node;
-use service_kit::{Drain, Mutation, Refusal, Refuse, convert, mutate, reply_of, status_of};
+use service_kit::{
+    Drain, Mutation, Refusal, Refuse, Watcher, convert, mutate, reply_of, status_of,
+};
 use tonic::{Request, Response, Status};
 use wire::common::v1::ErrorReason;
 use wire::routing::v1 as api;
@@ -249,7 +251,8 @@ impl Rpc for Api {
         &self,
         request: Request<api::WatchOffersRequest>,
     ) -> Reply<watch::Changes> {
-        watch::watch(self, request.into_inner()).await.map(Response::new)
+        let watcher = Watcher::of(&request, &self.drain);
+        watch::watch(self, watcher, request.into_inner()).await.map(Response::new)
     }
 
     async fn get_queue_stats(

@@ -7,7 +7,7 @@ mod watch;
 use kernel::{Actor, TicketId, WorkspaceId};
 use runtime::{Node, State, View};
 use service_kit::{
-    Drain, Fields, Mutation, Page, Refuse, WatchStream, hash_of, mutate, paging, reply_of,
+    Drain, Fields, Mutation, Page, Refuse, WatchStream, Watcher, hash_of, mutate, paging, reply_of,
     status_of,
 };
 use sla::{Policy, Rejection, Workspace};
@@ -199,7 +199,8 @@ impl Contract for Api {
         &self,
         request: Request<WatchSlaRequest>,
     ) -> Result<Response<Self::WatchSlaStream>, Status> {
-        watch::watch(self, request.into_inner()).await.map(Response::new)
+        let watcher = Watcher::of(&request, &self.drain);
+        watch::watch(self, watcher, request.into_inner()).await.map(Response::new)
     }
 
     async fn get_sla_stats(

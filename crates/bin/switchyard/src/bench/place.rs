@@ -10,7 +10,7 @@ use event_log_nats::NatsProvider;
 use runtime::ServiceId;
 use tempfile::TempDir;
 
-use crate::cli::{Advertised, Bench, ClockKind, INVARIANTS_SHARE, Nats, Role, Server};
+use crate::cli::{Advertised, Bench, ClockKind, Edge, INVARIANTS_SHARE, Nats, Role, Server};
 use crate::exit::bad_configuration;
 use crate::logs;
 use crate::server::{self, Running};
@@ -174,6 +174,7 @@ pub(super) fn server_settings(place: &Place, now: Option<jiff::Timestamp>) -> Se
         port_file: None,
         metrics_listen: None,
         invariants_share: INVARIANTS_SHARE,
+        edge: Edge::default(),
         allow_private_endpoints: true,
         log_level: None,
         stop_with_stdin: false,

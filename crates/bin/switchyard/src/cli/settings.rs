@@ -8,6 +8,7 @@ use clap::builder::FalseyValueParser;
 use clap::{Args, ValueEnum};
 use tonic::codegen::http::uri::Authority;
 
+use super::edge::Edge;
 use crate::exit::bad_configuration;
 use crate::out::Output;
 
@@ -185,6 +186,9 @@ pub(crate) struct Server {
     #[arg(long, env = "SWITCHYARD_INVARIANTS_SHARE", default_value_t = INVARIANTS_SHARE, value_name = "PERCENT")]
     #[arg(value_parser = clap::value_parser!(u32).range(0..=100))]
     pub(crate) invariants_share: u32,
+    /// What its edge may hold
+    #[command(flatten)]
+    pub(crate) edge: Edge,
     /// Stops when stdin ends: for a parent that must not leave children behind
     #[arg(long, hide = true)]
     pub(crate) stop_with_stdin: bool,

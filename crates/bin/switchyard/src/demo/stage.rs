@@ -10,7 +10,7 @@ use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::{Child, ChildStdin, Command};
 
-use crate::cli::{Advertised, ClockKind, Demo, INVARIANTS_SHARE, Init, Nats, Role, Server};
+use crate::cli::{Advertised, ClockKind, Demo, Edge, INVARIANTS_SHARE, Init, Nats, Role, Server};
 use crate::client::Client;
 use crate::exit::bad_configuration;
 use crate::server::{self, Place, Running};
@@ -152,6 +152,7 @@ fn server_settings(data_dir: PathBuf, now: jiff::Timestamp) -> Server {
         port_file: None,
         metrics_listen: None,
         invariants_share: INVARIANTS_SHARE,
+        edge: Edge::default(),
         allow_private_endpoints: true,
         log_level: None,
         stop_with_stdin: false,

@@ -7,7 +7,9 @@ use anyhow::{Result, anyhow};
 use notify_service::NotifyService;
 use runtime::NodeConfig;
 use service_kit::metrics::Scrape;
-use service_kit::{Admin, AdminSource, Allowance, Drain, Launch, Launched, Peers, Services};
+use service_kit::{
+    Admin, AdminSource, Allowance, Drain, EdgeMetrics, Launch, Launched, Peers, Services,
+};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
@@ -68,6 +70,7 @@ pub(super) async fn start(
     config: &NodeConfig,
     told: &Told,
     drain: &Drain,
+    edge: &EdgeMetrics,
 ) -> Result<(Nodes, Services, Scrape)> {
     let mut launch = Launch::new(config.clone(), drain.clone(), told.allowance.clone());
     let ready = watch::Sender::new(false);
@@ -90,7 +93,7 @@ pub(super) async fn start(
     }
     let sources: Vec<Arc<dyn AdminSource>> =
         all.iter().map(|node| Arc::clone(node) as Arc<dyn AdminSource>).collect();
-    let scrape = Scrape::new(sources.clone(), config.clock.clone());
+    let scrape = Scrape::new(sources.clone(), config.clock.clone(), edge.clone());
     let admin = Admin::new(sources, config.clock.clone(), drain.clone());
     Ok((Nodes { all, ready, _vigils: vigils }, admin.add_to(services), scrape))
 }

@@ -25,8 +25,13 @@ pub(super) fn step(state: &State, context: &Context, wish: &Move) -> Decision {
 }
 
 pub(super) fn moved(ticket: &Ticket, to: TicketStatus, reason: &str) -> Event {
-    let (ticket, from) = (ticket.id.clone(), ticket.status);
-    Event::StatusChanged(StatusChanged { ticket, from, to, reason: reason.into() })
+    Event::StatusChanged(StatusChanged {
+        ticket: ticket.id.clone(),
+        from: ticket.status,
+        to,
+        reason: reason.into(),
+        queue: ticket.queue.clone(),
+    })
 }
 
 fn wait(ticket: &Ticket, on: TicketStatus) -> Result<TicketStatus, Rejection> {

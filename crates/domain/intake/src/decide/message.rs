@@ -73,5 +73,6 @@ fn added(ticket: &Ticket, wish: AddMessage) -> Event {
         author,
         visibility: wish.visibility,
         body: wish.body,
+        queue: ticket.queue.clone(),
     })
 }

@@ -65,8 +65,9 @@ pub(super) fn done(
 
 fn owner(ticket: &Ticket, agent: Option<AgentId>, queue: Option<QueueId>) -> Option<Event> {
     let changes = ticket.agent != agent || ticket.queue != queue;
+    let left = ticket.queue.clone().filter(|_| ticket.queue != queue);
     let ticket = ticket.id.clone();
-    changes.then_some(Event::OwnerChanged(OwnerChanged { ticket, agent, queue }))
+    changes.then_some(Event::OwnerChanged(OwnerChanged { ticket, agent, queue, left }))
 }
 
 /// Routing's facts lie before our decision, and keep their own time: promises are measured by it.

@@ -23,6 +23,7 @@ pub(super) fn update(state: &State, context: &Context, wish: UpdateTicket) -> De
             .attributes
             .map(|all| Packed::new(&all))
             .filter(|all| *all != ticket.details().attributes),
+        queue: ticket.queue.clone(),
     };
     let changes = updated.priority.is_some()
         || updated.kind.is_some()

@@ -113,6 +113,13 @@ impl Ticket {
         }
     }
 
+    /// About how many bytes it takes in memory.
+    pub fn size(&self) -> usize {
+        let tags: usize = self.tags.iter().map(|tag| tag.len()).sum();
+        let parts = [self.kind.len(), tags, self.details.size()];
+        parts.into_iter().fold(size_of::<Self>(), usize::saturating_add)
+    }
+
     /// What is read seldom.
     pub fn details(&self) -> Details<'static> {
         self.details.get().unwrap_or_else(|| Details {

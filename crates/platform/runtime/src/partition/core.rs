@@ -149,9 +149,10 @@ impl<S: Service> Core<S> {
         });
     }
 
-    /// Recent commits from `from` on; empty if the ring doesn't reach back so far.
-    pub(super) fn recent(&self, from: Seq) -> Vec<Arc<Commit>> {
-        self.recent.lock().unwrap_or_else(PoisonError::into_inner).from(from)
+    /// Recent commits from `from` on, about `max_bytes` of them and at least one, and how many bytes they have in the log; none if the
+    /// ring doesn't reach back so far.
+    pub(super) fn recent(&self, from: Seq, max_bytes: usize) -> (Vec<Arc<Commit>>, usize) {
+        self.recent.lock().unwrap_or_else(PoisonError::into_inner).from(from, max_bytes)
     }
 }
 
@@ -176,9 +177,17 @@ impl Recent {
         }
     }
 
-    fn from(&self, from: Seq) -> Vec<Arc<Commit>> {
+    fn from(&self, from: Seq, max_bytes: usize) -> (Vec<Arc<Commit>>, usize) {
         let missed = self.commits.front().and_then(|(first, _)| from.checked_sub(first.seq));
-        let Some(Ok(earlier)) = missed.map(usize::try_from) else { return Vec::new() };
-        self.commits.iter().skip(earlier).map(|(commit, _)| Arc::clone(commit)).collect()
+        let Some(Ok(earlier)) = missed.map(usize::try_from) else { return (Vec::new(), 0) };
+        let (mut commits, mut bytes) = (Vec::new(), 0);
+        for (commit, size) in self.commits.iter().skip(earlier) {
+            commits.push(Arc::clone(commit));
+            bytes += size;
+            if bytes >= max_bytes {
+                break;
+            }
+        }
+        (commits, bytes)
     }
 }

@@ -3,29 +3,34 @@
 use std::sync::Arc;
 
 use event_log::{EventLog, LogError, Record};
-use futures::stream::{self, BoxStream, StreamExt};
+use futures::stream::BoxStream;
 use runtime::{LogId, Position, ServiceId};
+use tokio::sync::watch;
 use tonic::{Request, Response, Status, async_trait};
 use wire::admin::v1::log_service_server::LogService;
 use wire::admin::v1::{FollowRequest, FollowResponse, LogRecord, ReadRequest, ReadResponse};
 use wire::common::v1::{ErrorReason, Service as ServiceName};
 
-use super::{Admin, commit_json};
-use crate::{Fields, Refusal};
+use super::follow::follow;
+use super::{Admin, PartitionLog, commit_json};
+use crate::paging::REPLY_BYTES;
+use crate::{Fields, Refusal, Watcher};
 
 /// How many records a call returns if it doesn't say.
 const RECORDS_DEFAULT: usize = 100;
 /// How many it returns at most.
 const RECORDS_MAX: usize = 1_000;
-/// A reply's size in bytes at which no more records are added: with one more it is still below the 4 MiB that clients take.
-const REPLY_BYTES: usize = 2 * 1024 * 1024;
+/// How many bytes a record may have together with its JSON, or it comes without: with one such more, a reply that is full is still below
+/// the 4 MiB that clients take.
+const RECORD_MAX_BYTES: usize = 2 * 1024 * 1024 - 64 * 1024;
 
 /// One partition's log.
-struct Place {
-    log: Arc<dyn EventLog>,
+pub(super) struct Place {
+    pub(super) log: Arc<dyn EventLog>,
     service: ServiceId,
     partition: u16,
     log_id: LogId,
+    pub(super) applied: watch::Receiver<u64>,
 }
 
 #[async_trait]
@@ -67,6 +72,7 @@ impl LogService for Admin {
         &self,
         request: Request<FollowRequest>,
     ) -> Result<Response<Self::FollowStream>, Status> {
+        let watcher = Watcher::of(&request, &self.drain);
         let request = request.into_inner();
         let mut fields = Fields::new();
         let service = fields.required("service", request.service);
@@ -76,19 +82,7 @@ impl LogService for Admin {
             0 => place.log.tail().await.map_err(|error| refuse(&error))?.last.saturating_add(1),
             from => from,
         };
-        let (drain, drained) = (self.drain.clone(), self.drain.clone());
-        let records = place.log.follow(from).map(move |record| match record {
-            Ok(record) => Ok(FollowResponse { record: Some(place.show(record, request.decode)) }),
-            Err(error) => Err(refuse(&error).into()),
-        });
-        let records = records.take_until(async move { drain.started().await });
-        let end =
-            stream::once(async move { drained.is_draining() }).filter_map(|draining| async move {
-                let refusal =
-                    Refusal::of(ErrorReason::ServerDraining, "the service is shutting down");
-                draining.then(|| Err(refusal.into()))
-            });
-        Ok(Response::new(records.chain(end).boxed()))
+        Ok(Response::new(follow(place, watcher, from, request.decode)))
     }
 }
 
@@ -97,8 +91,9 @@ impl Admin {
         let found = || {
             let service = ServiceId::from_wire(service)?;
             let partition = u16::try_from(partition).ok()?;
-            let (log, log_id) = self.source(service)?.partition_log(partition)?;
-            Some(Place { log, service, partition, log_id })
+            let PartitionLog { log, log_id, applied } =
+                self.source(service)?.partition_log(partition)?;
+            Some(Place { log, service, partition, log_id, applied })
         };
         found().ok_or_else(|| {
             Refusal::of(ErrorReason::PartitionNotFound, "this server has no such partition")
@@ -108,17 +103,19 @@ impl Admin {
 }
 
 impl Place {
-    fn show(&self, record: Record, decode: bool) -> LogRecord {
+    pub(super) fn show(&self, record: Record, decode: bool) -> LogRecord {
         let Self { service, partition, log_id, .. } = *self;
         let position = Position { service, partition, log_id, seq: record.seq };
-        // A record that can't be read is shown as its bytes alone.
-        let json =
-            if decode { commit_json(&record.bytes).unwrap_or_default() } else { String::new() };
+        // A record that can't be read, or whose JSON is too large, is shown as its bytes alone.
+        let json = if decode { commit_json(&record.bytes).ok() } else { None };
+        let fits =
+            |json: &String| record.bytes.len().saturating_add(json.len()) <= RECORD_MAX_BYTES;
+        let json = json.filter(fits).unwrap_or_default();
         LogRecord { position: Some(position.to_wire()), data: record.bytes, json }
     }
 }
 
-fn refuse(error: &LogError) -> Refusal {
+pub(super) fn refuse(error: &LogError) -> Refusal {
     match error {
         LogError::Trimmed { first } => Refusal::of(
             ErrorReason::ResumeTokenExpired,

@@ -1,5 +1,6 @@
 //! `ParkedService`: the inputs that were set aside, and what an operator says of them.
 
+use prost::Message as _;
 use runtime::{Release, ReleaseHow, Released, ServiceId};
 use tonic::{Request, Response, Status, async_trait};
 use wire::admin::v1::parked_service_server::ParkedService;
@@ -10,6 +11,7 @@ use wire::admin::v1::{
 use wire::common::v1::{ErrorReason, Service as ServiceName};
 
 use super::{ACTOR_MAX, Admin, REASON_MAX};
+use crate::paging::REPLY_BYTES;
 use crate::{Fields, Refusal, Size};
 
 #[async_trait]
@@ -18,11 +20,18 @@ impl ParkedService for Admin {
         &self,
         _request: Request<ListParkedRequest>,
     ) -> Result<Response<ListParkedResponse>, Status> {
-        let mut entities = Vec::new();
+        let (mut entities, mut bytes, mut more) = (Vec::new(), 0_usize, false);
         for source in self.sources.iter() {
-            entities.extend(source.parked().await?);
+            for entity in source.parked().await? {
+                more |= bytes >= REPLY_BYTES;
+                if more {
+                    break;
+                }
+                bytes = bytes.saturating_add(entity.encoded_len());
+                entities.push(entity);
+            }
         }
-        Ok(Response::new(ListParkedResponse { entities }))
+        Ok(Response::new(ListParkedResponse { entities, more }))
     }
 
     async fn retry_parked(

@@ -42,8 +42,8 @@ pub trait AdminSource: Debug + Send + Sync {
     /// Retries or drops inputs set aside.
     async fn release(&self, release: Release) -> Result<Released, Status>;
 
-    /// A partition's log and its identity.
-    fn partition_log(&self, partition: u16) -> Option<(Arc<dyn EventLog>, LogId)>;
+    /// A partition's log.
+    fn partition_log(&self, partition: u16) -> Option<PartitionLog>;
 
     /// What speaks against the partitions' time, by partition. Asks no leader.
     fn time_doubts(&self) -> Vec<(u16, TimeDoubt)>;
@@ -53,6 +53,17 @@ pub trait AdminSource: Debug + Send + Sync {
 
     /// What the service counts of its own.
     fn counted(&self) -> Vec<Counted>;
+}
+
+/// A partition's log, for who reads it as it is stored.
+#[derive(Debug, Clone)]
+pub struct PartitionLog {
+    /// The log.
+    pub log: Arc<dyn EventLog>,
+    /// Its identity.
+    pub log_id: LogId,
+    /// The last record that this process has applied of it: tells that there is more to read.
+    pub applied: watch::Receiver<u64>,
 }
 
 #[async_trait]
@@ -95,9 +106,14 @@ impl<S: Refuse> AdminSource for Node<S> {
         partition.release(release).await.map_err(|failure| status_of::<S>(&failure))
     }
 
-    fn partition_log(&self, partition: u16) -> Option<(Arc<dyn EventLog>, LogId)> {
+    fn partition_log(&self, partition: u16) -> Option<PartitionLog> {
         let partition = self.partitions().get(usize::from(partition))?;
-        Some((Arc::clone(partition.log()), partition.head().log_id))
+        let log = Arc::clone(partition.log());
+        Some(PartitionLog {
+            log,
+            log_id: partition.head().log_id,
+            applied: partition.watch_applied(),
+        })
     }
 
     fn time_doubts(&self) -> Vec<(u16, TimeDoubt)> {

@@ -20,6 +20,10 @@ const CONNECTIONS_MAX: usize = 64;
 const CALLS_OF_CONNECTION: usize = 200;
 /// How many calls may be on their way to others, or wait for a leader; beyond, they are refused at once.
 pub(super) const CALLS_MAX: usize = 4096;
+/// How many bytes of one answer a peer may send ahead of its reader: what a slow reader holds here.
+const STREAM_WINDOW: u32 = 64 * 1024;
+/// The same of all answers on a connection, more than there can be: no slow reader is in the others' way.
+const CONNECTION_WINDOW: u32 = 256 * STREAM_WINDOW;
 const CONNECT_WITHIN: Duration = Duration::from_secs(1);
 /// A peer that stands still must be noticed sooner than a caller's patience ends.
 const PROBE_EVERY: Duration = Duration::from_secs(2);
@@ -143,6 +147,8 @@ fn connect(address: &str) -> Option<Channel> {
     let endpoint = Endpoint::from(uri)
         .connect_timeout(CONNECT_WITHIN)
         .tcp_nodelay(true)
+        .initial_stream_window_size(STREAM_WINDOW)
+        .initial_connection_window_size(CONNECTION_WINDOW)
         .http2_keep_alive_interval(PROBE_EVERY)
         .keep_alive_timeout(PROBE_WITHIN);
     Some(endpoint.connect_lazy())

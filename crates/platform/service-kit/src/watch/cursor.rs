@@ -7,24 +7,19 @@ use wire::common::v1::{ErrorReason, WatchStart, watch_start::From as WatchFrom};
 use crate::Refusal;
 use crate::token::{self, Kind};
 
-/// Everything up to record `position.seq` was delivered, and of the next one the first `events` events.
+/// Everything up to record `position.seq` was delivered, and of the next one the first `events` events. Within a snapshot: its items up
+/// to the key `shown` were, and changes are to follow from `position`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Cursor {
     pub(super) position: Position,
     pub(super) events: u32,
-}
-
-/// Where a watch begins.
-pub(super) struct Begin {
-    pub(super) cursor: Cursor,
-    /// It resumes from within a snapshot, which is to be sent anew.
-    pub(super) within_snapshot: bool,
+    pub(super) shown: Option<u64>,
 }
 
 impl Cursor {
     /// Just after a record.
     pub(super) const fn at(position: Position) -> Self {
-        Self { position, events: 0 }
+        Self { position, events: 0, shown: None }
     }
 
     /// The next record to look at.
@@ -32,13 +27,14 @@ impl Cursor {
         self.position.seq.saturating_add(1)
     }
 
-    pub(super) fn token(&self, binding: u64, within_snapshot: bool) -> String {
-        let mut payload = Vec::with_capacity(31);
+    pub(super) fn token(&self, binding: u64) -> String {
+        let mut payload = Vec::with_capacity(39);
         payload.extend_from_slice(&self.position.log_id);
         payload.extend_from_slice(&self.position.partition.to_be_bytes());
         payload.extend_from_slice(&self.position.seq.to_be_bytes());
         payload.extend_from_slice(&self.events.to_be_bytes());
-        payload.push(u8::from(within_snapshot));
+        payload.push(u8::from(self.shown.is_some()));
+        payload.extend_from_slice(&self.shown.unwrap_or_default().to_be_bytes());
         token::seal(Kind::Resume, binding, &payload)
     }
 }
@@ -48,7 +44,7 @@ pub(super) async fn begin<S: Service>(
     partition: &PartitionHandle<S>,
     start: Option<&WatchStart>,
     binding: u64,
-) -> Result<Begin, Refusal> {
+) -> Result<Cursor, Refusal> {
     let head = partition.head();
     let from = start.and_then(|start| start.from.as_ref());
     let earliest = || async {
@@ -56,48 +52,45 @@ pub(super) async fn begin<S: Service>(
         Ok(Cursor::at(Position { seq: tail.first.saturating_sub(1), ..head }))
     };
     match from {
-        Some(WatchFrom::Earliest(true)) => {
-            Ok(Begin { cursor: earliest().await?, within_snapshot: false })
-        }
+        Some(WatchFrom::Earliest(true)) => earliest().await,
         Some(WatchFrom::ResumeToken(text)) => {
-            let begin = read(text, binding, head)?;
+            let cursor = read(text, binding, head)?;
             let earliest: Cursor = earliest().await?;
-            if begin.cursor.position.seq < earliest.position.seq {
-                return Err(expired(&earliest.token(binding, false)));
+            if cursor.position.seq < earliest.position.seq {
+                return Err(expired(&earliest.token(binding)));
             }
-            Ok(begin)
+            Ok(cursor)
         }
-        Some(WatchFrom::Latest(_) | WatchFrom::Earliest(false)) | None => {
-            Ok(Begin { cursor: Cursor::at(head), within_snapshot: false })
-        }
+        Some(WatchFrom::Latest(_) | WatchFrom::Earliest(false)) | None => Ok(Cursor::at(head)),
     }
 }
 
-fn read(text: &str, binding: u64, head: Position) -> Result<Begin, Refusal> {
+fn read(text: &str, binding: u64, head: Position) -> Result<Cursor, Refusal> {
     let payload = token::open(Kind::Resume, binding, text).ok_or_else(invalid)?;
     let parsed = || {
         let (log_id, rest) = payload.split_first_chunk()?;
         let (partition, rest) = rest.split_first_chunk()?;
         let (seq, rest) = rest.split_first_chunk()?;
         let (events, rest) = rest.split_first_chunk()?;
-        let &[within] = rest else { return None };
+        let (&[within], rest) = rest.split_first_chunk()?;
+        let shown = rest.try_into().map(u64::from_be_bytes).ok()?;
         let partition = u16::from_be_bytes(*partition);
         let seq = u64::from_be_bytes(*seq);
         let position = Position { service: head.service, partition, log_id: *log_id, seq };
-        let cursor = Cursor { position, events: u32::from_be_bytes(*events) };
-        Some(Begin { cursor, within_snapshot: within == 1 })
+        let events = u32::from_be_bytes(*events);
+        Some(Cursor { position, events, shown: (within == 1).then_some(shown) })
     };
-    let begin = parsed().filter(|begin| begin.cursor.position.partition == head.partition);
-    let begin = begin.ok_or_else(invalid)?;
-    if begin.cursor.position.log_id != head.log_id {
-        let log_id = uuid::Uuid::from_bytes(begin.cursor.position.log_id).simple();
+    let cursor = parsed().filter(|cursor| cursor.position.partition == head.partition);
+    let cursor = cursor.ok_or_else(invalid)?;
+    if cursor.position.log_id != head.log_id {
+        let log_id = uuid::Uuid::from_bytes(cursor.position.log_id).simple();
         return Err(Refusal::of(
             ErrorReason::LogGenerationChanged,
             "the resume token belongs to another generation of the log",
         )
         .with("log_id", log_id));
     }
-    Ok(begin)
+    Ok(cursor)
 }
 
 fn invalid() -> Refusal {

@@ -1,135 +1,171 @@
-//! What moves a watch on: from the log's commits to messages, one reader's pace at a time.
+//! What makes a watch's messages, one at a time, as its reader asks for them.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use event_log::LogError;
 use futures::stream::{BoxStream, StreamExt};
 use kernel::planted::{self, Bug};
-use runtime::Position;
-use tokio::sync::mpsc;
-use tokio::time::Instant;
+use runtime::{CommittedRecord, CommittedRecords, Position};
+use tokio::time::{Instant, timeout_at};
 use tonic::Status;
-use wire::common::v1::{Checkpoint, ErrorReason};
+use wire::common::v1::Checkpoint;
 use wire::events::v1::{Commit, Event};
 
 use super::cursor::{Cursor, unreadable};
-use super::{Item, SLOW_AFTER};
+use super::pages::Items;
+use super::{End, Item, Message, Watcher};
 use crate::Refusal;
+use crate::readers::Unsent;
 
-type Commits = BoxStream<'static, Result<(Position, std::sync::Arc<Commit>), LogError>>;
+/// Of each step, what counts for it while it is in hand.
+type Steps = BoxStream<'static, Result<(CommittedRecords, Option<Unsent>), LogError>>;
 
-/// Why it ends; `None`: the reader has gone.
-type Stop = Option<Status>;
-
-pub(super) struct Pump<F, W, M> {
+pub(super) struct Pump<N, F, W> {
+    pub(super) commits: Steps,
+    pub(super) ends: Watcher,
     pub(super) cursor: Cursor,
     pub(super) binding: u64,
     pub(super) every: Duration,
     pub(super) change: F,
-    pub(super) message: W,
-    pub(super) sender: mpsc::Sender<M>,
+    pub(super) render: W,
+    /// The snapshot, while it is not complete.
+    pub(super) snapshot: Option<Items<N>>,
+    /// The last record that the snapshot knows of, as far as it has come.
+    pub(super) shown_at: Position,
+    pub(super) step: Step,
+    /// When a sign of life is due.
+    pub(super) quiet_until: Option<Instant>,
+    pub(super) ended: bool,
 }
 
-impl<F, W, M> Pump<F, W, M> {
-    /// Runs until there is a reason to stop.
-    pub(super) async fn run<C, N>(&mut self, items: Option<Vec<N>>, commits: Commits) -> Stop
+/// What was read of the log and not looked at yet.
+#[derive(Default)]
+pub(super) struct Step {
+    /// The record in hand.
+    record: Option<CommittedRecord>,
+    rest: std::vec::IntoIter<CommittedRecord>,
+    _held: Option<Unsent>,
+}
+
+impl<N, F, W> Pump<N, F, W> {
+    /// The next message, or why there is none; nothing after that.
+    pub(super) async fn next<C, M>(mut self) -> Option<(Result<M, Status>, Self)>
     where
         F: FnMut(Position, &Event) -> Option<C>,
-        W: FnMut(String, Item<C, N>) -> M,
+        W: FnMut(Message<C, N>) -> M,
     {
-        match self.go(items, commits).await {
-            Ok(never) => match never {},
-            Err(stop) => stop,
+        if self.ended {
+            return None;
         }
+        let message = self.message().await.map(|message| (self.render)(message));
+        self.ended = message.is_err();
+        self.quiet_until = Some(Instant::now() + self.every);
+        Some((message, self))
     }
 
-    async fn go<C, N>(
-        &mut self,
-        items: Option<Vec<N>>,
-        mut commits: Commits,
-    ) -> Result<std::convert::Infallible, Stop>
+    async fn message<C>(&mut self) -> Result<Message<C, N>, Status>
     where
         F: FnMut(Position, &Event) -> Option<C>,
-        W: FnMut(String, Item<C, N>) -> M,
     {
-        if let Some(items) = items {
-            for item in items {
-                self.send(Item::Snapshot(item), true).await?;
+        let watcher = self.ends.clone();
+        let made = tokio::select! {
+            biased;
+            end = watcher.ends() => Err(end.refusal()),
+            made = self.make() => made?,
+        };
+        // Whoever is ended by us goes on from here.
+        made.map_err(|refusal| refusal.with("resume_token", self.token()).into())
+    }
+
+    /// The inner error is told with a token.
+    async fn make<C>(&mut self) -> Result<Result<Message<C, N>, Refusal>, Status>
+    where
+        F: FnMut(Position, &Event) -> Option<C>,
+    {
+        let Some(items) = &mut self.snapshot else { return Ok(self.change().await) };
+        let item = match items.next().await {
+            Some(item) => {
+                let (key, position, item) = item?;
+                (self.cursor.shown, self.shown_at) = (Some(key), position);
+                Item::Snapshot(item)
             }
-            self.send(Item::SnapshotComplete, false).await?;
-        }
-        let mut quiet_until = Instant::now() + self.every;
+            None => {
+                (self.snapshot, self.cursor.shown) = (None, None);
+                Item::SnapshotComplete
+            }
+        };
+        Ok(Ok(self.of(self.shown_at, item)))
+    }
+
+    async fn change<C>(&mut self) -> Result<Message<C, N>, Refusal>
+    where
+        F: FnMut(Position, &Event) -> Option<C>,
+    {
+        // Silence counts from the last message, not from the last commit that the filter kept back.
+        let every = self.every;
+        let quiet_until = *self.quiet_until.get_or_insert_with(|| Instant::now() + every);
         loop {
-            let next = tokio::time::timeout_at(quiet_until, commits.next()).await;
-            let spoke = match next {
-                Ok(Some(Ok((position, commit)))) => self.pass_on(position, &commit).await?,
-                Ok(Some(Err(error))) => return Err(Some(unreadable(&error).into())),
-                Ok(None) => return Err(Some(draining())),
-                Err(_) => {
-                    let position = Some(self.cursor.position.to_wire());
-                    self.send(Item::Checkpoint(Checkpoint { position }), false).await?;
-                    true
+            if let Some((position, commit)) = self.step.record.take() {
+                if let Some(change) = self.pick(position, &commit) {
+                    self.step.record = Some((position, commit));
+                    return Ok(self.of(position, Item::Change(change)));
                 }
-            };
-            // Silence counts from the last message, not from the last commit that the filter kept back.
-            if spoke {
-                quiet_until = Instant::now() + self.every;
+                self.cursor = Cursor::at(position);
+            }
+            self.step.record = self.step.rest.next();
+            if self.step.record.is_some() {
+                continue;
+            }
+            self.step = Step::default();
+            match timeout_at(quiet_until, self.commits.next()).await {
+                Ok(Some(Ok((read, held)))) => self.step = Step::of(read, held),
+                Ok(Some(Err(error))) => return Err(unreadable(&error)),
+                Ok(None) => return Err(End::Draining.refusal()),
+                Err(_) => {
+                    let position = self.cursor.position;
+                    let checkpoint = Checkpoint { position: Some(position.to_wire()) };
+                    return Ok(self.of(position, Item::Checkpoint(checkpoint)));
+                }
             }
         }
     }
 
-    /// Sends what the filter lets through. Returns whether that was anything.
-    async fn pass_on<C, N>(&mut self, position: Position, commit: &Commit) -> Result<bool, Stop>
+    /// The next change of a record that the filter lets through.
+    fn pick<C>(&mut self, position: Position, commit: &Arc<Commit>) -> Option<C>
     where
         F: FnMut(Position, &Event) -> Option<C>,
-        W: FnMut(String, Item<C, N>) -> M,
     {
         let before = Position { seq: position.seq.saturating_sub(1), ..position };
-        let mut spoke = false;
         for (number, event) in (1_u32..).zip(&commit.events) {
             if number <= self.cursor.events {
                 continue;
             }
             if let Some(change) = (self.change)(position, event) {
-                self.cursor = Cursor { position: before, events: number };
-                self.send(Item::Change(change), false).await?;
-                spoke = true;
+                self.cursor = Cursor { events: number, ..Cursor::at(before) };
+                return Some(change);
             } else if planted::is(Bug::WatchSkips) {
                 break;
             }
         }
-        self.cursor = Cursor::at(position);
-        Ok(spoke)
+        None
     }
 
-    async fn send<C, N>(&mut self, item: Item<C, N>, within_snapshot: bool) -> Result<(), Stop>
-    where
-        W: FnMut(String, Item<C, N>) -> M,
-    {
-        let token = self.cursor.token(self.binding, within_snapshot);
-        let message = (self.message)(token, item);
-        match self.sender.send_timeout(message, SLOW_AFTER).await {
-            Ok(()) => Ok(()),
-            Err(mpsc::error::SendTimeoutError::Closed(_)) => Err(None),
-            Err(mpsc::error::SendTimeoutError::Timeout(_)) => Err(Some(slow())),
-        }
+    fn of<C>(&self, position: Position, item: Item<C, N>) -> Message<C, N> {
+        Message { resume_token: self.token(), position: position.to_wire(), item }
+    }
+
+    fn token(&self) -> String {
+        self.cursor.token(self.binding)
     }
 }
 
-fn slow() -> Status {
-    Refusal::of(
-        ErrorReason::SlowConsumer,
-        "the watch was read too slowly; resume with the last token",
-    )
-    .into()
-}
-
-pub(super) fn draining() -> Status {
-    Refusal::of(
-        ErrorReason::ServerDraining,
-        "the service is shutting down; resume with the last token",
-    )
-    .into()
+impl Step {
+    fn of(read: CommittedRecords, held: Option<Unsent>) -> Self {
+        // One record may be larger than what was counted.
+        let held = held.map(|held| held.resized(read.bytes));
+        Self { record: None, rest: read.records.into_iter(), _held: held }
+    }
 }
 
 #[cfg(test)]

@@ -2,4 +2,5 @@
 
 mod edge;
 mod forward;
+mod limits;
 mod vigil;

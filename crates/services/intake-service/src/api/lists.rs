@@ -1,8 +1,8 @@
 //! `ListTickets` and `ListWorkspaces`.
 
-use intake::{Filter, State};
+use intake::{Filter, State, Ticket};
 use kernel::{RequesterId, TicketStatus, WorkspaceId};
-use service_kit::paging::binding;
+use service_kit::paging::{REPLY_BYTES, binding};
 use service_kit::{Fields, Page, Refusal, Size};
 use wire::common::v1 as common;
 use wire::intake::v1 as api;
@@ -13,7 +13,7 @@ use super::{find_workspace, render};
 const LOOKED_AT_MAX: usize = 20_000;
 
 /// A list of tickets as it was asked for.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Tickets {
     pub(super) workspace: WorkspaceId,
     filter: Filter,
@@ -35,24 +35,33 @@ impl Tickets {
         Ok(Self { workspace, filter, page, below })
     }
 
-    pub(super) fn find(&self, state: &State) -> Result<api::ListTicketsResponse, Refusal> {
+    /// The tickets, and the token of the next page. Looks at the state between two commits, so that they are made for the wire
+    /// elsewhere.
+    pub(super) fn find(&self, state: &State) -> Result<(Vec<Ticket>, String), Refusal> {
         let workspace = find_workspace(state, &self.workspace)?;
-        let mut reply = api::ListTicketsResponse::default();
-        let mut last = self.below;
+        let (mut found, mut bytes, mut last) = (Vec::new(), 0_usize, self.below);
         let candidates = workspace.candidates(&self.filter, self.below);
         for (looked_at, ticket) in candidates.enumerate() {
             let admitted = self.filter.admits(ticket);
-            let full = admitted && reply.tickets.len() == self.page.size;
+            let full = admitted && (found.len() == self.page.size || bytes >= REPLY_BYTES);
             if full || looked_at == LOOKED_AT_MAX {
-                reply.next_page_token = self.page.next_number(last);
-                break;
+                return Ok((found, self.page.next_number(last)));
             }
             if admitted {
-                reply.tickets.push(render::ticket(&self.workspace, ticket));
+                bytes = bytes.saturating_add(ticket.size());
+                found.push(ticket.clone());
             }
             last = ticket.number;
         }
-        Ok(reply)
+        Ok((found, String::new()))
+    }
+
+    pub(super) fn render(
+        &self,
+        (found, next_page_token): (Vec<Ticket>, String),
+    ) -> api::ListTicketsResponse {
+        let tickets = found.iter().map(|ticket| render::ticket(&self.workspace, ticket));
+        api::ListTicketsResponse { tickets: tickets.collect(), next_page_token }
     }
 }
 

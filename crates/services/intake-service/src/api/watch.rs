@@ -1,13 +1,13 @@
 //! `WatchTickets`.
 
 use std::borrow::Cow;
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
 
-use intake::{Filter, State, Ticket, Workspace};
+use intake::{Filter, State, Ticket};
 use kernel::{QueueId, TicketId, Timestamp, WorkspaceId};
 use service_kit::paging::binding;
-use service_kit::watch::{Item, WatchRequest, WatchStream, checkpoint_every, watch as follow};
+use service_kit::watch::{
+    Item, Message, Page, WatchRequest, WatchStream, Watcher, checkpoint_every, watch as follow,
+};
 use service_kit::{Fields, convert};
 use tonic::Status;
 use wire::events::v1 as stored;
@@ -15,7 +15,7 @@ use wire::intake::v1 as api;
 use wire::intake::v1::watch_tickets_response::Kind;
 
 use super::{Api, find_workspace, render};
-use crate::codec::{Placed, placed};
+use crate::codec::{is_in_queue, is_of_ticket};
 
 pub(super) type Changes = WatchStream<api::WatchTicketsResponse>;
 
@@ -24,19 +24,12 @@ pub(super) type Changes = WatchStream<api::WatchTicketsResponse>;
 struct Watched {
     workspace: WorkspaceId,
     ticket: Option<TicketId>,
-    queue: Option<InQueue>,
-}
-
-/// Which tickets are in a queue: at the watch's beginning by the state, from there by what passes. So a watch that resumes knows of
-/// the tickets that are in the queue now or come into it, not of those that left it before.
-#[derive(Debug, Clone)]
-struct InQueue {
-    queue: QueueId,
-    known: Arc<Mutex<HashMap<TicketId, bool>>>,
+    queue: Option<QueueId>,
 }
 
 pub(super) async fn watch(
     api: &Api,
+    watcher: Watcher,
     mut request: api::WatchTicketsRequest,
 ) -> Result<Changes, Status> {
     let mut fields = Fields::new();
@@ -51,94 +44,69 @@ pub(super) async fn watch(
         binding: binding("WatchTickets", &request),
     };
     fields.finish()?;
-    let queue = queue.map(|queue| InQueue { queue, known: Arc::default() });
     let watched = Watched { workspace, ticket, queue };
-    let seen = watched.clone();
-    let exists = move |state: &State| {
-        seen.learn(find_workspace(state, &seen.workspace)?);
-        Ok(())
-    };
+    let named = watched.workspace.clone();
+    let exists = move |state: &State| find_workspace(state, &named).map(|_| ());
     api.look(&watched.workspace, exists).await?;
     let partition = api.node.partition_of(watched.workspace.as_str());
-    let (first, then, workspace) = (watched.clone(), watched.clone(), watched.workspace);
+    let (shown, then, workspace) = (watched.clone(), watched.clone(), watched.workspace);
     follow(
         partition,
-        &api.drain,
+        watcher,
         asked,
-        move |state| first.snapshot(state),
+        move |state, below| shown.page(state, below),
         move |_, event| then.change(event),
-        move |resume_token, item| message(&workspace, resume_token, item),
+        move |told| message(&workspace, told),
     )
     .await
 }
 
 impl Watched {
-    /// Learns which tickets are in the queue now; what was known before is forgotten.
-    fn learn(&self, workspace: &Workspace) {
-        let Some(InQueue { queue, known }) = &self.queue else { return };
-        let filter = Filter { queue: Some(queue.clone()), ..Filter::default() };
-        let mut known = known.lock().unwrap_or_else(PoisonError::into_inner);
-        known.clear();
-        for ticket in workspace.candidates(&filter, u64::MAX) {
-            known.insert(ticket.id.clone(), true);
-        }
-    }
-
-    fn snapshot(&self, state: &State) -> Vec<Ticket> {
-        let Some(workspace) = state.workspace(&self.workspace) else { return Vec::new() };
-        self.learn(workspace);
+    /// Tickets with numbers below `below`, the newest first: those opened meanwhile are none of the snapshot.
+    fn page(&self, state: &State, below: Option<u64>) -> Page<Ticket> {
+        let Some(workspace) = state.workspace(&self.workspace) else { return Page::none() };
+        let below = below.unwrap_or(u64::MAX);
         if let Some(ticket) = &self.ticket {
-            return workspace.ticket(ticket).map(Cow::into_owned).into_iter().collect();
+            let ticket = workspace.ticket(ticket).filter(|ticket| ticket.number < below);
+            return Page::of(ticket.map(Cow::into_owned).into_iter().map(item));
         }
-        let queue = self.queue.as_ref().map(|in_queue| in_queue.queue.clone());
-        let filter = Filter { queue, ..Filter::default() };
-        workspace.candidates(&filter, u64::MAX).cloned().collect()
+        let filter = Filter { queue: self.queue.clone(), ..Filter::default() };
+        Page::of(workspace.candidates(&filter, below).map(|ticket| item(ticket.clone())))
     }
 
     fn change(&self, event: &stored::Event) -> Option<api::TicketChange> {
-        let placed = placed(&event.r#type, &event.data)?;
-        let of_workspace = event.workspace == self.workspace.as_str();
+        let (of_type, data) = (event.r#type.as_str(), &event.data);
+        let of_workspace = event.workspace == self.workspace.as_str() && is_of_ticket(of_type);
         let of_ticket = self.ticket.as_ref().is_none_or(|ticket| ticket.as_str() == event.entity);
-        let of_queue =
-            self.queue.as_ref().is_none_or(|queue| of_workspace && queue.passes(event, &placed));
+        let of_queue = |queue: &QueueId| is_in_queue(of_type, data, queue);
+        let passes = of_workspace && of_ticket && self.queue.as_ref().is_none_or(of_queue);
         let at = Timestamp::from_millis(event.occurred_at_ms);
-        (of_workspace && of_ticket && of_queue).then(|| api::TicketChange {
+        passes.then(|| api::TicketChange {
             event_type: event.r#type.clone(),
             ticket_id: event.entity.clone(),
             occurred_at: Some(convert::timestamp_to_wire(at)),
             revision: event.revision,
-            data: event.data.to_vec(),
+            data: event.data.clone(),
         })
     }
 }
 
-impl InQueue {
-    /// Whether the ticket was in the queue before the fact, or is after it.
-    fn passes(&self, event: &stored::Event, placed: &Placed) -> bool {
-        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        let was = known.get(event.entity.as_str()).copied().unwrap_or(false);
-        let is = match placed {
-            Placed::AsBefore => was,
-            Placed::In(queue) => {
-                let is = *queue == self.queue.as_str();
-                known.insert(TicketId::trusted(&event.entity), is);
-                is
-            }
-        };
-        was || is
-    }
+/// A ticket of a page, by its number, with its size in bytes.
+fn item(ticket: Ticket) -> (u64, Ticket, usize) {
+    let size = ticket.size();
+    (ticket.number, ticket, size)
 }
 
 fn message(
     workspace: &WorkspaceId,
-    resume_token: String,
-    item: Item<api::TicketChange, Ticket>,
+    told: Message<api::TicketChange, Ticket>,
 ) -> api::WatchTicketsResponse {
+    let Message { resume_token, position, item } = told;
     let kind = match item {
         Item::Snapshot(ticket) => Kind::Snapshot(render::ticket(workspace, &ticket)),
         Item::SnapshotComplete => Kind::SnapshotComplete(true),
         Item::Change(change) => Kind::Change(change),
         Item::Checkpoint(checkpoint) => Kind::Checkpoint(checkpoint),
     };
-    api::WatchTicketsResponse { resume_token, kind: Some(kind) }
+    api::WatchTicketsResponse { resume_token, position: Some(position), kind: Some(kind) }
 }

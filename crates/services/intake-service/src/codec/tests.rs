@@ -73,6 +73,7 @@ fn updated() -> TicketUpdated {
         kind: Some("".into()),
         tags: Some(Box::default()),
         attributes: Some(Packed::new(&attributes())),
+        queue: Some(QueueId::trusted("q")),
     }
 }
 
@@ -94,6 +95,7 @@ fn every_fact_survives_its_encoding() {
             author: "".into(),
             visibility: Visibility::Internal,
             body: "Hello".into(),
+            queue: Some(QueueId::trusted("q")),
         }),
         Event::TicketUpdated(updated()),
         Event::TicketUpdated(TicketUpdated { kind: None, tags: None, ..updated() }),
@@ -103,11 +105,13 @@ fn every_fact_survives_its_encoding() {
             from: TicketStatus::OnHold,
             to: TicketStatus::Resolved,
             reason: "done".into(),
+            queue: None,
         }),
         Event::OwnerChanged(OwnerChanged {
             ticket: ticket(),
             agent: Some(AgentId::trusted("ada")),
             queue: None,
+            left: Some(QueueId::trusted("q")),
         }),
     ] {
         let stored = encode(&event);

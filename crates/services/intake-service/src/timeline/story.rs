@@ -7,6 +7,7 @@ use bytes::Bytes;
 use event_log::{LogError, OpenError, Seq};
 use futures::stream::{self, StreamExt, TryStreamExt};
 use runtime::{Doubt, ServiceId, open_record};
+use service_kit::paging::REPLY_BYTES;
 use wire::events::v1 as stored;
 
 use super::order::{Key, ordered};
@@ -94,20 +95,37 @@ impl Story {
         };
         let rest = self.places.get(start..).unwrap_or_default();
         let page = rest.get(..size).unwrap_or(rest);
-        let told = collect(&self.shared, page, |place, log_id, event| {
+        let (mut told, mut bytes, mut trimmed) = (Vec::new(), 0_usize, self.trimmed.clone());
+        for places in page.chunks(READS_MAX) {
+            let (mut found, gone) = self.told(places).await?;
+            trimmed.extend(gone);
+            for place in places {
+                if bytes >= REPLY_BYTES {
+                    return Ok(Some(Page { told, more: true, trimmed }));
+                }
+                let Some(fact) = found.remove(place) else { continue };
+                bytes = bytes.saturating_add(fact.event.data.len());
+                told.push(fact);
+            }
+        }
+        Ok(Some(Page { told, more: page.len() < rest.len(), trimmed }))
+    }
+
+    /// The facts at these places.
+    async fn told(
+        &self,
+        places: &[Place],
+    ) -> Result<(BTreeMap<Place, Told>, Vec<(ServiceId, Seq)>), StoryError> {
+        let (told, gone) = collect(&self.shared, places, |place, log_id, event| {
             let event = stored::Event {
                 // The bytes as stored, without the record around them.
                 data: Bytes::copy_from_slice(&event.data),
                 ..event.clone()
             };
             (place, Told { place, log_id: log_id.to_vec(), event })
-        });
-        let (told, gone) = told.await?;
-        let mut told: BTreeMap<Place, Told> = told.into_iter().collect();
-        let mut trimmed = self.trimmed.clone();
-        trimmed.extend(gone);
-        let told = page.iter().filter_map(|place| told.remove(place)).collect();
-        Ok(Some(Page { told, more: page.len() < rest.len(), trimmed }))
+        })
+        .await?;
+        Ok((told.into_iter().collect(), gone.into_iter().collect()))
     }
 }
 

@@ -4,12 +4,13 @@ use std::collections::BTreeSet;
 
 use kernel::{AgentId, QueueId, Timestamp, WorkspaceId};
 use notify::Recipient;
-use prost::Message;
+use prost::Message as _;
 use runtime::Node;
 use service_kit::convert::timestamp_to_wire;
 use service_kit::paging::binding;
 use service_kit::{
-    Drain, Fields, Item, Refusal, WatchRequest, WatchStream, checkpoint_every, status_of,
+    Fields, Item, Message, Refusal, SnapshotPage, WatchRequest, WatchStream, Watcher,
+    checkpoint_every, status_of,
 };
 use tonic::Status;
 use wire::events::v1::{Event, IntentMade, NotificationChannel};
@@ -30,7 +31,7 @@ struct Filter {
 
 pub(super) async fn watch(
     node: &Node<NotifyService>,
-    drain: &Drain,
+    watcher: Watcher,
     request: WatchNotificationsRequest,
 ) -> Result<WatchStream<WatchNotificationsResponse>, Status> {
     let (filter, asked) = parse(&request)?;
@@ -45,9 +46,9 @@ pub(super) async fn watch(
     if !known {
         return Err(unknown(filter.workspace));
     }
-    let none = |_: &notify::State| Vec::<Notification>::new();
+    let none = |_: &notify::State, _| SnapshotPage::none();
     let change = move |_, event: &Event| filter.notification(event);
-    service_kit::watch(partition, drain, asked, none, change, rendered).await
+    service_kit::watch(partition, watcher, asked, none, change, rendered).await
 }
 
 fn parse(request: &WatchNotificationsRequest) -> Result<(Filter, WatchRequest), Refusal> {
@@ -99,10 +100,8 @@ impl Filter {
     }
 }
 
-fn rendered(
-    resume_token: String,
-    item: Item<Notification, Notification>,
-) -> WatchNotificationsResponse {
+fn rendered(told: Message<Notification, Notification>) -> WatchNotificationsResponse {
+    let Message { resume_token, position, item } = told;
     let kind = match item {
         Item::Snapshot(notification) | Item::Change(notification) => {
             Some(Kind::Notification(notification))
@@ -111,5 +110,5 @@ fn rendered(
         // No snapshot is asked for.
         Item::SnapshotComplete => None,
     };
-    WatchNotificationsResponse { resume_token, kind }
+    WatchNotificationsResponse { resume_token, position: Some(position), kind }
 }

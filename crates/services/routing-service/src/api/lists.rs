@@ -1,6 +1,7 @@
 //! `ListAgents` and `ListQueues`.
 
 use kernel::{AgentId, QueueId, WorkspaceId};
+use prost::Message as _;
 use routing::state::Workspace;
 use service_kit::paging::binding;
 use service_kit::{Fields, Page, Refusal};
@@ -31,15 +32,14 @@ impl Agents {
     }
 
     pub(super) fn find(&self, workspace: &Workspace) -> api::ListAgentsResponse {
-        let count = self.page.size.saturating_add(1);
-        let found = workspace.agents_after(self.after.as_ref()).take(count);
-        let mut agents: Vec<_> =
-            found.map(|(id, agent)| render::agent_state(workspace, id, agent)).collect();
+        let found = workspace.agents_after(self.after.as_ref());
+        let states = found.map(|(id, agent)| render::agent_state(workspace, id, agent));
         let place = |state: &api::AgentState| {
             state.agent.as_ref().map(|agent| agent.agent_id.clone().into_bytes())
         };
-        let cut = self.page.cut(&mut agents, |state| place(state).unwrap_or_default());
-        api::ListAgentsResponse { agents, next_page_token: cut.next_page_token }
+        let place = |state: &api::AgentState| place(state).unwrap_or_default();
+        let (agents, page) = self.page.fill(states, api::AgentState::encoded_len, place);
+        api::ListAgentsResponse { agents, next_page_token: page.next_page_token }
     }
 }
 
@@ -68,12 +68,11 @@ impl Queues {
     }
 
     pub(super) fn find(&self, workspace: &Workspace) -> api::ListQueuesResponse {
-        let count = self.page.size.saturating_add(1);
-        let found = workspace.queues_after(self.after.as_ref()).take(count);
-        let mut queues: Vec<_> = found.map(|(id, queue)| render::queue(id, queue)).collect();
+        let found = workspace.queues_after(self.after.as_ref());
+        let queues = found.map(|(id, queue)| render::queue(id, queue));
         let place = |queue: &api::Queue| format!("{}:{}", queue.order, queue.queue_id).into_bytes();
-        let cut = self.page.cut(&mut queues, place);
-        api::ListQueuesResponse { queues, next_page_token: cut.next_page_token }
+        let (queues, page) = self.page.fill(queues, api::Queue::encoded_len, place);
+        api::ListQueuesResponse { queues, next_page_token: page.next_page_token }
     }
 }
 

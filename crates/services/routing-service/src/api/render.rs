@@ -12,6 +12,8 @@ use crate::codec::{decision_to_wire, settings, words};
 
 /// How many agents an explanation looks at.
 const VERDICTS_MAX: usize = 1_000;
+/// How many tickets and offers of an agent are shown: it may own any number that wait for their customers.
+const HELD_MAX: usize = 1_000;
 
 pub(super) fn agent_state(workspace: &Workspace, id: &AgentId, agent: &Agent) -> api::AgentState {
     let owned = |ticket: &TicketId| owned(ticket, workspace.ticket(ticket)?);
@@ -20,8 +22,10 @@ pub(super) fn agent_state(workspace: &Workspace, id: &AgentId, agent: &Agent) ->
         agent: Some(self::agent(id, agent)),
         presence: words::presence_to_wire(agent.presence()).into(),
         used_units: agent.used_units(),
-        tickets: agent.tickets().iter().filter_map(owned).collect(),
-        offers: offers.filter_map(|number| offer(workspace, *number)).collect(),
+        tickets: agent.tickets().iter().take(HELD_MAX).filter_map(owned).collect(),
+        offers: offers.take(HELD_MAX).filter_map(|number| offer(workspace, *number)).collect(),
+        ticket_count: count(agent.tickets().len()),
+        offer_count: count(agent.offers().len()),
     }
 }
 

@@ -1,11 +1,11 @@
 //! `WatchOffers`: what an agent's desktop shows.
 
 use kernel::WorkspaceId;
-use prost::Message;
+use prost::Message as _;
 use routing::State;
 use runtime::Position;
 use service_kit::paging::binding;
-use service_kit::watch::{self, Item, WatchRequest, WatchStream};
+use service_kit::watch::{self, Item, Message, Page, WatchRequest, WatchStream, Watcher};
 use service_kit::{Fields, convert};
 use tonic::Status;
 use wire::events::v1 as stored;
@@ -30,12 +30,22 @@ impl Filter {
         self.agent.is_empty() || self.agent == offer.agent_id
     }
 
-    /// Every offer that stands, by number.
-    fn standing(&self, state: &State) -> Vec<api::Offer> {
-        let Some(workspace) = state.workspace(&self.workspace) else { return Vec::new() };
-        let numbers = workspace.offers().keys();
-        let offers = numbers.filter_map(|number| render::offer(workspace, *number));
-        offers.filter(|offer| self.admits(offer)).collect()
+    /// Offers that stand, with numbers below `below`, the newest first: those made meanwhile are none of the snapshot.
+    fn page(&self, state: &State, below: Option<u64>) -> Page<api::Offer> {
+        let Some(workspace) = state.workspace(&self.workspace) else { return Page::none() };
+        let below = below.unwrap_or(u64::MAX);
+        let item = |number: u64| {
+            let offer = render::offer(workspace, number)?;
+            let size = offer.encoded_len();
+            Some((number, offer, size))
+        };
+        if self.agent.is_empty() {
+            let offers = workspace.offers().range(..below).rev();
+            return Page::of(offers.filter_map(|(number, _)| item(*number)));
+        }
+        let agent = workspace.agent(&kernel::AgentId::trusted(&self.agent));
+        let offers = agent.into_iter().flat_map(|agent| agent.offers().range(..below).rev());
+        Page::of(offers.filter_map(|number| item(*number)))
     }
 
     fn change(&self, event: &stored::Event) -> Option<api::OfferChange> {
@@ -53,7 +63,11 @@ impl Filter {
 }
 
 /// Watches the offers of a workspace that is there.
-pub(super) async fn watch(api: &Api, request: api::WatchOffersRequest) -> Result<Changes, Status> {
+pub(super) async fn watch(
+    api: &Api,
+    watcher: Watcher,
+    request: api::WatchOffersRequest,
+) -> Result<Changes, Status> {
     let mut fields = Fields::new();
     let workspace: WorkspaceId = fields.id("workspace_id", &request.workspace_id);
     let agent: Option<kernel::AgentId> = fields.optional_id("agent_id", &request.agent_id);
@@ -74,29 +88,27 @@ pub(super) async fn watch(api: &Api, request: api::WatchOffersRequest) -> Result
         binding: binding("WatchOffers", &bound),
     };
     let partition = api.node.partition_of(filter.workspace.as_str());
-    let standing = filter.clone();
+    let shown = filter.clone();
     watch::watch(
         partition,
-        &api.drain,
+        watcher,
         asked,
-        move |state: &State| standing.standing(state),
+        move |state: &State, below| shown.page(state, below),
         move |_: Position, event: &stored::Event| filter.change(event),
         message,
     )
     .await
 }
 
-fn message(
-    resume_token: String,
-    item: Item<api::OfferChange, api::Offer>,
-) -> api::WatchOffersResponse {
+fn message(told: Message<api::OfferChange, api::Offer>) -> api::WatchOffersResponse {
+    let Message { resume_token, position, item } = told;
     let kind = match item {
         Item::Snapshot(offer) => Kind::Snapshot(offer),
         Item::SnapshotComplete => Kind::SnapshotComplete(true),
         Item::Change(change) => Kind::Change(change),
         Item::Checkpoint(checkpoint) => Kind::Checkpoint(checkpoint),
     };
-    api::WatchOffersResponse { resume_token, kind: Some(kind) }
+    api::WatchOffersResponse { resume_token, position: Some(position), kind: Some(kind) }
 }
 
 /// What an event says of an offer or an assignment; nothing if it is none.
@@ -135,7 +147,7 @@ fn read(event: &stored::Event) -> Option<api::Offer> {
     }
 }
 
-fn payload<M: Message + Default>(event: &stored::Event) -> Option<M> {
+fn payload<M: prost::Message + Default>(event: &stored::Event) -> Option<M> {
     M::decode(event.data.clone()).ok()
 }
 

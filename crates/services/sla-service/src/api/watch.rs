@@ -3,7 +3,10 @@
 use kernel::{TicketId, Timestamp, WorkspaceId};
 use runtime::decode_event;
 use service_kit::convert::timestamp_to_wire;
-use service_kit::{Fields, Item, WatchRequest, WatchStream, checkpoint_every, paging};
+use service_kit::{
+    Fields, Item, Message, SnapshotPage, WatchRequest, WatchStream, Watcher, checkpoint_every,
+    paging,
+};
 use sla::{Event, clock_id};
 use tonic::Status;
 use wire::events::v1::Event as StoredEvent;
@@ -16,6 +19,7 @@ use crate::codec::EVENTS;
 /// Begins a watch of a workspace's clocks, or of one ticket's.
 pub(super) async fn watch(
     api: &Api,
+    watcher: Watcher,
     request: wire_sla::WatchSlaRequest,
 ) -> Result<WatchStream<wire_sla::WatchSlaResponse>, Status> {
     let mut fields = Fields::new();
@@ -38,20 +42,19 @@ pub(super) async fn watch(
     };
     let partition = api.node.partition_of(workspace.as_str());
     let change = move |_, event: &StoredEvent| change(event, &workspace, ticket.as_ref());
-    service_kit::watch(partition, &api.drain, asked, |_| Vec::new(), change, message).await
+    service_kit::watch(partition, watcher, asked, |_, _| SnapshotPage::none(), change, message)
+        .await
 }
 
 /// There are no snapshots here, so none of their items comes.
-fn message(
-    resume_token: String,
-    item: Item<wire_sla::ClockChange, ()>,
-) -> wire_sla::WatchSlaResponse {
+fn message(told: Message<wire_sla::ClockChange, ()>) -> wire_sla::WatchSlaResponse {
+    let Message { resume_token, position, item } = told;
     let kind = match item {
         Item::Change(change) => Some(Kind::Change(change)),
         Item::Checkpoint(checkpoint) => Some(Kind::Checkpoint(checkpoint)),
         Item::Snapshot(()) | Item::SnapshotComplete => None,
     };
-    wire_sla::WatchSlaResponse { resume_token, kind }
+    wire_sla::WatchSlaResponse { resume_token, position: Some(position), kind }
 }
 
 /// The change of a clock that an event is, if it is one and of the ticket that was asked for (none: of any).
@@ -70,7 +73,7 @@ fn change(
             clock_id: clock_id(&ticket, key).to_string(),
             ticket_id: ticket.to_string(),
             occurred_at: Some(timestamp_to_wire(Timestamp::from_millis(event.occurred_at_ms))),
-            data: event.data.to_vec(),
+            data: event.data.clone(),
         }),
         Event::WorkspaceNoted(_)
         | Event::PolicyPut(_)

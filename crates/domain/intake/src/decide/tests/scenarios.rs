@@ -38,10 +38,15 @@ fn went(
 }
 
 fn owner(agent: Option<&str>, queue: Option<&str>) -> Event {
+    moved(agent, queue, None)
+}
+
+fn moved(agent: Option<&str>, queue: Option<&str>, left: Option<&str>) -> Event {
     Event::OwnerChanged(OwnerChanged {
         ticket: TicketId::trusted("t"),
         agent: agent.map(AgentId::trusted),
         queue: queue.map(QueueId::trusted),
+        left: left.map(QueueId::trusted),
     })
 }
 
@@ -278,6 +283,11 @@ fn routing_gives_a_ticket_a_queue_an_owner_and_an_outcome() {
     assert_eq!(moves(&[facts[1].event.clone()]), [("new", "open", "work_started")]);
     assert_eq!(facts[1].at, at(0).at, "routing's own time is kept");
     let given = given.when(&at(2), note_owner("ada")).then([]);
+    let Event::StatusChanged(started) = &facts[1].event else { panic!("{facts:?}") };
+    assert_eq!(started.queue, Some(QueueId::trusted("q")), "a fact says in which queue it happens");
+    let elsewhere = Given { state: given.state.clone() };
+    let left = moved(None, Some("r"), Some("q"));
+    elsewhere.when(&at(2), note_queue(Some("r"))).then([left]);
 
     for (outcome, to) in [
         (Outcome::Pending, "pending"),
