@@ -23,6 +23,7 @@ use crate::drain::Drain;
 use crate::forward::{ForwardLayer, Peers};
 use crate::gate::{Gates, PositionGate};
 use crate::hygiene::HygieneLayer;
+use crate::readiness::Readiness;
 use crate::trace::TraceLayer;
 
 /// How often an idle connection is probed.
@@ -73,6 +74,7 @@ pub struct Services {
     routes: RoutesBuilder,
     names: Vec<String>,
     ready: Vec<(String, watch::Receiver<bool>)>,
+    partitions: Vec<(String, watch::Receiver<bool>)>,
     gates: Vec<(String, Arc<dyn PositionGate>)>,
     peers: Option<Peers>,
 }
@@ -89,11 +91,12 @@ impl Services {
         self
     }
 
-    /// Adds a service that is healthy while `ready` says so, and whose calls wait at `gate` for the positions they name.
+    /// Adds a service that is healthy while `ready` says so, with its partitions' health beside it, and whose calls wait at `gate` for
+    /// the positions they name.
     pub fn with<S>(
         mut self,
         service: S,
-        ready: watch::Receiver<bool>,
+        ready: impl Into<Readiness>,
         gate: Arc<dyn PositionGate>,
     ) -> Self
     where
@@ -105,7 +108,9 @@ impl Services {
             + 'static,
         S::Future: Send + 'static,
     {
+        let Readiness { service: ready, partitions } = ready.into();
         self.ready.push((S::NAME.to_owned(), ready));
+        self.partitions.extend(partitions);
         self.gates.push((S::NAME.to_owned(), gate));
         self.with_plain(service)
     }
@@ -159,13 +164,13 @@ impl Server {
         drain_within: Duration,
         shutdown: impl Future<Output = ()>,
     ) -> Result<(), ServerError> {
-        let Services { mut routes, mut names, ready, gates, peers } = services;
+        let Services { mut routes, mut names, ready, partitions, gates, peers } = services;
         let reporter = HealthReporter::new();
         reporter.set_service_status("", ServingStatus::NotServing).await;
         let health = HealthService::from_health_reporter(reporter.clone());
         routes.add_service(tonic_health::pb::health_server::HealthServer::new(health));
         add_reflection(&mut routes, &mut names)?;
-        let reporting = tokio::spawn(report(reporter.clone(), ready, drain.clone()));
+        let reporting = tokio::spawn(report(reporter.clone(), ready, partitions, drain.clone()));
 
         let (stop, stopping) = oneshot::channel::<()>();
         let incoming = TcpIncoming::from(self.listener).with_nodelay(Some(true));
@@ -218,15 +223,18 @@ fn add_reflection(routes: &mut RoutesBuilder, names: &mut Vec<String>) -> Result
     Ok(())
 }
 
-/// Keeps health up to date until the drain; the server as a whole is healthy when every service is.
+/// Keeps health up to date until the drain; the server as a whole is healthy when every service is, whatever single partitions are.
 async fn report(
     reporter: HealthReporter,
     ready: Vec<(String, watch::Receiver<bool>)>,
+    partitions: Vec<(String, watch::Receiver<bool>)>,
     drain: Drain,
 ) {
+    let services = ready.len();
+    let all: Vec<_> = ready.into_iter().chain(partitions).collect();
     let mut states: Vec<(String, bool)> =
-        ready.iter().map(|(name, _)| (name.clone(), false)).collect();
-    let changes = ready.into_iter().enumerate().map(|(index, (_, ready))| {
+        all.iter().map(|(name, _)| (name.clone(), false)).collect();
+    let changes = all.into_iter().enumerate().map(|(index, (_, ready))| {
         WatchStream::new(ready).map(move |ready| (index, ready)).boxed()
     });
     let mut changes = stream::select_all(changes);
@@ -251,7 +259,7 @@ async fn report(
             *state = ready;
             reporter.set_service_status(&*name, serving(ready)).await;
         }
-        let all = states.iter().all(|(_, ready)| *ready);
+        let all = states.iter().take(services).all(|(_, ready)| *ready);
         reporter.set_service_status("", serving(all)).await;
     }
     for (name, _) in &states {

@@ -75,7 +75,7 @@ pub async fn watch<S, C, N, M>(
     partition: &PartitionHandle<S>,
     drain: &Drain,
     request: WatchRequest,
-    snapshot: impl FnOnce(&State<S>) -> Vec<N> + Send + 'static,
+    mut snapshot: impl FnMut(&State<S>) -> Vec<N> + Send + 'static,
     change: impl FnMut(Position, &Event) -> Option<C> + Send + 'static,
     message: impl FnMut(String, Item<C, N>) -> M + Send + 'static,
 ) -> Result<WatchStream<M>, Status>

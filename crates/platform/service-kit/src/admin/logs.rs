@@ -134,6 +134,7 @@ fn refuse(error: &LogError) -> Refusal {
         LogError::Gap { .. }
         | LogError::WentBackwards { .. }
         | LogError::Missing
+        | LogError::Replaced
         | LogError::Corrupt { .. } => {
             Refusal::of(ErrorReason::PartitionHalted, format!("the log is in doubt: {error}"))
         }
