@@ -4,6 +4,7 @@ pub mod api;
 pub mod cluster;
 pub mod collector;
 pub mod damage;
+pub mod doctor;
 pub mod files;
 pub mod forge;
 pub mod load;

@@ -291,7 +291,8 @@ async fn put_again(
 /// The sweeps of the busy workspace that have come to their end.
 async fn sweeps_ended(api: &Api) -> anyhow::Result<usize> {
     let mut ended = 0;
-    for commit in read_partition(api, ServiceId::Sla, partition_of(BUSY, PARTITIONS).into()).await? {
+    for commit in read_partition(api, ServiceId::Sla, partition_of(BUSY, PARTITIONS).into()).await?
+    {
         for event in commit.events.iter().filter(|event| event.r#type == "PoliciesApplied") {
             let applied: events::PoliciesApplied = prost::Message::decode(event.data.as_ref())?;
             ended += usize::from(applied.done && event.workspace == BUSY);
@@ -313,8 +314,7 @@ async fn a_policy_that_changes_for_3000_tickets_lets_the_neighbour_in() -> anyho
     let costly = costly_policies(&api, BUSY).await?;
     api.rest().await?;
     let before = sweeps_ended(&api).await?;
-    let mut quiet =
-        put_again(&api, &calm, 0, async |calls| Ok(calls >= QUIET)).await?;
+    let mut quiet = put_again(&api, &calm, 0, async |calls| Ok(calls >= QUIET)).await?;
 
     let began = Instant::now();
     api.sla.clone().put_policy(policy(BUSY, "p", "", 7)).await?;
@@ -338,18 +338,21 @@ async fn a_policy_that_changes_for_3000_tickets_lets_the_neighbour_in() -> anyho
     let commits =
         read_partition(&api, ServiceId::Sla, partition_of(BUSY, PARTITIONS).into()).await?;
     let written: Vec<_> = commits.iter().flat_map(|commit| &commit.events).collect();
-    let put = written.iter().rposition(|event| event.workspace == BUSY && event.r#type == "PolicyPut");
+    let put =
+        written.iter().rposition(|event| event.workspace == BUSY && event.r#type == "PolicyPut");
     let sweep = written.get(put.context("no policy was put")?..).context("no sweep")?;
     let mut retargeted: BTreeMap<&str, usize> = BTreeMap::new();
     for event in sweep.iter().filter(|event| event.r#type == "ClockRetargeted") {
         *retargeted.entry(&event.entity).or_default() += 1;
     }
-    let steps = |event: &&&events::Event| event.r#type == "PoliciesApplied" && event.workspace == BUSY;
+    let steps =
+        |event: &&&events::Event| event.r#type == "PoliciesApplied" && event.workspace == BUSY;
     let count = sweep.iter().filter(steps).count();
     let last = sweep.iter().rposition(|event| steps(&event)).context("no step")?;
-    let order = sweep.iter().take(last).filter(|event| {
-        steps(event) || event.workspace == calm && event.r#type == "PolicyPut"
-    });
+    let order = sweep
+        .iter()
+        .take(last)
+        .filter(|event| steps(event) || event.workspace == calm && event.r#type == "PolicyPut");
     let mut between = overtaken(order.map(|event| event.workspace.as_str()), &calm);
     let calls_meanwhile = between.len();
     between.sort_unstable();
