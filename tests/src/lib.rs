@@ -5,6 +5,7 @@ pub mod cgroup;
 pub mod cluster;
 pub mod collector;
 pub mod damage;
+pub mod doctor;
 pub mod files;
 pub mod forge;
 pub mod load;

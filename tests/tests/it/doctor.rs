@@ -6,11 +6,11 @@ use anyhow::{Context as _, ensure};
 use async_nats::jetstream::stream::DiscardPolicy;
 use event_log::{EventLogProvider as _, LogName, OpenError};
 use event_log_nats::{NatsConfig, NatsProvider};
-use serde_json::Value;
 use tests::api::{Addresses, Api};
 use tests::call;
+use tests::doctor::{doctor, text, wrong};
 use tests::nats::Nats;
-use tests::process::{Process, run};
+use tests::process::Process;
 use tests::stack::Stack;
 use tokio::time::{Instant, sleep};
 use tonic_health::pb::HealthCheckRequest;
@@ -19,23 +19,6 @@ use tonic_health::pb::health_client::HealthClient;
 use wire::intake::v1 as intake;
 
 const WITHIN: Duration = Duration::from_secs(60);
-
-/// Runs the doctor: whether all is well, and its lines.
-async fn doctor(arguments: &[&str]) -> anyhow::Result<(bool, Vec<Value>)> {
-    let all = [&["doctor", "-o", "json"], arguments].concat();
-    let ended = run(&all).await?;
-    let lines = serde_json::from_slice(&ended.stdout)
-        .with_context(|| String::from_utf8_lossy(&ended.stderr).into_owned())?;
-    Ok((ended.status.success(), lines))
-}
-
-fn text<'a>(line: &'a Value, name: &str) -> &'a str {
-    line.get(name).and_then(Value::as_str).unwrap_or_default()
-}
-
-fn wrong(lines: &[Value]) -> Vec<&Value> {
-    lines.iter().filter(|line| text(line, "verdict") == "wrong").collect()
-}
 
 /// The value of the first figure that begins so.
 fn figure(text: &str, begins: &str) -> Option<f64> {
@@ -92,10 +75,14 @@ async fn an_installation_that_is_well_and_then_is_not() -> anyhow::Result<()> {
         ensure!(Instant::now() < deadline, "the partition goes on: {:#?}", wrong(&lines));
         sleep(Duration::from_millis(500)).await;
     }
+    // It takes nothing from the others.
     let channel = tonic::transport::Endpoint::from_shared(format!("http://{sla}"))?.connect_lazy();
-    let request = HealthCheckRequest { service: String::new() };
-    let health = HealthClient::new(channel).check(request).await?.into_inner().status();
-    ensure!(health == ServingStatus::NotServing, "{health:?}");
+    let wanted = [("", ServingStatus::Serving), ("sla/1", ServingStatus::NotServing)];
+    for (service, wanted) in wanted {
+        let request = HealthCheckRequest { service: service.to_owned() };
+        let health = HealthClient::new(channel.clone()).check(request).await?.into_inner();
+        ensure!(health.status() == wanted, "{service}: {health:?}");
+    }
 
     admin.delete_stream("SY_NOTIFY_02").await?;
     let (well, lines) = doctor(&["--log", &url]).await?;

@@ -350,18 +350,21 @@ async fn a_policy_that_changes_for_3000_tickets_lets_the_neighbour_in() -> anyho
     let commits =
         read_partition(&api, ServiceId::Sla, partition_of(BUSY, PARTITIONS).into()).await?;
     let written: Vec<_> = commits.iter().flat_map(|commit| &commit.events).collect();
-    let put = written.iter().rposition(|event| event.workspace == BUSY && event.r#type == "PolicyPut");
+    let put =
+        written.iter().rposition(|event| event.workspace == BUSY && event.r#type == "PolicyPut");
     let sweep = written.get(put.context("no policy was put")?..).context("no sweep")?;
     let mut retargeted: BTreeMap<&str, usize> = BTreeMap::new();
     for event in sweep.iter().filter(|event| event.r#type == "ClockRetargeted") {
         *retargeted.entry(&event.entity).or_default() += 1;
     }
-    let steps = |event: &&&events::Event| event.r#type == "PoliciesApplied" && event.workspace == BUSY;
+    let steps =
+        |event: &&&events::Event| event.r#type == "PoliciesApplied" && event.workspace == BUSY;
     let count = sweep.iter().filter(steps).count();
     let last = sweep.iter().rposition(|event| steps(&event)).context("no step")?;
-    let order = sweep.iter().take(last).filter(|event| {
-        steps(event) || event.workspace == calm && event.r#type == "PolicyPut"
-    });
+    let order = sweep
+        .iter()
+        .take(last)
+        .filter(|event| steps(event) || event.workspace == calm && event.r#type == "PolicyPut");
     let mut between = overtaken(order.map(|event| event.workspace.as_str()), &calm);
     let calls_meanwhile = between.len();
     between.sort_unstable();

@@ -119,6 +119,7 @@ async fn read_back(
     let end =
         log.end().with_context(|| format!("nothing was copied of {service}/{partition:02}"))?;
     ensure!(end.seq == finding.records, "{service}/{partition:02} is not all there");
+    let hash = state.hash.with_context(|| format!("{service}/{partition:02} has no state"))?;
     Ok(CopiedLog {
         service: service.name().to_owned(),
         partition,
@@ -126,7 +127,7 @@ async fn read_back(
         generation,
         last: end.seq,
         chain: hex::encode(end.chain),
-        state_hash: hex::encode(state.hash),
+        state_hash: hex::encode(hash),
         state_version: state.version,
     })
 }

@@ -12,6 +12,7 @@ use clap::builder::FalseyValueParser;
 use clap::{Args, Parser, Subcommand};
 
 use crate::exit::EXIT_CODES;
+use crate::init::Lost;
 use crate::out::Output;
 use crate::{agent, bench, clock, parked, queue, sla, ticket};
 
@@ -51,7 +52,14 @@ pub(crate) enum Command {
     Serve(Serve),
     /// Makes the streams on NATS; run again, it changes nothing
     ///
+    /// With --accept-loss it also begins logs anew in the place of those that were lost. A partition whose log was lost stops as soon as
+    /// anything knows more of it than is there: a snapshot, the log of a service that has read it, another instance. It goes on once an
+    /// operator has given the lost log up: the services that followed it keep their own state and read the new log from its first
+    /// record. What is left of the lost log is deleted, so back it up first; then restart the services.
+    ///
     /// Example: `switchyard init --log nats://127.0.0.1:4222 --partitions 16 --replicas 3`
+    ///
+    /// Example: `switchyard init --log nats://127.0.0.1:4222 --accept-loss intake/3,sla --by olga --reason 'disk of n1 is gone'`
     Init(Init),
     /// Asks a server whether it is healthy: exit code 0 if it is
     ///
@@ -165,8 +173,20 @@ pub(crate) struct Serve {
 #[derive(Debug, Clone, Args)]
 pub(crate) struct Init {
     /// The NATS server: `nats://HOST:PORT`
-    #[arg(long, env = "SWITCHYARD_LOG", value_name = "URL")]
-    pub(crate) log: String,
+    #[arg(long, env = "SWITCHYARD_LOG", value_name = "URL", required_unless_present = "data_dir")]
+    pub(crate) log: Option<String>,
+    /// The directory of a stopped `up`, of which lost logs are given up
+    #[arg(long, value_name = "DIR", requires = "accept_loss", conflicts_with = "log")]
+    pub(crate) data_dir: Option<PathBuf>,
+    /// Lost logs that are given up, separated by commas: `intake/3`, `intake` for all of a service's, `all`
+    #[arg(long, value_name = "LOGS", value_delimiter = ',', requires = "by", requires = "reason")]
+    pub(crate) accept_loss: Vec<Lost>,
+    /// Who says so: it stands in the new logs
+    #[arg(long, value_name = "NAME", requires = "accept_loss")]
+    pub(crate) by: Option<String>,
+    /// Why: it stands in the new logs
+    #[arg(long, value_name = "TEXT", requires = "accept_loss")]
+    pub(crate) reason: Option<String>,
     /// How many partitions each service's log has, for ever
     #[arg(long, env = "SWITCHYARD_PARTITIONS", default_value_t = 16,
           value_parser = clap::value_parser!(u16).range(1..=100))]

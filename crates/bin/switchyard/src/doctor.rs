@@ -1,5 +1,6 @@
 //! `switchyard doctor`: one page on whether an installation is well, and what to do where it isn't.
 
+mod orphans;
 mod servers;
 mod stored;
 
@@ -100,6 +101,8 @@ mod advice {
     pub(super) const SYNC: &str = "deploy/README.md, \"A server does not sync\"";
     pub(super) const COPY: &str = "deploy/README.md, \"A copy of a stream is damaged or behind\"";
     pub(super) const HISTORY: &str = "deploy/README.md, \"A partition is halted\"";
+    pub(super) const LOST: &str = "deploy/README.md, \"A log was lost\"";
+    pub(super) const FULL: &str = "deploy/README.md, \"The log is full\"";
     pub(super) const SERVER: &str = "deploy/README.md, \"A service does not serve\"";
     pub(super) const PARKED: &str = "deploy/README.md, \"Inputs are set aside\"";
     pub(super) const CLOCK: &str = "deploy/README.md, \"The clock is in doubt\"";

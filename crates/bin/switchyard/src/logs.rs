@@ -85,6 +85,8 @@ pub(crate) fn explain_open(error: OpenError) -> anyhow::Error {
         OpenError::Unavailable(cause) => {
             anyhow::Error::new(Unavailable).context(format!("the log is unavailable: {cause}"))
         }
+        // Neither waiting nor another setting helps: see deploy/README.md.
+        error @ OpenError::Damaged { .. } => error.into(),
         OpenError::Missing { .. }
         | OpenError::BadName { .. }
         | OpenError::InUse { .. }

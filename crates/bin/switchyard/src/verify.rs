@@ -47,8 +47,8 @@ impl Finding {
 /// A state that a fold came to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Folded {
-    /// Its hash.
-    pub(crate) hash: [u8; 32],
+    /// Its hash; none: nothing was folded, or the state has none, which is a problem of its own.
+    pub(crate) hash: Option<[u8; 32]>,
     /// The version of what the hash is made of; 0: the log has no record.
     pub(crate) version: u32,
     /// How far the other services' logs are handled.
@@ -240,7 +240,8 @@ impl Check {
             state.seq == record.seq && state.version.is_none_or(|version| version == fold.layout())
         };
         for state in self.wanted.states.iter().filter(here) {
-            compare(&mut self.finding, state.seq, state.hash, fold.state_hash())?;
+            let folded = fold.state_hash().map_err(|error| error.to_string())?;
+            compare(&mut self.finding, state.seq, state.hash, folded)?;
         }
         let of_here = self.wanted.snapshots.iter().filter(|one| one.seq == record.seq);
         let confirmed = of_here.filter(|snapshot| fold.confirms(snapshot));
@@ -252,16 +253,19 @@ impl Check {
         self.wanted.upto.is_some_and(|upto| upto <= self.finding.records)
     }
 
-    fn end(self) -> (Finding, Folded) {
+    fn end(mut self) -> (Finding, Folded) {
         let mut folded = Folded {
-            hash: [0; 32],
+            hash: None,
             version: 0,
             consumed: BTreeMap::new(),
             set_aside: BTreeMap::new(),
             confirmed: self.confirmed,
         };
         if let Some((fold, _)) = self.on_the_way {
-            folded.hash = fold.state_hash();
+            match fold.state_hash() {
+                Ok(hash) => folded.hash = Some(hash),
+                Err(error) => self.finding.problem = error.to_string(),
+            }
             folded.version = fold.layout();
             folded.consumed = fold.consumed();
             for (input, seq) in fold.set_aside() {

@@ -117,6 +117,11 @@ impl Workspace {
         self.policies.get(policy)
     }
 
+    /// The tickets that aren't closed, by id.
+    pub fn open_tickets(&self) -> impl Iterator<Item = &TicketId> {
+        self.open.iter()
+    }
+
     /// A ticket.
     pub fn ticket(&self, ticket: &TicketId) -> Option<&Ticket> {
         self.tickets.get(ticket).map(|ticket| &**ticket)

@@ -6,9 +6,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use async_trait::async_trait;
 use bytes::Bytes;
 use event_log::{
-    AppendError, EventLog, EventLogProvider, LogError, LogName, OpenError, Record, Seq, Tail,
+    AppendError, EventLog, EventLogProvider, Inspection, LogError, LogName, OpenError, Record, Seq,
+    Tail,
 };
 use futures::stream::{self, BoxStream, StreamExt};
+use tokio::sync::watch;
 
 use crate::{Archive, ArchiveError, ArchivedLog};
 
@@ -296,6 +298,15 @@ impl EventLog for Whole {
     async fn tail(&self) -> Result<Tail, LogError> {
         let tail = self.log.tail().await?;
         Ok(if self.past.reaches(tail.first).await? { Tail { first: 1, ..tail } } else { tail })
+    }
+
+    /// Of the log itself: the archive's files vouch for nothing that is still to come.
+    async fn inspect(&self) -> Result<Inspection, LogError> {
+        self.log.inspect().await
+    }
+
+    fn connected(&self) -> Option<watch::Receiver<bool>> {
+        self.log.connected()
     }
 
     fn follow(&self, from: Seq) -> BoxStream<'static, Result<Record, LogError>> {

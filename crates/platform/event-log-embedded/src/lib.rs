@@ -8,6 +8,7 @@
 //! **Invariant:** an append is answered with a number only after a commit that redb made durable.
 
 mod backend;
+mod full;
 mod log;
 mod place;
 mod store;
@@ -15,7 +16,7 @@ mod writer;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use async_trait::async_trait;
@@ -25,9 +26,10 @@ use event_log::{
 };
 use tokio::sync::{mpsc, oneshot, watch};
 
+use full::FullDisk;
 use log::EmbeddedLog;
 use place::Place;
-use store::Store;
+use store::{Found, Store};
 use writer::Job;
 
 /// Appends that may wait for the writer thread; further callers wait for room.
@@ -50,19 +52,23 @@ impl EmbeddedProvider {
     /// Opens the directory, making it if need be. Blocks for as long as the disk takes.
     ///
     /// [`OpenError::InUse`] if a process has it open, [`OpenError::OtherVersion`] if it was written
-    /// in another format.
+    /// in another format, [`OpenError::Damaged`] if its file can't be read at all. Damage that lies within one log is met when that
+    /// log is opened or read; the others can be used.
     pub fn open(directory: impl AsRef<Path>) -> Result<Self, OpenError> {
         let directory = directory.as_ref().to_path_buf();
         let place = Place::take(&directory)?;
         let limit = Arc::new(AtomicU64::new(u64::MAX));
-        let store = Store::open(&directory, &limit).map_err(store::unavailable)?;
-        let heads = store.heads().map_err(store::unavailable)?;
-        let heads = heads.into_iter().map(|(name, id, tail)| (name, Head::new(id, tail))).collect();
+        let unusable = |error| store::unusable(&directory, error);
+        let store = Store::open(&directory, &limit).map_err(unusable)?;
+        let (found, highest) = store.heads().map_err(unusable)?;
+        let heads = found.into_iter().map(|one| (one.name.clone(), Head::found(one))).collect();
         let core = Arc::new(Core {
             directory,
             limit,
             store: RwLock::new(Some(store)),
             heads: Mutex::new(heads),
+            next_id: AtomicU32::new(highest.saturating_add(1)),
+            full: Mutex::new(None),
             place: Mutex::new(Some(place)),
         });
         let (jobs, queue) = mpsc::channel(QUEUE_MAX);
@@ -87,6 +93,17 @@ impl EmbeddedProvider {
         self.core.limit.store(bytes, Ordering::Relaxed);
     }
 
+    /// Gives a log up: it is no log any more, and one of its name can be made. Its records stay in the file, where nothing reads them.
+    /// Whoever has the log open finds it closed. Does nothing if there is no such log.
+    pub async fn remove(&self, name: &LogName) -> Result<(), OpenError> {
+        let Some(head) = self.find(name) else { return Ok(()) };
+        let (reply, answer) = oneshot::channel();
+        let gone = || OpenError::Unavailable("the directory is closed".into());
+        let job = Job::GiveUp { name: name.clone(), head, reply };
+        self.jobs.send(job).await.map_err(|_| gone())?;
+        answer.await.map_err(|_| gone())?
+    }
+
     /// Returns the size of the file, in bytes.
     pub fn file_bytes(&self) -> std::io::Result<u64> {
         Ok(std::fs::metadata(store::file_of(&self.core.directory))?.len())
@@ -98,8 +115,12 @@ impl EmbeddedProvider {
         heads.iter().map(|(name, head)| (name.clone(), head.state.borrow().tail.last)).collect()
     }
 
-    fn log(&self, head: Arc<Head>) -> Arc<dyn EventLog> {
-        Arc::new(EmbeddedLog::new(Arc::clone(&self.core), self.jobs.clone(), head))
+    fn log(&self, name: &LogName, head: Arc<Head>) -> Result<Arc<dyn EventLog>, OpenError> {
+        if let Some(reason) = &head.damage {
+            let what = format!("the log {name}");
+            return Err(OpenError::Damaged { what, reason: reason.clone() });
+        }
+        Ok(Arc::new(EmbeddedLog::new(Arc::clone(&self.core), self.jobs.clone(), head)))
     }
 
     fn find(&self, name: &LogName) -> Option<Arc<Head>> {
@@ -112,7 +133,7 @@ impl EventLogProvider for EmbeddedProvider {
     async fn open(&self, name: &LogName) -> Result<Arc<dyn EventLog>, OpenError> {
         name.check()?;
         match self.find(name) {
-            Some(head) => Ok(self.log(head)),
+            Some(head) => self.log(name, head),
             None => Err(OpenError::Missing { name: name.clone() }),
         }
     }
@@ -123,14 +144,14 @@ impl EventLogProvider for EmbeddedProvider {
             return Err(OpenError::TooLarge { bytes: genesis.len(), max: RECORD_MAX_BYTES });
         }
         if let Some(head) = self.find(name) {
-            return Ok(self.log(head));
+            return self.log(name, head);
         }
         let (reply, answer) = oneshot::channel();
         let gone = || OpenError::Unavailable("the directory is closed".into());
         let job = Job::Create { name: name.clone(), genesis, reply };
         self.jobs.send(job).await.map_err(|_| gone())?;
         let head = answer.await.map_err(|_| gone())??;
-        Ok(self.log(head))
+        self.log(name, head)
     }
 
     async fn list(&self) -> Result<Vec<LogName>, OpenError> {
@@ -147,6 +168,10 @@ struct Core {
     /// Absent while it is being reopened after a failure, and after closing.
     store: RwLock<Option<Store>>,
     heads: Mutex<BTreeMap<LogName, Arc<Head>>>,
+    /// The number of the next log that is made: none was ever given to another, even one that is no log any more.
+    next_id: AtomicU32,
+    /// Set while the disk is full.
+    full: Mutex<Option<FullDisk>>,
     /// The lock on the directory.
     place: Mutex<Option<Place>>,
 }
@@ -171,6 +196,8 @@ struct Head {
     /// The log's number within the file.
     id: u32,
     state: watch::Sender<HeadState>,
+    /// Why nothing can be told of it, if that is so.
+    damage: Option<String>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -182,7 +209,16 @@ struct HeadState {
 impl Head {
     fn new(id: u32, tail: Tail) -> Arc<Self> {
         let (state, _) = watch::channel(HeadState { tail, closed: false });
-        Arc::new(Self { id, state })
+        Arc::new(Self { id, state, damage: None })
+    }
+
+    fn found(found: Found) -> Arc<Self> {
+        let (tail, damage) = match found.tail {
+            Ok(tail) => (tail, None),
+            Err(reason) => (Tail::EMPTY, Some(reason)),
+        };
+        let (state, _) = watch::channel(HeadState { tail, closed: false });
+        Arc::new(Self { id: found.id, state, damage })
     }
 
     fn tail(&self) -> Tail {

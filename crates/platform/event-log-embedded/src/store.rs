@@ -1,6 +1,8 @@
 //! The redb file: what its tables hold, and every read and write of them.
 
 use std::fs::OpenOptions;
+use std::io::ErrorKind;
+use std::panic::AssertUnwindSafe;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
@@ -21,6 +23,9 @@ const RECORDS: TableDefinition<'_, (u32, Seq), &[u8]> = TableDefinition::new("re
 /// Log to the last number that was trimmed away.
 const TRIMMED: TableDefinition<'_, u32, Seq> = TableDefinition::new("trimmed");
 
+/// What the names of logs begin with that were given up.
+const GIVEN_UP: &str = "given up ";
+
 /// What redb may keep of the file in memory, in bytes.
 const CACHE_MAX_BYTES: usize = 32 * 1024 * 1024;
 const CRC_BYTES: usize = 4;
@@ -34,9 +39,24 @@ pub(crate) struct Store {
 /// One change of a group.
 #[derive(Debug)]
 pub(crate) enum Change<'a> {
-    Name { name: &'a LogName, id: u32 },
-    Record { id: u32, seq: Seq, bytes: &'a Bytes },
-    Trim { id: u32, upto: Seq },
+    Name {
+        name: &'a LogName,
+        id: u32,
+    },
+    Record {
+        id: u32,
+        seq: Seq,
+        bytes: &'a Bytes,
+    },
+    Trim {
+        id: u32,
+        upto: Seq,
+    },
+    /// The log is no log any more. Its records stay where they are, damaged or not, out of everybody's way.
+    GiveUp {
+        name: &'a LogName,
+        id: u32,
+    },
 }
 
 /// Returns the path of the file within the directory.
@@ -44,8 +64,21 @@ pub(crate) fn file_of(directory: &Path) -> PathBuf {
     directory.join("log.redb")
 }
 
+/// One log of the file.
+#[derive(Debug)]
+pub(crate) struct Found {
+    pub(crate) name: LogName,
+    pub(crate) id: u32,
+    /// What it holds, or why that can't be read: then this log alone is of no use.
+    pub(crate) tail: Result<Tail, String>,
+}
+
 impl Store {
     pub(crate) fn open(directory: &Path, limit: &Arc<AtomicU64>) -> Result<Self, redb::Error> {
+        guarded(|| Self::open_file(directory, limit))
+    }
+
+    fn open_file(directory: &Path, limit: &Arc<AtomicU64>) -> Result<Self, redb::Error> {
         let file = OpenOptions::new()
             .create(true)
             .truncate(false)
@@ -76,30 +109,43 @@ impl Store {
 
     /// Makes all changes in one durable commit, or none.
     pub(crate) fn commit(&self, changes: &[Change<'_>]) -> Result<(), redb::Error> {
-        let mut transaction = self.database.begin_write()?;
-        transaction.set_durability(Durability::Immediate)?;
-        apply(&transaction, changes)?;
-        transaction.commit()?;
-        Ok(())
+        guarded(|| {
+            let mut transaction = self.database.begin_write()?;
+            transaction.set_durability(Durability::Immediate)?;
+            apply(&transaction, changes)?;
+            transaction.commit()?;
+            Ok(())
+        })
     }
 
-    /// Names every log, with its number in this file and what it holds.
-    pub(crate) fn heads(&self) -> Result<Vec<(LogName, u32, Tail)>, redb::Error> {
-        let transaction = self.database.begin_read()?;
-        let mut heads = Vec::new();
-        for entry in transaction.open_table(NAMES)?.iter()? {
-            let (name, id) = entry?;
-            let Some(name) = parse(name.value()) else {
-                return Err(redb::Error::Corrupted("a log's name can't be read".to_owned()));
-            };
-            let id = id.value();
-            heads.push((name, id, self.tail(id)?));
-        }
-        Ok(heads)
+    /// Names every log, with its number in this file and what it holds; and the highest number that any log has or had.
+    pub(crate) fn heads(&self) -> Result<(Vec<Found>, u32), redb::Error> {
+        guarded(|| {
+            let transaction = self.database.begin_read()?;
+            let (mut heads, mut highest) = (Vec::new(), 0);
+            for entry in transaction.open_table(NAMES)?.iter()? {
+                let (name, id) = entry?;
+                let id = id.value();
+                highest = highest.max(id);
+                if name.value().starts_with(GIVEN_UP) {
+                    continue;
+                }
+                let Some(name) = parse(name.value()) else {
+                    return Err(redb::Error::Corrupted("a log's name can't be read".to_owned()));
+                };
+                let tail = self.tail(id).map_err(|error| error.to_string());
+                heads.push(Found { name, id, tail });
+            }
+            Ok((heads, highest))
+        })
     }
 
     /// Says what one log holds, from the file.
     pub(crate) fn tail(&self, id: u32) -> Result<Tail, redb::Error> {
+        guarded(|| self.tail_of(id))
+    }
+
+    fn tail_of(&self, id: u32) -> Result<Tail, redb::Error> {
         let transaction = self.database.begin_read()?;
         let trimmed = transaction.open_table(TRIMMED)?.get(id)?.map_or(0, |upto| upto.value());
         let records = transaction.open_table(RECORDS)?;
@@ -116,7 +162,20 @@ impl Store {
         last: Seq,
         max_bytes: usize,
     ) -> Result<Vec<Record>, LogError> {
-        let failed = |error: redb::Error| LogError::Unavailable(error.into());
+        match guarded(|| Ok(self.read_some(id, from, last, max_bytes))) {
+            Ok(read) => read,
+            Err(error) => Err(failed(from, error)),
+        }
+    }
+
+    fn read_some(
+        &self,
+        id: u32,
+        from: Seq,
+        last: Seq,
+        max_bytes: usize,
+    ) -> Result<Vec<Record>, LogError> {
+        let failed = |error: redb::Error| failed(from, error);
         let transaction = self.database.begin_read().map_err(|error| failed(error.into()))?;
         let table = transaction.open_table(RECORDS).map_err(|error| failed(error.into()))?;
         let range = table.range((id, from)..=(id, last)).map_err(|error| failed(error.into()))?;
@@ -164,7 +223,7 @@ fn gap(
     let next = table.range((id, expected)..=(id, last)).ok().and_then(|mut range| range.next());
     match next {
         Some(Ok((key, _))) => LogError::Gap { expected, found: key.value().1 },
-        Some(Err(error)) => LogError::Unavailable(error.into()),
+        Some(Err(error)) => failed(expected, error.into()),
         None => LogError::Gap { expected, found: last.saturating_add(1) },
     }
 }
@@ -183,6 +242,11 @@ fn apply(transaction: &WriteTransaction, changes: &[Change<'_>]) -> Result<(), r
                 value.extend_from_slice(&checksum(*id, *seq, bytes).to_le_bytes());
                 value.extend_from_slice(bytes);
                 records.insert((*id, *seq), value.as_slice())?;
+            }
+            Change::GiveUp { name, id } => {
+                let mut names = transaction.open_table(NAMES)?;
+                names.remove(name.to_string().as_str())?;
+                names.insert(format!("{GIVEN_UP}{id} {name}").as_str(), *id)?;
             }
             Change::Trim { id, upto } => {
                 records.retain_in((*id, 0)..=(*id, *upto), |_, _| false)?;
@@ -215,6 +279,33 @@ fn parse(name: &str) -> Option<LogName> {
     Some(LogName::new(service.to_owned(), partition.parse().ok()?))
 }
 
-pub(crate) fn unavailable(error: redb::Error) -> OpenError {
+/// Runs what reads or writes the file. Damage that redb meets as what can't be is an error like any other, and ends no thread.
+fn guarded<T>(work: impl FnOnce() -> Result<T, redb::Error>) -> Result<T, redb::Error> {
+    let done = std::panic::catch_unwind(AssertUnwindSafe(work));
+    done.unwrap_or_else(|_| Err(redb::Error::Corrupted("a page of it can't be what it is".into())))
+}
+
+/// Whether the file isn't what was written to it.
+pub(crate) fn is_damage(error: &redb::Error) -> bool {
+    if let redb::Error::Io(error) = error {
+        return error.kind() == ErrorKind::InvalidData;
+    }
+    matches!(error, redb::Error::Corrupted(_))
+}
+
+/// A part of the file that is damaged stays so; whatever else fails may work again.
+fn failed(seq: Seq, error: redb::Error) -> LogError {
+    if is_damage(&error) {
+        return LogError::Corrupt { seq, reason: error.to_string() };
+    }
+    LogError::Unavailable(error.into())
+}
+
+/// Why the file as a whole can't be used.
+pub(crate) fn unusable(directory: &Path, error: redb::Error) -> OpenError {
+    if is_damage(&error) {
+        let what = file_of(directory).display().to_string();
+        return OpenError::Damaged { what, reason: error.to_string() };
+    }
     OpenError::Unavailable(error.into())
 }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io::ErrorKind;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
 use std::thread;
 
@@ -9,7 +10,8 @@ use bytes::Bytes;
 use event_log::{AppendError, LogError, LogName, OpenError, Seq, Tail};
 use tokio::sync::{mpsc, oneshot};
 
-use crate::store::{Change, Store};
+use crate::full::FullDisk;
+use crate::store::{Change, Store, is_damage};
 use crate::{Core, Head, lock};
 
 /// The most jobs in one commit.
@@ -36,6 +38,11 @@ pub(crate) enum Job {
         upto: Seq,
         reply: oneshot::Sender<Result<(), LogError>>,
     },
+    GiveUp {
+        name: LogName,
+        head: Arc<Head>,
+        reply: oneshot::Sender<Result<(), OpenError>>,
+    },
     Close {
         reply: oneshot::Sender<()>,
     },
@@ -46,7 +53,7 @@ impl Job {
         match self {
             Self::Append { record, .. } => record.len(),
             Self::Create { genesis, .. } => genesis.len(),
-            Self::Trim { .. } | Self::Close { .. } => 0,
+            Self::Trim { .. } | Self::GiveUp { .. } | Self::Close { .. } => 0,
         }
     }
 }
@@ -78,7 +85,10 @@ fn gather(first: Job, jobs: &mut mpsc::Receiver<Job>) -> (Vec<Job>, Option<onesh
         bytes += job.bytes();
         match job {
             Job::Close { reply } => return (group, Some(reply)),
-            job @ (Job::Append { .. } | Job::Create { .. } | Job::Trim { .. }) => group.push(job),
+            job @ (Job::Append { .. }
+            | Job::Create { .. }
+            | Job::Trim { .. }
+            | Job::GiveUp { .. }) => group.push(job),
         }
         if group.len() >= GROUP_MAX_JOBS || bytes >= GROUP_MAX_BYTES {
             break;
@@ -121,6 +131,7 @@ enum Verdict {
     Exists(Arc<Head>),
     Trim,
     Beyond(Seq),
+    GiveUp,
     Nothing,
 }
 
@@ -134,6 +145,7 @@ impl Group {
                 Job::Append { head, fence, .. } => group.append(head, *fence),
                 Job::Create { name, .. } => group.create(core, name),
                 Job::Trim { head, upto, .. } => group.trim(head, *upto),
+                Job::GiveUp { .. } => Verdict::GiveUp,
                 Job::Close { .. } => Verdict::Nothing,
             };
             group.planned.push(Planned { job, verdict });
@@ -160,9 +172,8 @@ impl Group {
         if let Some(head) = heads.get(name).or_else(|| self.created.get(name)) {
             return Verdict::Exists(Arc::clone(head));
         }
-        let used = heads.values().chain(self.created.values()).map(|head| head.id).max();
         drop(heads);
-        let head = Head::new(used.unwrap_or(0).saturating_add(1), Tail::EMPTY);
+        let head = Head::new(core.next_id.fetch_add(1, Ordering::Relaxed), Tail::EMPTY);
         self.created.insert(name.clone(), Arc::clone(&head));
         self.tail(&head).last = 1;
         Verdict::Create(head)
@@ -194,8 +205,15 @@ impl Group {
                 (Job::Trim { head, upto, .. }, Verdict::Trim) => {
                     changes.push(Change::Trim { id: head.id, upto: *upto });
                 }
+                (Job::GiveUp { name, head, .. }, Verdict::GiveUp) => {
+                    changes.push(Change::GiveUp { name, id: head.id });
+                }
                 (
-                    Job::Append { .. } | Job::Create { .. } | Job::Trim { .. } | Job::Close { .. },
+                    Job::Append { .. }
+                    | Job::Create { .. }
+                    | Job::Trim { .. }
+                    | Job::GiveUp { .. }
+                    | Job::Close { .. },
                     _,
                 ) => {}
             }
@@ -208,15 +226,39 @@ impl Group {
         let outcome = if changes.is_empty() { Ok(()) } else { commit(core, &changes) };
         match outcome {
             Ok(()) => self.succeed(core),
+            Err(failure) if failure.damaged && self.tails.len() > 1 => self.one_by_one(core),
             Err(failure) => {
-                tracing::error!(
-                    error = %failure.reason,
-                    full = failure.full,
-                    jobs = self.planned.len(),
-                    "a commit of the embedded log failed"
-                );
+                // A full disk is said once, not with each append that it refuses.
+                if !failure.refused {
+                    tracing::error!(
+                        error = %failure.reason,
+                        full = failure.full,
+                        jobs = self.planned.len(),
+                        "a commit of the embedded log failed"
+                    );
+                }
                 self.fail(&failure);
             }
+        }
+    }
+
+    /// A part of the file is damaged that some log of the group has to do with: each log's jobs are done by themselves, so that it keeps
+    /// none of the others from being written.
+    fn one_by_one(self, core: &Core) {
+        let mut by_log: BTreeMap<u32, Vec<Job>> = BTreeMap::new();
+        for Planned { job, verdict } in self.planned {
+            let id = match (&job, &verdict) {
+                (
+                    Job::Append { head, .. } | Job::Trim { head, .. } | Job::GiveUp { head, .. },
+                    _,
+                )
+                | (Job::Create { .. }, Verdict::Create(head) | Verdict::Exists(head)) => head.id,
+                (Job::Create { .. } | Job::Close { .. }, _) => 0,
+            };
+            by_log.entry(id).or_default().push(job);
+        }
+        for jobs in by_log.into_values() {
+            Self::plan(core, jobs).finish(core);
         }
     }
 
@@ -228,6 +270,10 @@ impl Group {
             }
         }
         for Planned { job, verdict } in self.planned {
+            if let (Job::GiveUp { name, head, .. }, Verdict::GiveUp) = (&job, &verdict) {
+                lock(&core.heads).remove(name);
+                head.state.send_modify(|state| state.closed = true);
+            }
             accept(job, verdict);
         }
     }
@@ -243,6 +289,9 @@ impl Group {
                 }
                 Job::Trim { reply, .. } => {
                     reply.send(Err(LogError::Unavailable(failure.cause()))).unwrap_or(());
+                }
+                Job::GiveUp { reply, .. } => {
+                    reply.send(Err(OpenError::Unavailable(failure.cause()))).unwrap_or(());
                 }
                 Job::Close { .. } => {}
             }
@@ -266,7 +315,15 @@ fn accept(job: Job, verdict: Verdict) {
         (Job::Trim { reply, .. }, Verdict::Beyond(last)) => {
             reply.send(Err(LogError::Beyond { last })).unwrap_or(());
         }
-        (Job::Append { .. } | Job::Create { .. } | Job::Trim { .. } | Job::Close { .. }, _) => {}
+        (Job::GiveUp { reply, .. }, Verdict::GiveUp) => reply.send(Ok(())).unwrap_or(()),
+        (
+            Job::Append { .. }
+            | Job::Create { .. }
+            | Job::Trim { .. }
+            | Job::GiveUp { .. }
+            | Job::Close { .. },
+            _,
+        ) => {}
     }
 }
 
@@ -277,9 +334,18 @@ struct Failure {
     full: bool,
     /// Whether the file was read again after the failure and has none of the group.
     certain: bool,
+    /// Whether a part of the file isn't what was written to it.
+    damaged: bool,
+    /// Nothing was tried: the disk was full a moment ago, and nothing has changed since.
+    refused: bool,
 }
 
 impl Failure {
+    fn new(error: &redb::Error, certain: bool) -> Self {
+        let (full, damaged) = (is_full(error), is_damage(error));
+        Self { reason: error.to_string(), full, certain, damaged, refused: false }
+    }
+
     fn cause(&self) -> event_log::Cause {
         self.reason.clone().into()
     }
@@ -294,6 +360,20 @@ impl Failure {
 
 /// Commits the changes, or knows that it did not.
 fn commit(core: &Core, changes: &[Change<'_>]) -> Result<(), Failure> {
+    let mut full = lock(&core.full);
+    // What makes room is tried always.
+    let grows = changes.iter().all(|it| matches!(it, Change::Record { .. } | Change::Name { .. }));
+    if grows && full.as_ref().is_some_and(|full| !full.may_have_room(core)) {
+        let reason = "the disk is full".to_owned();
+        return Err(Failure { reason, full: true, certain: true, damaged: false, refused: true });
+    }
+    let outcome = attempt(core, changes);
+    let is_full = outcome.as_ref().is_err_and(|failure| failure.full && failure.certain);
+    *full = is_full.then(|| FullDisk::now(core));
+    outcome
+}
+
+fn attempt(core: &Core, changes: &[Change<'_>]) -> Result<(), Failure> {
     let attempt = {
         // Readers hold this too: they go on while the disk works.
         let slot = core.store.read().unwrap_or_else(PoisonError::into_inner);
@@ -308,11 +388,7 @@ fn commit(core: &Core, changes: &[Change<'_>]) -> Result<(), Failure> {
 
 /// Commits to a file that an earlier failure left closed.
 fn retry(core: &Core, changes: &[Change<'_>]) -> Result<(), Failure> {
-    let untouched = |error: redb::Error| Failure {
-        full: is_full(&error),
-        reason: error.to_string(),
-        certain: true,
-    };
+    let untouched = |error: redb::Error| Failure::new(&error, true);
     let store = Store::open(&core.directory, &core.limit).map_err(untouched)?;
     *core.store.write().unwrap_or_else(PoisonError::into_inner) = Some(store);
     let slot = core.store.read().unwrap_or_else(PoisonError::into_inner);
@@ -327,7 +403,7 @@ fn resolve(core: &Core, changes: &[Change<'_>], error: &redb::Error) -> Result<(
     let mut slot = core.store.write().unwrap_or_else(PoisonError::into_inner);
     // Closed first: a file is open once.
     *slot = None;
-    let mut failure = Failure { full: is_full(error), reason: error.to_string(), certain: false };
+    let mut failure = Failure::new(error, false);
     match Store::open(&core.directory, &core.limit) {
         Ok(store) => match holds(&store, changes) {
             Ok(true) => {
@@ -352,6 +428,7 @@ fn holds(store: &Store, changes: &[Change<'_>]) -> Result<bool, redb::Error> {
         Change::Record { id, seq, .. } => Ok(store.tail(*id)?.last >= *seq),
         Change::Name { id, .. } => Ok(store.tail(*id)?.last >= 1),
         Change::Trim { id, upto } => Ok(store.tail(*id)?.first > *upto),
+        Change::GiveUp { id, .. } => Ok(store.heads()?.0.iter().all(|found| found.id != *id)),
     }
 }
 

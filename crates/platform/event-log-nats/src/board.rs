@@ -154,15 +154,21 @@ impl NatsBoard {
         check(key)?;
         // Sent now, it would wait for the connection and arrive as old news.
         if !self.connection.is_up() {
-            return Err(BoardError("not connected".to_owned()));
+            return Err(BoardError::NotConnected);
         }
         let request = request.timeout(Some(PUT_WITHIN));
         let sent = self.connection.client.send_request(self.place.notice(key), request).await;
-        let reply = sent.map_err(|error| BoardError(error.to_string()))?;
+        let reply = sent.map_err(|error| {
+            if self.connection.is_up() {
+                BoardError::Failed(error.to_string())
+            } else {
+                BoardError::NotConnected
+            }
+        })?;
         match serde_json::from_slice::<Response<PublishAck>>(&reply.payload) {
             Ok(Response::Ok(_)) => Ok(()),
-            Ok(Response::Err { error }) => Err(BoardError(error.to_string())),
-            Err(error) => Err(BoardError(error.to_string())),
+            Ok(Response::Err { error }) => Err(BoardError::Failed(error.to_string())),
+            Err(error) => Err(BoardError::Failed(error.to_string())),
         }
     }
 }
@@ -171,7 +177,7 @@ impl NatsBoard {
 fn check(key: &str) -> Result<(), BoardError> {
     let fits = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
     let good = key.split('.').all(|token| !token.is_empty() && token.chars().all(fits));
-    if good { Ok(()) } else { Err(BoardError(format!("{key:?} is no key"))) }
+    if good { Ok(()) } else { Err(BoardError::Failed(format!("{key:?} is no key"))) }
 }
 
 #[async_trait]

@@ -13,8 +13,9 @@ use tokio::sync::watch;
 use crate::NatsConfig;
 use crate::monitor::Monitor;
 
-/// How long a dead peer may go unnoticed.
-const PING_EVERY: Duration = Duration::from_secs(10);
+/// How long nothing may come from the server before it is asked for a sign of life. The third question without an answer ends the
+/// connection, so a server that is gone without a word is noticed after three of these: within the five seconds that are promised.
+const PING_EVERY: Duration = Duration::from_secs(1);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 const RECONNECT_STEP: Duration = Duration::from_millis(50);
 const RECONNECT_MAX: Duration = Duration::from_secs(1);
@@ -26,6 +27,8 @@ pub(crate) struct Connection {
     pub(crate) jetstream: jetstream::Context,
     /// Counts how often the connection was made.
     pub(crate) made: watch::Receiver<u64>,
+    /// Whether it is up, as it changes.
+    pub(crate) up: watch::Receiver<bool>,
     /// Asks the servers whether they sync, if their ports were named.
     pub(crate) monitor: Option<Monitor>,
 }
@@ -33,21 +36,53 @@ pub(crate) struct Connection {
 impl Connection {
     pub(crate) async fn open(config: NatsConfig) -> Result<Self, OpenError> {
         let (count, made) = watch::channel(0u64);
+        let (state, up) = watch::channel(true);
         let options = options(&config).await?.event_callback(move |event| {
             if matches!(event, Event::Connected) {
                 count.send_modify(|count| *count = count.wrapping_add(1));
             }
+            follow(&event, &state);
             note(&event);
             async {}
         });
         let client = options.connect(config.urls.as_slice()).await.map_err(refused)?;
         let jetstream = ContextBuilder::new().timeout(config.request_timeout).build(client.clone());
         let monitor = Monitor::start(&config).await?;
-        Ok(Self { config, client, jetstream, made, monitor })
+        Ok(Self { config, client, jetstream, made, up, monitor })
     }
 
     pub(crate) fn is_up(&self) -> bool {
         self.client.connection_state() == State::Connected
+    }
+}
+
+/// Keeps known whether the connection is up, and says once when it is lost and once when it is back.
+fn follow(event: &Event, up: &watch::Sender<bool>) {
+    let is_up = match event {
+        Event::Connected => true,
+        Event::Disconnected | Event::Closed => false,
+        Event::LameDuckMode
+        | Event::Draining
+        | Event::SlowConsumer(_)
+        | Event::ServerError(_)
+        | Event::ClientError(_) => return,
+    };
+    if up.send_replace(is_up) == is_up {
+        return;
+    }
+    match event {
+        Event::Connected => tracing::info!("the log can be reached again"),
+        Event::Disconnected => {
+            tracing::warn!(
+                "the log can't be reached: its NATS server is gone; calls are refused until it is back"
+            );
+        }
+        Event::Closed
+        | Event::LameDuckMode
+        | Event::Draining
+        | Event::SlowConsumer(_)
+        | Event::ServerError(_)
+        | Event::ClientError(_) => {}
     }
 }
 

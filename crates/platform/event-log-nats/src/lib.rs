@@ -27,7 +27,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_nats::jetstream::ErrorCode;
-use async_nats::jetstream::context::{CreateStreamErrorKind, GetStreamErrorKind};
+use async_nats::jetstream::context::{
+    CreateStreamErrorKind, DeleteStreamErrorKind, GetStreamErrorKind,
+};
 use async_nats::jetstream::stream::Info;
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -90,6 +92,26 @@ impl NatsProvider {
         Ok(names.len())
     }
 
+    /// Deletes one log with all its records, if it is there: an operator has given it up.
+    pub async fn remove(&self, name: &LogName) -> Result<(), OpenError> {
+        name.check()?;
+        let deleted = self.connection.jetstream.delete_stream(self.stream_of(name)).await;
+        match deleted {
+            Err(error) => match error.kind() {
+                DeleteStreamErrorKind::JetStream(reason)
+                    if reason.error_code() == ErrorCode::STREAM_NOT_FOUND =>
+                {
+                    Ok(())
+                }
+                DeleteStreamErrorKind::JetStream(_)
+                | DeleteStreamErrorKind::EmptyName
+                | DeleteStreamErrorKind::InvalidStreamName
+                | DeleteStreamErrorKind::Request => Err(OpenError::Unavailable(error.into())),
+            },
+            Ok(_) => Ok(()),
+        }
+    }
+
     /// What publishes to a log without a fence. For measurements alone: see [`Publisher`].
     pub fn publisher(&self, name: &LogName) -> Publisher {
         let subject = stream::subject(&self.connection.config.stream_prefix, name);
@@ -102,6 +124,9 @@ impl NatsProvider {
 
     /// Asks the stream's leader about the stream, and refuses one that is not set up as it must be.
     async fn info(&self, name: &LogName) -> Result<Info, OpenError> {
+        if !self.connection.is_up() {
+            return Err(OpenError::Unavailable("not connected".into()));
+        }
         let stream = match self.connection.jetstream.get_stream(self.stream_of(name)).await {
             Ok(stream) => stream,
             Err(error) => {
@@ -159,7 +184,7 @@ impl NatsProvider {
     }
 
     fn log(&self, name: &LogName, info: &Info) -> NatsLog {
-        NatsLog::new(Arc::clone(&self.connection), name, info.config.num_replicas)
+        NatsLog::new(Arc::clone(&self.connection), name, info)
     }
 
     /// Makes sure that the stream has a record 1, and leaves one that it has alone.

@@ -15,6 +15,7 @@ use bytes::Bytes;
 use event_log::{AppendError, EventLog, Inspection, LogError, LogName, Record, Seq, Tail};
 use futures::StreamExt;
 use futures::stream::BoxStream;
+use tokio::sync::watch;
 
 use crate::connection::Connection;
 use crate::{append, follow, stream};
@@ -31,16 +32,19 @@ pub(crate) struct NatsLog {
     pub(crate) stream_name: String,
     pub(crate) subject: Subject,
     pub(crate) replicas: usize,
+    /// When the stream was made, by its server's clock: another one of its name was made at another time.
+    created: i128,
     /// Records that were missing in one copy and whole in another.
     repaired: Arc<AtomicU64>,
 }
 
 impl NatsLog {
-    pub(crate) fn new(connection: Arc<Connection>, name: &LogName, replicas: usize) -> Self {
+    pub(crate) fn new(connection: Arc<Connection>, name: &LogName, info: &Info) -> Self {
         let prefix = &connection.config.stream_prefix;
         let stream_name = stream::name(prefix, name);
         let subject = Subject::from(stream::subject(prefix, name));
-        Self { connection, stream_name, subject, replicas, repaired: Arc::default() }
+        let (replicas, created) = (info.config.num_replicas, created(info));
+        Self { connection, stream_name, subject, replicas, created, repaired: Arc::default() }
     }
 
     /// A hole in one copy was filled from another: an alarm, for that copy's disk forgets.
@@ -50,10 +54,20 @@ impl NatsLog {
         tracing::error!(stream, seq, "a copy of the stream lacks a record that another one has");
     }
 
+    /// A request to a server that is gone would wait until it has taken too long.
+    fn must_be_up(&self) -> Result<(), LogError> {
+        let up = self.connection.is_up();
+        if up { Ok(()) } else { Err(LogError::Unavailable("not connected".into())) }
+    }
+
     /// Asks the leader about the stream.
     async fn info(&self) -> Result<Info, LogError> {
+        self.must_be_up()?;
         match self.connection.jetstream.get_stream(&self.stream_name).await {
-            Ok(stream) => Ok(stream.cached_info().clone()),
+            Ok(stream) if created(stream.cached_info()) == self.created => {
+                Ok(stream.cached_info().clone())
+            }
+            Ok(_) => Err(LogError::Replaced),
             Err(error) => match error.kind() {
                 GetStreamErrorKind::JetStream(reason)
                     if reason.error_code() == ErrorCode::STREAM_NOT_FOUND =>
@@ -69,6 +83,7 @@ impl NatsLog {
     }
 
     async fn stream(&self) -> Result<jetstream::stream::Stream<()>, LogError> {
+        self.must_be_up()?;
         let stream = self.connection.jetstream.get_stream_no_info(&self.stream_name).await;
         stream.map_err(|error| LogError::Unavailable(error.into()))
     }
@@ -221,6 +236,7 @@ impl EventLog for NatsLog {
     async fn inspect(&self) -> Result<Inspection, LogError> {
         let info = self.info().await?;
         let mut faults = stream::faults(&info.config, &self.subject);
+        faults.extend(stream::losses(&info));
         let mut warnings = stream::warnings(&info);
         if let Some(monitor) = &self.connection.monitor {
             let syncing = monitor.syncing();
@@ -229,6 +245,10 @@ impl EventLog for NatsLog {
         }
         let repaired = self.repaired.load(Ordering::Relaxed);
         Ok(Inspection { tail: tail_of(&info), faults, warnings, repaired })
+    }
+
+    fn connected(&self) -> Option<watch::Receiver<bool>> {
+        Some(self.connection.up.clone())
     }
 
     fn follow(&self, from: Seq) -> BoxStream<'static, Result<Record, LogError>> {
@@ -258,6 +278,11 @@ impl EventLog for NatsLog {
             },
         }
     }
+}
+
+/// When a stream was made.
+fn created(info: &Info) -> i128 {
+    info.created.unix_timestamp_nanos()
 }
 
 fn tail_of(info: &Info) -> Tail {

@@ -112,10 +112,20 @@ fn takes_any_record(config: &Config) -> bool {
         || config.max_message_size < 0
 }
 
+/// Says what about the only copy of a stream has lost records: no other copy has them.
+pub(crate) fn losses(info: &Info) -> Option<String> {
+    let lost = lacks_records(info) && info.config.num_replicas == 1;
+    lost.then(|| "its only copy lacks records in the middle".to_owned())
+}
+
+fn lacks_records(info: &Info) -> bool {
+    info.state.deleted_count.is_some_and(|count| count > 0)
+}
+
 /// Says what about a stream's copies asks for an operator.
 pub(crate) fn warnings(info: &Info) -> Vec<String> {
     let mut warnings = Vec::new();
-    if info.state.deleted_count.is_some_and(|count| count > 0) {
+    if lacks_records(info) && info.config.num_replicas > 1 {
         warnings.push("its leader's copy lacks records in the middle".to_owned());
     }
     let Some(cluster) = &info.cluster else { return warnings };

@@ -48,6 +48,14 @@ pub enum OpenError {
         /// What differs.
         reason: String,
     },
+    /// What holds the log, or the log itself, is damaged. Trying again won't help.
+    #[error("{what} is damaged: {reason}")]
+    Damaged {
+        /// The file or the log.
+        what: String,
+        /// What gave it away.
+        reason: String,
+    },
     /// The genesis record is longer than a record may be.
     #[error("a genesis record of {bytes} bytes is over the limit of {max}")]
     TooLarge {
@@ -127,6 +135,9 @@ pub enum LogError {
     /// The log no longer exists.
     #[error("the log no longer exists")]
     Missing,
+    /// The log was deleted, and another one of its name was made.
+    #[error("the log was deleted, and another one was made in its place")]
+    Replaced,
     /// A record's bytes are not those that were stored.
     #[error("record {seq} is corrupt: {reason}")]
     Corrupt {

@@ -20,8 +20,14 @@ pub type Notices = Arc<BTreeMap<String, Bytes>>;
 
 /// The board can't be reached now. What stands on it is not known either.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("the lease board can't be reached: {0}")]
-pub struct BoardError(pub String);
+pub enum BoardError {
+    /// The connection that it is reached by is lost; whoever keeps the connection says so.
+    #[error("the lease board can't be reached: not connected")]
+    NotConnected,
+    /// It didn't take what was to be put up, or down.
+    #[error("the lease board can't be reached: {0}")]
+    Failed(String),
+}
 
 /// A board of notices. Handles are shared.
 #[async_trait]

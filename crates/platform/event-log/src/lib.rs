@@ -24,6 +24,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures::stream::BoxStream;
+use tokio::sync::watch;
 
 pub use error::{AppendError, Cause, LogError, OpenError};
 pub use lease::{BoardError, LeaseBoard, NOTICE_STANDS, Notices};
@@ -124,6 +125,12 @@ pub trait EventLog: Send + Sync + Debug {
     async fn inspect(&self) -> Result<Inspection, LogError> {
         let tail = self.tail().await?;
         Ok(Inspection { tail, faults: Vec::new(), warnings: Vec::new(), repaired: 0 })
+    }
+
+    /// Whether whoever keeps the log is connected, as it changes: false as soon as that is known, so before any call has failed.
+    /// None: there is no connection that could be lost.
+    fn connected(&self) -> Option<watch::Receiver<bool>> {
+        None
     }
 
     /// Delivers every record from `from` on, each once and in order, and waits at the end for new

@@ -20,7 +20,7 @@ pub struct Commits {
     /// The epoch, and who claimed it; none: not known yet.
     leader: Option<(u64, Vec<u8>)>,
     time_ns: u64,
-    consumed: BTreeMap<u32, (u64, u32)>,
+    consumed: BTreeMap<u32, Consumed>,
     /// An input to the record that handled it.
     causes: BTreeMap<CauseKey, u64>,
     /// A request to the record that answered it.
@@ -28,6 +28,13 @@ pub struct Commits {
     /// The requests in order, each with the time of its answer.
     answers: VecDeque<(u64, Vec<u8>)>,
     revisions: BTreeMap<(String, Entity, String), u64>,
+}
+
+/// How far an input is handled: in which log, its last whole record, and how many events of the next.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+struct Consumed {
+    log_id: Vec<u8>,
+    at: (u64, u32),
 }
 
 /// What an event's entity is; revisions count within it.
@@ -83,7 +90,7 @@ impl Commits {
 
     /// How far an input is handled: its last whole record, and how many events of the next.
     pub fn consumed(&self, service: u32) -> (u64, u32) {
-        self.consumed.get(&service).copied().unwrap_or_default()
+        self.consumed.get(&service).map(|consumed| consumed.at).unwrap_or_default()
     }
 
     pub(crate) fn take(&mut self, record: &Record, findings: &mut Findings) -> Option<Commit> {
@@ -154,7 +161,8 @@ impl Commits {
                     | Kind::StateHash(_)
                     | Kind::InputsRetried(_)
                     | Kind::InputsDropped(_)
-                    | Kind::Origin(_),
+                    | Kind::Origin(_)
+                    | Kind::Supersedes(_),
                 )
                 | None => {}
             }
@@ -177,14 +185,22 @@ impl Commits {
         self.leader = Some((epoch, last));
     }
 
-    /// Inputs are handled once, in order, and the position moves in the commit that says what they caused.
+    /// Inputs are handled once, in order, and the position moves in the commit that says what they caused. A log of another identity
+    /// that took a lost one's place is read from its first record on; only then may a position go back.
     fn inputs(&mut self, commit: &Commit, findings: &mut Findings) {
-        let before = self.consumed.clone();
+        let mut before = self.consumed.clone();
         for consumed in &commit.consumed {
-            let now = (consumed.seq, consumed.events_of_next);
-            let last = self.consumed.insert(consumed.service, now).unwrap_or_default();
-            findings.check(now >= last, "I12", || {
-                format!("input {} went back from {last:?} to {now:?}", consumed.service)
+            let (service, now) = (consumed.service, (consumed.seq, consumed.events_of_next));
+            let position = Consumed { log_id: consumed.log_id.clone(), at: now };
+            let last = self.consumed.insert(service, position).unwrap_or_default();
+            let last_at = last.at;
+            if last.log_id != consumed.log_id && now < last_at {
+                before.remove(&service);
+                self.causes.retain(|(of, ..), _| *of != service);
+                continue;
+            }
+            findings.check(now >= last_at, "I12", || {
+                format!("input {service} went back from {last_at:?} to {now:?}")
             });
         }
         // What had been set aside is behind the position, which is why it is noted.
@@ -196,14 +212,17 @@ impl Commits {
             findings.check(first == commit.seq, "I12", || {
                 format!("input {key:?} is handled here and was in {first}")
             });
-            let at = (cause.seq, cause.index);
-            let handled = |(seq, next): (u64, u32)| at.0 <= seq || (at.0 == seq + 1 && at.1 < next);
-            let (was, is) = (before.get(&cause.service), self.consumed.get(&cause.service));
-            findings.check(retried || !handled(was.copied().unwrap_or_default()), "I12", || {
+            let (record, index) = (cause.seq, cause.index);
+            let handled =
+                |(seq, next): (u64, u32)| record <= seq || (record == seq + 1 && index < next);
+            let at = |consumed: Option<&Consumed>| consumed.map(|it| it.at);
+            let was = at(before.get(&cause.service));
+            let is = at(self.consumed.get(&cause.service));
+            findings.check(retried || !handled(was.unwrap_or_default()), "I12", || {
                 format!("input {key:?} was handled already")
             });
             let known = is.is_some() || self.scope.is_whole();
-            findings.check(!known || handled(is.copied().unwrap_or_default()), "I7", || {
+            findings.check(!known || handled(is.unwrap_or_default()), "I7", || {
                 format!("input {key:?} has an effect, but its position isn't written with it")
             });
         }

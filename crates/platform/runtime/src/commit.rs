@@ -8,7 +8,7 @@ use bytes::{BufMut, Bytes, BytesMut};
 use event_log::{Record, Seq};
 use kernel::Timestamp;
 use prost::Message;
-use wire::events::v1::{Commit, Consumed, Genesis, Note, Origin, Restored, note::Kind};
+use wire::events::v1::{Commit, Consumed, Genesis, Note, Origin, Restored, Supersedes, note::Kind};
 use wire::lent::events::v1 as lent;
 
 use crate::{LogId, ServiceId};
@@ -105,7 +105,12 @@ pub enum Doubt {
 /// The oldest reader that understands all of a record's notes: one that doesn't must stop, since it would pass over them.
 pub(crate) fn reader_of(notes: &[Note]) -> u32 {
     let needed = notes.iter().map(|note| match &note.kind {
-        Some(Kind::InputsRetried(_) | Kind::InputsDropped(_) | Kind::Restored(_)) => READER,
+        Some(
+            Kind::InputsRetried(_)
+            | Kind::InputsDropped(_)
+            | Kind::Restored(_)
+            | Kind::Supersedes(_),
+        ) => READER,
         Some(Kind::Genesis(_) | Kind::LeaderClaimed(_) | Kind::StateHash(_) | Kind::Origin(_))
         | None => READER_FIRST,
     });
@@ -207,10 +212,18 @@ pub fn origin_in(commit: &Commit) -> Option<&Origin> {
     })
 }
 
-/// The identity that a record says it is of. Nothing else of it is checked: who reads up to it will.
+/// What a log's first commit says of the log that was given up for it, if it is such a one.
+pub fn supersedes_in(commit: &Commit) -> Option<&Supersedes> {
+    commit.notes.iter().find_map(|note| {
+        let Some(Kind::Supersedes(supersedes)) = &note.kind else { return None };
+        Some(supersedes)
+    })
+}
+
+/// The identity that a record says it is of, if it is a whole commit of that place. Its place in the chain is not checked: who reads up
+/// to it will.
 pub(crate) fn identity_of(record: &Record) -> Option<LogId> {
-    let commit = Commit::decode(record.bytes.clone()).ok()?;
-    LogId::try_from(commit.log_id).ok()
+    LogId::try_from(open_record(record).ok()?.log_id).ok()
 }
 
 /// Where a reader of one log stands, and what the next record must look like.
@@ -315,6 +328,27 @@ impl ChainReader {
 
 /// A log's first record.
 pub fn genesis(service: ServiceId, partition: u16, partitions: u16, log_id: LogId) -> Bytes {
+    birth(service, partition, partitions, log_id, None)
+}
+
+/// The first record of a log that takes the place of a lost one.
+pub fn genesis_superseding(
+    service: ServiceId,
+    partition: u16,
+    partitions: u16,
+    log_id: LogId,
+    supersedes: Supersedes,
+) -> Bytes {
+    birth(service, partition, partitions, log_id, Some(supersedes))
+}
+
+fn birth(
+    service: ServiceId,
+    partition: u16,
+    partitions: u16,
+    log_id: LogId,
+    supersedes: Option<Supersedes>,
+) -> Bytes {
     let genesis = Genesis {
         service: service.number(),
         partition: partition.into(),
@@ -322,13 +356,15 @@ pub fn genesis(service: ServiceId, partition: u16, partitions: u16, log_id: LogI
         partition_hash: "fnv1a32 mod P".into(),
         created_by: concat!("switchyard ", env!("CARGO_PKG_VERSION")).into(),
     };
+    let kinds = [Some(Kind::Genesis(genesis)), supersedes.map(Kind::Supersedes)];
+    let notes: Vec<Note> = kinds.into_iter().flatten().map(|it| Note { kind: Some(it) }).collect();
     seal(&Commit {
         format: FORMAT,
-        min_reader: READER_FIRST,
+        min_reader: reader_of(&notes),
         log_id: log_id.to_vec(),
         seq: 1,
         prev: Chain::default().to_vec(),
-        notes: vec![Note { kind: Some(Kind::Genesis(genesis)) }],
+        notes,
         ..Commit::default()
     })
 }
@@ -379,7 +415,8 @@ pub fn read_first(
             | Kind::StateHash(_)
             | Kind::InputsRetried(_)
             | Kind::InputsDropped(_)
-            | Kind::Restored(_),
+            | Kind::Restored(_)
+            | Kind::Supersedes(_),
         )
         | None => None,
     });

@@ -88,7 +88,8 @@ pub fn decode_event<E>(
     (known.read)(Stored { version, data })
 }
 
-/// The version in which a type is written; 0, which nobody reads, if the table doesn't have it.
+/// The version in which a type is written; 0 if the table doesn't have it. A leader that is to write an event of version 0 halts instead:
+/// nobody could read it.
 pub fn written_version<E>(types: &[EventType<E>], name: &str) -> u32 {
     types.iter().find(|known| known.name == name).map_or(0, |known| known.version)
 }

@@ -7,12 +7,13 @@ use bytes::Bytes;
 use event_log::{Record, Seq};
 use kernel::{Actor, Decider, EntityId, Fact, Timestamp, WorkspaceId};
 use snapshots::Snapshot;
-use wire::events::v1::{Commit, note::Kind};
+use wire::events::v1::Commit;
 
 use crate::commit::{ChainReader, Doubt};
 use crate::event_type::{DecodeError, text};
+use crate::hash::Unhashable;
 use crate::lent_event::LentEvent;
-use crate::meta::{Handled, META_VERSION, Meta};
+use crate::meta::{Bookkeeping, Handled, META_VERSION, Meta, WrittenHash};
 use crate::service::{Event, Service, State};
 use crate::{LogId, ServiceId};
 pub use any::AnyFold;
@@ -100,17 +101,21 @@ impl<S: Service> Fold<S> {
         })
     }
 
-    /// Whether a snapshot is one of just this state: of this layout, this log and place, and with the same hash.
+    /// Whether a snapshot is one of just this state: of this layout, this log and place, and with the same hash. Not if either has none.
     pub fn confirms(&self, snapshot: &Snapshot) -> bool {
         let Snapshot { version, log_id, seq, chain, bytes } = snapshot;
         let reader = &self.reader;
         (*version, *log_id, *seq, *chain) == (Self::LAYOUT, reader.log_id, reader.seq, reader.chain)
-            && Self::from_snapshot(reader.clone(), bytes)
-                .is_some_and(|other| other.state_hash() == self.state_hash())
+            && Self::from_snapshot(reader.clone(), bytes).is_some_and(|other| {
+                match (other.state_hash(), self.state_hash()) {
+                    (Ok(other), Ok(own)) => other == own,
+                    (Err(_), _) | (_, Err(_)) => false,
+                }
+            })
     }
 
     /// The state's hash.
-    pub fn state_hash(&self) -> [u8; 32] {
+    pub fn state_hash(&self) -> Result<[u8; 32], Unhashable> {
         crate::hash::state_hash(&self.meta, &self.state)
     }
 
@@ -129,10 +134,10 @@ impl<S: Service> Fold<S> {
 
     /// Takes a record in whose place in the chain was checked.
     pub(crate) fn apply(&mut self, opened: &Opened<S>) {
-        let Opened { commit, facts, bytes } = opened;
+        let Opened { commit, read, facts, bytes } = opened;
         S::Decider::evolve_all(&mut self.state, facts);
-        self.meta.apply(commit, facts.len(), *bytes);
-        self.writer = commit.writer.as_slice().try_into().unwrap_or_default();
+        self.meta.apply(commit, read, facts.len(), *bytes);
+        self.writer = read.writer;
     }
 
     /// [`take`](Self::take), and if the record carries a state hash of the one before and of this layout, compares it.
@@ -143,16 +148,20 @@ impl<S: Service> Fold<S> {
     ) -> Result<Option<HashCheck>, Doubt> {
         let before = self.reader.seq;
         let opened = open(service, &mut self.reader, &mut Names::default(), record)?;
-        let written = opened.commit.notes.iter().find_map(|note| {
-            let Some(Kind::StateHash(hash)) = &note.kind else { return None };
-            let comparable = hash.seq == before && hash.state_version == Self::LAYOUT;
-            comparable.then_some(&hash.hash)
-        });
-        let check = written.map(|written| HashCheck {
-            seq: before,
-            written: written.as_slice().try_into().unwrap_or_default(),
-            folded: self.state_hash(),
-        });
+        let written = opened
+            .read
+            .state_hash
+            .filter(|hash| hash.seq == before && hash.state_version == Self::LAYOUT);
+        let check = match written {
+            Some(WrittenHash { hash, .. }) => {
+                let folded = self.state_hash().map_err(|error| Doubt::Malformed {
+                    seq: opened.commit.seq,
+                    error: format!("the state before it can't be compared: {error}"),
+                })?;
+                Some(HashCheck { seq: before, written: hash, folded })
+            }
+            None => None,
+        };
         self.apply(&opened);
         Ok(check)
     }
@@ -162,6 +171,7 @@ impl<S: Service> Fold<S> {
 pub(crate) struct Opened<S: Service> {
     /// Without its events.
     commit: Commit,
+    read: Bookkeeping,
     facts: Vec<Fact<Event<S>>>,
     /// The stored length.
     bytes: usize,
@@ -175,6 +185,7 @@ pub(crate) fn open<S: Service>(
     record: &Record,
 ) -> Result<Opened<S>, Doubt> {
     let (commit, events) = reader.take_lent(record)?;
+    let read = Bookkeeping::of(&commit)?;
     let seq = commit.seq;
     let mut fact = |bytes: &Bytes| {
         let event = LentEvent::read(bytes)
@@ -188,7 +199,7 @@ pub(crate) fn open<S: Service>(
     for event in &events {
         facts.push(fact(event)?);
     }
-    Ok(Opened { facts, commit, bytes: record.bytes.len() })
+    Ok(Opened { commit, read, facts, bytes: record.bytes.len() })
 }
 
 /// A stored event as a fact. `bytes` are all of it.

@@ -9,6 +9,8 @@ pub enum Health {
     Ready,
     /// It leads, but the log can't be reached or stalls: calls are refused until it can.
     LogUnavailable,
+    /// The log has no room: calls that would write are refused, and the state is shown as it is. It goes on by itself once there is room.
+    LogFull,
     /// Another instance leads; this one keeps the state warm and takes over when it must.
     Standby {
         /// The leader's address; `None`: nobody is known to lead now.
@@ -34,10 +36,16 @@ impl Health {
             Self::Ready | Self::Standby { .. } => true,
             Self::Starting
             | Self::LogUnavailable
+            | Self::LogFull
             | Self::SteppedDown
             | Self::Halted(_)
             | Self::Draining => false,
         }
+    }
+
+    /// Whether it has halted: it answers nobody until an operator has looked and it is started again.
+    pub const fn is_halted(&self) -> bool {
+        matches!(self, Self::Halted(_))
     }
 
     /// Why calls aren't answered here, in a sentence; empty if they are.
@@ -48,6 +56,7 @@ impl Health {
             Self::Standby { leader: Some(leader) } => format!("the instance at {leader} leads"),
             Self::Standby { leader: None } => "no instance is known to lead now".into(),
             Self::LogUnavailable => "the log can't be reached".into(),
+            Self::LogFull => "the log is full: nothing can be written until there is room".into(),
             Self::SteppedDown => "another instance has taken over".into(),
             Self::Halted(reason) => reason.clone(),
             Self::Draining => "it is shutting down".into(),

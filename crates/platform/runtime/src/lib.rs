@@ -37,24 +37,26 @@ pub mod trace;
 pub use call::{Call, Done, Failure, FailureOf, Overload, Render, RequestKey};
 pub use clock::{Clock, ClockError, ClockStep, OffsetError};
 pub use commit::{
-    Chain, ChainReader, Doubt, FORMAT, READER, genesis, is_origin, open_record, origin_in,
-    read_first, restored_in,
+    Chain, ChainReader, Doubt, FORMAT, READER, genesis, genesis_superseding, is_origin,
+    open_record, origin_in, read_first, restored_in, supersedes_in,
 };
 pub use event_type::{
     DecodeError, EventType, Stored, Upcaster, Upcasters, decode_event, text, written_version,
 };
 pub use fold::{AnyFold, Fold, HashCheck};
+pub use hash::Unhashable;
 pub use health::Health;
 pub use membership::{Instance, InstancePlace, Membership, instances};
 pub use metrics::Metrics;
 pub use node::{
-    Identity, Node, NodeConfig, Resting, StartError, first_record, identify, initialise,
+    Identity, Node, NodeConfig, PARTITIONS_MAX, Resting, StartError, first_record, identify,
+    initialise,
 };
 pub use parking::{ParkedEntity, Release, ReleaseHow, Released};
 pub use partition::{
     BYTES_MAX, CommittedRecord, CommittedRecords, EVENTS_MAX, HASH_AT_LAST, HASH_EVERY,
     PartitionHandle, REPETITIONS_MAX, TimeDoubt, View, WAITING_MAX, WAITING_OF_WORKSPACE_MAX,
-    WaitError, WeakPartition,
+    WaitError, WeakPartition, last_read_of,
 };
 pub use position::{InvalidPosition, LogId, Position, Positions, ServiceId, partition_of};
 pub use replay::{REPLAY_BYTES, ReplayError, replay};

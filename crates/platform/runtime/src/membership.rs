@@ -14,7 +14,7 @@ use std::sync::Arc;
 use event_log::LeaseBoard;
 
 pub use instances::{Instance, InstancePlace, instances};
-pub(crate) use keeper::{Keeper, Seat, Watcher};
+pub(crate) use keeper::{Keeper, Seat, Watched, Watcher};
 pub(crate) use members::{Vacancy, Verdict};
 pub(crate) use notice::Role;
 

@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use event_log::Seq;
 use kernel::Timestamp;
 use serde::{Deserialize, Serialize};
-use wire::events::v1::{Commit, Consumed, InputsReleased, Note, note::Kind};
+use wire::events::v1::{Answered, Commit, Consumed, InputsReleased, Note, note::Kind};
 
-use crate::commit::Chain;
+use crate::commit::{Chain, Doubt};
 use crate::requests::{Answer, Key, Requests};
 use crate::{LogId, ServiceId};
 
@@ -64,27 +64,91 @@ pub(crate) struct Meta {
     pub(crate) hashed_at: Seq,
 }
 
+/// A state's hash as a leader wrote it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct WrittenHash {
+    /// The record that it is about.
+    pub(crate) seq: Seq,
+    pub(crate) hash: [u8; 32],
+    /// The layout of the state that was hashed.
+    pub(crate) state_version: u32,
+}
+
+/// What a commit says beside its events, its identities, keys and hashes read. A commit in which one of them has another length than it
+/// must have is not read at all: a value made up in its place would be compared as if it were true.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Bookkeeping {
+    /// Who wrote it; zeros for a record that no leader wrote, such as a genesis.
+    pub(crate) writer: [u8; 16],
+    consumed: Vec<(u32, Handled)>,
+    /// The keys of the requests that it answers, in their order.
+    keys: Vec<Key>,
+    /// The hash of the state before it, if it carries one.
+    pub(crate) state_hash: Option<WrittenHash>,
+}
+
+impl Bookkeeping {
+    /// Reads a commit's, or says which part is malformed.
+    pub(crate) fn of(commit: &Commit) -> Result<Self, Doubt> {
+        let seq = commit.seq;
+        let mut consumed = Vec::with_capacity(commit.consumed.len());
+        for stored in &commit.consumed {
+            let handled = Handled {
+                log_id: exactly(seq, "the identity of an input's log", &stored.log_id)?,
+                seq: stored.seq,
+                events_of_next: stored.events_of_next,
+                chain: or_none(seq, "the chain value of an input", &stored.chain)?,
+            };
+            consumed.push((stored.service, handled));
+        }
+        let key = |answered: &Answered| exactly(seq, "the key of a request", &answered.key);
+        let mut state_hash = None;
+        for note in &commit.notes {
+            let Some(Kind::StateHash(stored)) = &note.kind else { continue };
+            let hash = exactly(seq, "a state's hash", &stored.hash)?;
+            let state_version = stored.state_version;
+            state_hash = Some(WrittenHash { seq: stored.seq, hash, state_version });
+        }
+        Ok(Self {
+            writer: or_none(seq, "the writer", &commit.writer)?,
+            consumed,
+            keys: commit.answered.iter().map(key).collect::<Result<_, _>>()?,
+            state_hash,
+        })
+    }
+}
+
+/// Bytes of which there must be so many.
+fn exactly<const N: usize>(seq: Seq, what: &str, bytes: &[u8]) -> Result<[u8; N], Doubt> {
+    bytes.try_into().map_err(|_| {
+        let error = format!("{what} has {} bytes and not {N}", bytes.len());
+        Doubt::Malformed { seq, error }
+    })
+}
+
+/// The same where none at all mean that there is no such thing: zeros.
+fn or_none<const N: usize>(seq: Seq, what: &str, bytes: &[u8]) -> Result<[u8; N], Doubt> {
+    if bytes.is_empty() { Ok([0; N]) } else { exactly(seq, what, bytes) }
+}
+
 impl Meta {
     /// Takes a commit in. `events` is how many it has, `record_bytes` its stored length.
-    pub(crate) fn apply(&mut self, commit: &Commit, events: usize, record_bytes: usize) {
+    pub(crate) fn apply(
+        &mut self,
+        commit: &Commit,
+        read: &Bookkeeping,
+        events: usize,
+        record_bytes: usize,
+    ) {
         self.time_ns = self.time_ns.max(commit.time_ns);
         self.epoch = self.epoch.max(commit.epoch);
         self.events += u64::try_from(events).unwrap_or(0);
         self.bytes += u64::try_from(record_bytes).unwrap_or(0);
-        for consumed in &commit.consumed {
-            let handled = Handled {
-                log_id: LogId::try_from(consumed.log_id.as_slice()).unwrap_or_default(),
-                seq: consumed.seq,
-                events_of_next: consumed.events_of_next,
-                chain: Chain::try_from(consumed.chain.as_slice()).unwrap_or_default(),
-            };
-            self.consumed.insert(consumed.service, handled);
-        }
-        for answered in &commit.answered {
-            let key = Key::try_from(answered.key.as_slice()).unwrap_or_default();
+        self.consumed.extend(read.consumed.iter().copied());
+        for (answered, key) in commit.answered.iter().zip(&read.keys) {
             let reply = answered.result.clone().into_boxed_slice();
             let answer = Answer { seq: commit.seq, hash: answered.request_hash, reply };
-            self.requests.insert(self.time(), key, answer);
+            self.requests.insert(self.time(), *key, answer);
         }
         // Before what is set aside now: that stands behind what is left.
         for note in &commit.notes {
@@ -111,7 +175,8 @@ impl Meta {
             Some(Kind::InputsRetried(released) | Kind::InputsDropped(released)) => {
                 self.release(released);
             }
-            Some(Kind::Genesis(_) | Kind::Restored(_) | Kind::Origin(_)) | None => {}
+            Some(Kind::Genesis(_) | Kind::Restored(_) | Kind::Origin(_) | Kind::Supersedes(_))
+            | None => {}
         }
     }
 
@@ -159,5 +224,92 @@ impl Meta {
                 workspace.to_owned(),
                 entity.to_owned(),
             ))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use wire::events::v1::StateHash;
+
+    use super::*;
+
+    fn whole() -> Commit {
+        let consumed = Consumed {
+            service: 2,
+            log_id: vec![1; 16],
+            seq: 7,
+            events_of_next: 0,
+            chain: vec![2; 16],
+        };
+        let hash = StateHash { seq: 8, hash: vec![3; 32], state_version: 1 };
+        Commit {
+            seq: 9,
+            writer: vec![4; 16],
+            consumed: vec![consumed],
+            answered: vec![Answered { key: vec![5; 16], request_hash: 1, result: vec![6] }],
+            notes: vec![Note { kind: Some(Kind::StateHash(hash)) }],
+            ..Commit::default()
+        }
+    }
+
+    #[test]
+    fn a_whole_commit_is_read_as_it_stands() {
+        let read = Bookkeeping::of(&whole()).unwrap();
+        assert_eq!((read.writer, read.keys.as_slice()), ([4; 16], [[5; 16]].as_slice()));
+        let handled = Handled { log_id: [1; 16], seq: 7, events_of_next: 0, chain: [2; 16] };
+        assert_eq!(read.consumed, [(2, handled)]);
+        let hash = WrittenHash { seq: 8, hash: [3; 32], state_version: 1 };
+        assert_eq!(read.state_hash, Some(hash));
+    }
+
+    /// Each of these used to become zeros, which another malformed one then equalled.
+    #[test]
+    fn what_has_a_wrong_length_is_malformed_and_never_zeros() {
+        fn hash_of(commit: &mut Commit) -> &mut Vec<u8> {
+            match commit.notes.first_mut().and_then(|note| note.kind.as_mut()) {
+                Some(Kind::StateHash(hash)) => &mut hash.hash,
+                other => panic!("{other:?}"),
+            }
+        }
+        type Part = fn(&mut Commit) -> &mut Vec<u8>;
+        let parts: [(&str, Part); 5] = [
+            ("the writer", |commit| &mut commit.writer),
+            ("the identity of an input's log", |commit| &mut commit.consumed[0].log_id),
+            ("the chain value of an input", |commit| &mut commit.consumed[0].chain),
+            ("the key of a request", |commit| &mut commit.answered[0].key),
+            ("a state's hash", hash_of),
+        ];
+        for (what, part) in parts {
+            for change in [|bytes: &mut Vec<u8>| bytes.truncate(3), |bytes| bytes.push(0)] {
+                let mut bad = whole();
+                change(part(&mut bad));
+                match Bookkeeping::of(&bad) {
+                    Err(Doubt::Malformed { seq: 9, error }) => {
+                        assert!(error.starts_with(what), "{error}");
+                    }
+                    other => panic!("{what}: {other:?}"),
+                }
+            }
+        }
+    }
+
+    /// A genesis has no writer, and a record of before places were kept with their chain has none.
+    #[test]
+    fn what_may_be_missing_is_nothing() {
+        let mut commit = whole();
+        commit.writer.clear();
+        commit.consumed[0].chain.clear();
+        let read = Bookkeeping::of(&commit).unwrap();
+        assert_eq!((read.writer, read.consumed[0].1.chain), ([0; 16], Chain::default()));
+        for clear in [
+            |commit: &mut Commit| commit.consumed[0].log_id.clear(),
+            |commit| {
+                commit.answered[0].key.clear();
+            },
+        ] {
+            let mut commit = whole();
+            clear(&mut commit);
+            assert!(matches!(Bookkeeping::of(&commit), Err(Doubt::Malformed { .. })));
+        }
     }
 }

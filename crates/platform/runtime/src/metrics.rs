@@ -360,7 +360,10 @@ impl Metrics {
     pub(crate) fn log_error(&self, error: &LogError) {
         match error {
             LogError::Gap { .. } => self.violation(Invariant::Contiguity),
-            LogError::WentBackwards { .. } | LogError::Beyond { .. } | LogError::Missing => {
+            LogError::WentBackwards { .. }
+            | LogError::Beyond { .. }
+            | LogError::Missing
+            | LogError::Replaced => {
                 self.violation(Invariant::NoAckedLoss);
             }
             LogError::Corrupt { .. } => self.violation(Invariant::Chain),

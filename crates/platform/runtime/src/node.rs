@@ -1,26 +1,30 @@
 //! A service in this process: all its partitions.
 
+mod opening;
+
 use std::fmt;
+use std::panic::AssertUnwindSafe;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use event_log::{EventLogProvider, LogError, OpenError};
+use event_log::{EventLogProvider, OpenError};
+use futures::FutureExt;
 use kernel::Timestamp;
 use snapshots::SnapshotStore;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use crate::call::{Call, Done, FailureOf};
-use crate::commit::{Doubt, genesis, identity_of, read_first};
+use crate::commit::{Doubt, genesis};
 use crate::health::Health;
-use crate::membership::{Keeper, Role};
-use crate::partition::{Core, Outlet, Setting, Stop, WaitError, lead, send_on};
+use crate::membership::{Keeper, Role, Watched};
+use crate::partition::{Core, Ended, Outlet, Setting, Stop, WaitError, lead, send_on};
 use crate::service::{Service, State};
 use crate::snapshotting;
-use crate::{
-    Clock, LogId, Membership, PartitionHandle, Position, Positions, ServiceId, partition_of,
-};
+use crate::{Clock, Membership, PartitionHandle, Position, Positions, ServiceId, partition_of};
+pub use opening::{Identity, PARTITIONS_MAX, first_record, identify};
+use opening::{Opened, open_all};
 
 /// What a node runs with.
 #[derive(Debug, Clone)]
@@ -78,46 +82,6 @@ pub async fn initialise(
     Ok(())
 }
 
-/// What a log says of itself.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Identity {
-    /// Who it is now: the identity of its last record.
-    pub log_id: LogId,
-    /// How many partitions its service has.
-    pub partitions: u16,
-}
-
-/// What the first record that a log still has says: the log's identity there, and its number of partitions.
-pub async fn first_record(
-    log: &dyn event_log::EventLog,
-    service: ServiceId,
-    partition: u16,
-) -> Result<(LogId, u16), StartError> {
-    let tail = log.tail().await?;
-    match log.read(tail.first, 1).await?.first() {
-        Some(record) => Ok(read_first(record, service, partition)?),
-        None => Err(Doubt::Genesis { reason: "the log is empty".into() }.into()),
-    }
-}
-
-/// Reads what a log says of itself, from the first record that it has and the last.
-pub async fn identify(
-    log: &dyn event_log::EventLog,
-    service: ServiceId,
-    partition: u16,
-) -> Result<Identity, StartError> {
-    let (born, partitions) = first_record(log, service, partition).await?;
-    let tail = log.tail().await?;
-    // A last record that can't be read is met again by whoever folds the log, and stops that partition alone.
-    let last = match log.read(tail.last, 1).await {
-        Ok(records) => records.into_iter().next(),
-        Err(error @ LogError::Unavailable(_)) => return Err(error.into()),
-        Err(_) => None,
-    };
-    let log_id = last.as_ref().and_then(identity_of).unwrap_or(born);
-    Ok(Identity { log_id, partitions })
-}
-
 /// A service in this process. Cheap to clone.
 pub struct Node<S: Service>(Arc<Inner<S>>);
 
@@ -155,7 +119,8 @@ pub struct Resting {
 }
 
 impl<S: Service> Node<S> {
-    /// Opens the service's logs and begins to lead their partitions. Returns before they are ready: see [`Self::ready`].
+    /// Opens the service's logs and begins to lead their partitions. Returns before they are ready: see [`Self::settled`]. A partition
+    /// whose log can't be trusted has halted from the start; the others don't wait for it.
     pub async fn start(service: S, config: NodeConfig) -> Result<Self, StartError> {
         let service = Arc::new(service);
         let (stop, stopping) = watch::channel(false);
@@ -164,39 +129,20 @@ impl<S: Service> Node<S> {
         let mut partitions = Vec::new();
         let mut tasks = Vec::new();
         let keeper = config.cluster.map(|membership| Keeper::start(S::ID, membership));
-        let mut number: u16 = 1;
-        let mut partition: u16 = 0;
-        while partition < number {
-            let log = match config.provider.open(&S::ID.log(partition)).await {
-                Ok(log) => log,
-                Err(OpenError::Missing { .. }) => {
-                    return Err(StartError::NotInitialised { service: S::ID });
-                }
-                Err(error) => return Err(error.into()),
-            };
-            let Identity { log_id, partitions: found } = identify(&*log, S::ID, partition).await?;
-            number = found;
-            let (core, work) = Core::new(
-                partition,
-                log_id,
-                Arc::clone(&service),
-                config.clock.clone(),
-                log,
-                turns.clone(),
-            );
+        for (partition, opened) in (0..).zip(open_all(&*config.provider, S::ID).await?) {
+            let Opened { log, identity, trouble } = opened;
+            let (clock, turns) = (config.clock.clone(), turns.clone());
+            let service = Arc::clone(&service);
+            let (core, work) = Core::new(partition, identity, service, clock, log, turns);
             let setting = Setting {
                 provider: Arc::clone(&config.provider),
                 snapshots: Arc::clone(&config.snapshots),
-                partitions: found,
+                partitions: identity.partitions,
                 writer,
-                seat: keeper.as_ref().map(|keeper| {
-                    let (health, applied) = (core.health.subscribe(), core.applied.subscribe());
-                    keeper.seat(partition, health, applied, core.saved.subscribe())
-                }),
+                seat: keeper.as_ref().map(|keeper| keeper.seat(partition, Watched::of(&core))),
             };
             partitions.push(PartitionHandle(Arc::clone(&core)));
-            tasks.push(tokio::spawn(supervise(core, work, setting, stopping.clone())));
-            partition += 1;
+            tasks.push(tokio::spawn(supervise(core, work, setting, stopping.clone(), trouble)));
         }
         if config.snapshots.keeps() {
             let cores = partitions.iter().map(|handle| Arc::clone(&handle.0)).collect();
@@ -242,9 +188,9 @@ impl<S: Service> Node<S> {
     pub async fn read<R: Send + 'static>(
         &self,
         workspace: &str,
-        look: impl FnOnce(&State<S>) -> R + Send + 'static,
+        mut look: impl FnMut(&State<S>) -> R + Send + 'static,
     ) -> Result<R, FailureOf<S>> {
-        self.partition_of(workspace).view_of(workspace, |view| look(view.state)).await
+        self.partition_of(workspace).view_of(workspace, move |view| look(view.state)).await
     }
 
     /// Waits until what lies at these positions is seen here. See [`PartitionHandle::wait_for`].
@@ -262,26 +208,22 @@ impl<S: Service> Node<S> {
     /// Returns when every partition is led here or by another instance, or says why one never will be.
     pub async fn ready(&self) -> Result<(), Health> {
         for partition in self.partitions() {
-            let mut health = partition.watch_health();
-            let settled = |health: &Health| match health {
-                Health::Ready
-                | Health::Standby { leader: Some(_) }
-                | Health::SteppedDown
-                | Health::Halted(_)
-                | Health::Draining => true,
-                Health::Starting | Health::Standby { leader: None } | Health::LogUnavailable => {
-                    false
-                }
-            };
-            let health = match health.wait_for(settled).await {
-                Ok(health) => health.clone(),
-                Err(_) => Health::Draining,
-            };
+            let health = settled(partition).await;
             if !health.is_serving() {
                 return Err(health);
             }
         }
         Ok(())
+    }
+
+    /// Returns when of every partition it is known how it stands: led here or by another instance, or why not. One that has halted, or
+    /// whose log is full, keeps nobody from turning to the others.
+    pub async fn settled(&self) -> Vec<(u16, Health)> {
+        let mut all = Vec::new();
+        for partition in self.partitions() {
+            all.push((partition.id(), settled(partition).await));
+        }
+        all
     }
 
     /// Changes after anything was done: when to look again whether it rests.
@@ -335,7 +277,8 @@ impl<S: Service> Node<S> {
             Health::Ready | Health::LogUnavailable | Health::Standby { leader: None } => {
                 self.keeper().as_ref().is_some_and(|keeper| keeper.has_heir(partition.id()))
             }
-            Health::Standby { leader: Some(_) }
+            Health::LogFull
+            | Health::Standby { leader: Some(_) }
             | Health::Starting
             | Health::SteppedDown
             | Health::Halted(_)
@@ -383,18 +326,39 @@ impl<S: Service> Node<S> {
     }
 }
 
-/// Leads a partition for as long as it can be led, and keeps its condition known.
+/// How a partition stands, once that is known.
+async fn settled<S: Service>(partition: &PartitionHandle<S>) -> Health {
+    let mut health = partition.watch_health();
+    let is_settled = |health: &Health| match health {
+        Health::Ready
+        | Health::LogFull
+        | Health::Standby { leader: Some(_) }
+        | Health::SteppedDown
+        | Health::Halted(_)
+        | Health::Draining => true,
+        Health::Starting | Health::Standby { leader: None } | Health::LogUnavailable => false,
+    };
+    // An error means that the partition is gone.
+    health.wait_for(is_settled).await.map_or(Health::Draining, |health| health.clone())
+}
+
+/// Leads a partition for as long as it can be led, and keeps its condition known. `trouble`: why it can't even begin.
 async fn supervise<S: Service>(
     core: Arc<Core<S>>,
     mut work: Outlet<S>,
     setting: Setting,
     mut shutdown: watch::Receiver<bool>,
+    trouble: Option<String>,
 ) {
     let mut before = None;
+    let mut trouble = trouble;
     loop {
-        let ended = lead(&core, &mut work, &setting, &mut shutdown, before).await;
+        let ended = match trouble.take() {
+            Some(reason) => Stop::Halted(reason).into(),
+            None => one_term(&core, &mut work, &setting, &mut shutdown, before).await,
+        };
         let health = match &ended.stop {
-            Stop::Rebuild => Health::Starting,
+            Stop::Rebuild => Health::LogFull,
             Stop::SteppedDown | Stop::HandedOver if setting.seat.is_some() => {
                 Health::Standby { leader: None }
             }
@@ -402,16 +366,21 @@ async fn supervise<S: Service>(
             Stop::Shutdown => Health::Draining,
             Stop::Halted(reason) => {
                 tracing::error!(service = %S::ID, partition = core.partition, %reason, "halted");
-                Health::Halted(reason.clone())
+                Health::Halted(format!("{}/{}: {reason}", S::ID, core.partition))
             }
         };
-        let again = matches!(health, Health::Starting | Health::Standby { .. });
+        let again = matches!(health, Health::LogFull | Health::Standby { .. });
+        if health == Health::LogFull && *core.health.borrow() != Health::LogFull {
+            tracing::error!(service = %S::ID, partition = core.partition, "the log is full: nothing can be written");
+        }
         core.health.send_replace(health);
         if let (Some(seat), false) = (&setting.seat, again) {
             seat.stand(Role::Out, core.epoch.load(Ordering::Relaxed));
         }
-        // Whoever still waits is told, or hears it by the closing of the way back.
-        while let Some(waiting) = work.try_recv() {
+        // Whoever still waits is told, or hears it by the closing of the way back; those whom the next term answers wait for it.
+        while ended.stop != Stop::Rebuild
+            && let Some(waiting) = work.try_recv()
+        {
             if setting.seat.is_some() {
                 send_on(waiting);
             }
@@ -433,4 +402,19 @@ async fn supervise<S: Service>(
         }
         drains
     });
+}
+
+/// One term. A panic in it stops the partition and says so: one that had only vanished would be taken for one that leads.
+async fn one_term<S: Service>(
+    core: &Arc<Core<S>>,
+    work: &mut Outlet<S>,
+    setting: &Setting,
+    shutdown: &mut watch::Receiver<bool>,
+    before: Option<Ended<S>>,
+) -> Ended<S> {
+    let term = AssertUnwindSafe(lead(core, work, setting, shutdown, before)).catch_unwind().await;
+    term.unwrap_or_else(|_| {
+        let reason = "its task broke: a fault of this release, with its place on stderr";
+        Stop::Halted(reason.to_owned()).into()
+    })
 }

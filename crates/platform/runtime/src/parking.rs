@@ -119,7 +119,7 @@ impl<S: Service> PartitionHandle<S> {
             let (reply, answer) = oneshot::channel();
             // An operator's word takes turns with the workspaces' calls, whichever workspace it is about.
             let work = Work::Release(PendingRelease { release: release.clone(), reply });
-            self.admit()?;
+            self.admit_write()?;
             let done = self.submit(None, work, answer, Failure::OutcomeUnknown).await??;
             all = Released { count: all.count + done.count, ..done };
             let goes_on = release.how == ReleaseHow::Retry && all.left > 0 && all.error.is_empty();

@@ -10,7 +10,9 @@ mod batch;
 mod core;
 mod inputs;
 mod leader;
+mod lineage;
 mod loading;
+mod missing;
 mod queue;
 mod standby;
 mod stop;
@@ -23,7 +25,7 @@ mod work;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
 use event_log::{EventLog, LogError, Seq};
@@ -45,9 +47,11 @@ use queue::{Lane, Refused};
 
 pub use batch::{BYTES_MAX, EVENTS_MAX, REPETITIONS_MAX};
 pub(crate) use core::Core;
+pub(crate) use leader::{Ended, Setting, lead};
 pub use leader::{HASH_AT_LAST, HASH_EVERY};
-pub(crate) use leader::{Setting, lead};
+pub use lineage::last_read_of;
 pub(crate) use loading::{check, from_the_first, read, restore, snapshot_key};
+pub(crate) use missing::MissingLog;
 pub(crate) use queue::Outlet;
 pub use queue::{WAITING_MAX, WAITING_OF_WORKSPACE_MAX};
 pub(crate) use standby::send_on;
@@ -158,6 +162,7 @@ impl<S: Service> PartitionHandle<S> {
             Health::Starting
             | Health::Ready
             | Health::LogUnavailable
+            | Health::LogFull
             | Health::SteppedDown
             | Health::Halted(_)
             | Health::Draining => None,
@@ -173,6 +178,7 @@ impl<S: Service> PartitionHandle<S> {
             }
             Health::Ready
             | Health::LogUnavailable
+            | Health::LogFull
             | Health::SteppedDown
             | Health::Halted(_)
             | Health::Draining => 0,
@@ -215,24 +221,24 @@ impl<S: Service> PartitionHandle<S> {
         // Boxed before anything waits: a call is large, and a future that holds it is copied with it.
         let work = Work::Command(Box::new(PendingCommand { call, trace, reply }));
         async move {
-            self.admit()?;
+            self.admit_write()?;
             self.submit(lane, work, answer, Failure::OutcomeUnknown).await?
         }
     }
 
-    /// Looks at the state between commits: what it sees is in the log. It takes turns with the workspaces' calls; what is about one
-    /// workspace is better asked by [`view_of`](Self::view_of).
+    /// Looks at the state between commits: what it sees is in the log. It looks again if what it saw could not be written. It takes
+    /// turns with the workspaces' calls; what is about one workspace is better asked by [`view_of`](Self::view_of).
     pub async fn read<R: Send + 'static>(
         &self,
-        look: impl FnOnce(&State<S>) -> R + Send + 'static,
+        mut look: impl FnMut(&State<S>) -> R + Send + 'static,
     ) -> Result<R, FailureOf<S>> {
-        self.view(|view| look(view.state)).await
+        self.view(move |view| look(view.state)).await
     }
 
-    /// Looks at the state and at what the runtime knows beside it.
+    /// Looks at the state and at what the runtime knows beside it. It looks again if what it saw could not be written.
     pub async fn view<R: Send + 'static>(
         &self,
-        look: impl FnOnce(&View<'_, S>) -> R + Send + 'static,
+        look: impl FnMut(&View<'_, S>) -> R + Send + 'static,
     ) -> Result<R, FailureOf<S>> {
         self.look(None, look).await
     }
@@ -241,7 +247,7 @@ impl<S: Service> PartitionHandle<S> {
     pub async fn view_of<R: Send + 'static>(
         &self,
         workspace: &str,
-        look: impl FnOnce(&View<'_, S>) -> R + Send + 'static,
+        look: impl FnMut(&View<'_, S>) -> R + Send + 'static,
     ) -> Result<R, FailureOf<S>> {
         self.look(Some(WorkspaceId::trusted(workspace)), look).await
     }
@@ -249,7 +255,7 @@ impl<S: Service> PartitionHandle<S> {
     async fn look<R: Send + 'static>(
         &self,
         lane: Lane,
-        look: impl FnOnce(&View<'_, S>) -> R + Send + 'static,
+        look: impl FnMut(&View<'_, S>) -> R + Send + 'static,
     ) -> Result<R, FailureOf<S>> {
         self.admit()?;
         let (look, answer) = way_back(look);
@@ -261,7 +267,7 @@ impl<S: Service> PartitionHandle<S> {
     /// acknowledged. For operators.
     pub async fn glance<R: Send + 'static>(
         &self,
-        look: impl FnOnce(&View<'_, S>) -> R + Send + 'static,
+        look: impl FnMut(&View<'_, S>) -> R + Send + 'static,
     ) -> Result<R, FailureOf<S>> {
         match self.admit() {
             Ok(()) | Err(Failure::NotLeader { .. }) => {}
@@ -275,7 +281,7 @@ impl<S: Service> PartitionHandle<S> {
     /// that was acknowledged before the call is seen. For lists over all partitions, which no instance needs to lead.
     pub async fn read_anywhere<R: Send + 'static>(
         &self,
-        look: impl FnOnce(&State<S>) -> R + Send + 'static,
+        mut look: impl FnMut(&State<S>) -> R + Send + 'static,
     ) -> Result<R, FailureOf<S>> {
         if matches!(self.admit(), Err(Failure::NotLeader { .. })) {
             let tail = self.0.log.tail().await.map_err(|_| Failure::LogUnavailable)?;
@@ -283,25 +289,27 @@ impl<S: Service> PartitionHandle<S> {
             // An error means that the partition is gone: the look itself will say so.
             drop(applied.wait_for(|seq| *seq >= tail.last).await);
         }
-        self.glance(|view| look(view.state)).await
+        self.glance(move |view| look(view.state)).await
     }
 
-    /// Whether the partition rests, as its leader last said, and by what the clock says now. A standby has nothing to do.
+    /// Whether the partition rests, as its leader last said, and by what the clock says now. A standby has nothing to do, nor has one
+    /// that has halted.
     pub(crate) fn rest(&self) -> Result<Rest, FailureOf<S>> {
         match self.admit() {
             Ok(()) => Ok(self.0.rest.borrow().clone()),
-            Err(Failure::NotLeader { .. }) => Ok(Rest::default()),
+            Err(Failure::NotLeader { .. } | Failure::Halted(_)) => Ok(Rest::default()),
             Err(failure) => Err(failure),
         }
     }
 
-    /// Lets work wait for its lane's turn. `stalled`: what it is called when the log stalls meanwhile.
+    /// Lets work wait for its lane's turn. `unanswered`: what it is called when the log stalls meanwhile, or when nothing else is known of
+    /// why there is no answer.
     pub(crate) async fn submit<R>(
         &self,
         lane: Lane,
         work: Work<S>,
         answer: oneshot::Receiver<R>,
-        stalled: FailureOf<S>,
+        unanswered: FailureOf<S>,
     ) -> Result<R, FailureOf<S>> {
         self.0.inbox.call(lane, work).map_err(|refused| match refused {
             Refused::Overloaded(overload) => Failure::Overloaded(overload),
@@ -309,14 +317,23 @@ impl<S: Service> PartitionHandle<S> {
         })?;
         tokio::select! {
             biased;
-            answer = answer => answer.map_err(|_| self.lost()),
-            () = self.stalled() => Err(stalled),
+            answer = answer => answer.map_err(|_| self.lost(unanswered)),
+            () = self.stalled() => Err(unanswered),
         }
     }
 
+    /// Whether a call that may write is taken on.
+    pub(crate) fn admit_write(&self) -> Result<(), FailureOf<S>> {
+        if *self.0.health.borrow() == Health::LogFull {
+            return Err(Failure::LogFull);
+        }
+        self.admit()
+    }
+
+    /// Whether a look is taken on.
     pub(crate) fn admit(&self) -> Result<(), FailureOf<S>> {
         match &*self.0.health.borrow() {
-            Health::Ready => Ok(()),
+            Health::Ready | Health::LogFull => Ok(()),
             Health::LogUnavailable => Err(Failure::LogUnavailable),
             Health::Draining => Err(Failure::Draining),
             Health::Halted(reason) => Err(Failure::Halted(reason.clone())),
@@ -328,13 +345,13 @@ impl<S: Service> PartitionHandle<S> {
     }
 
     /// Why the leader dropped a call without an answer.
-    fn lost(&self) -> FailureOf<S> {
+    fn lost(&self, unanswered: FailureOf<S>) -> FailureOf<S> {
         match self.admit() {
             Err(Failure::Halted(reason)) => Failure::Halted(reason),
             Err(Failure::Draining) => Failure::Draining,
             // A call is told so itself; this was a look.
             Err(Failure::NotLeader { leader }) => Failure::NotLeader { leader },
-            Ok(()) | Err(_) => Failure::OutcomeUnknown,
+            Ok(()) | Err(_) => unanswered,
         }
     }
 
@@ -354,13 +371,18 @@ impl<S: Service> PartitionHandle<S> {
 
     /// Waits until what lies at these positions is seen here: one's own log applied, an input applied in memory. A log that this
     /// service doesn't follow needs no waiting; nor does anything where another instance leads, for the call goes on to it and waits
-    /// there.
+    /// there, or where the partition has halted, which the call itself is told.
     pub async fn wait_for(&self, positions: &Positions) -> Result<(), WaitError> {
         let mut health = self.0.health.subscribe();
+        if health.borrow().is_halted() {
+            return Ok(());
+        }
         tokio::select! {
             biased;
             seen = self.seen(positions) => seen,
-            _ = health.wait_for(|health| matches!(health, Health::Standby { .. })) => Ok(()),
+            _ = health.wait_for(|health| {
+                matches!(health, Health::Standby { .. } | Health::Halted(_))
+            }) => Ok(()),
         }
     }
 
@@ -379,7 +401,11 @@ impl<S: Service> PartitionHandle<S> {
     }
 
     fn own(&self, position: Position) -> Result<(), WaitError> {
-        if position.log_id == self.0.log_id { Ok(()) } else { Err(WaitError::OtherLog(position)) }
+        if position.log_id == self.0.identity.log_id {
+            Ok(())
+        } else {
+            Err(WaitError::OtherLog(position))
+        }
     }
 
     /// A log that was restored is another one to whoever has a position from before, however far that is handled here.
@@ -463,15 +489,19 @@ impl<S: Service> fmt::Debug for WeakPartition<S> {
     }
 }
 
-/// A look, and the way back for what it saw, or for why it may not look.
+/// A look, and the way back for what it saw last, or for why it may not look.
 fn way_back<S: Service, R: Send + 'static>(
-    look: impl FnOnce(&View<'_, S>) -> R + Send + 'static,
+    mut look: impl FnMut(&View<'_, S>) -> R + Send + 'static,
 ) -> (Look<S>, oneshot::Receiver<Result<R, FailureOf<S>>>) {
     let (reply, answer) = oneshot::channel();
+    let reply = Arc::new(Mutex::new(Some(reply)));
     let look = Box::new(move |view: Result<&View<'_, S>, FailureOf<S>>| -> Shown {
-        let seen = view.map(look);
-        // The caller may have gone; then nobody needs it.
-        Box::new(move || drop(reply.send(seen)))
+        let (seen, reply) = (view.map(&mut look), Arc::clone(&reply));
+        Box::new(move || {
+            let reply = reply.lock().unwrap_or_else(PoisonError::into_inner).take();
+            // The caller may have gone; then nobody needs it.
+            drop(reply.map(|reply| reply.send(seen)));
+        })
     });
     (look, answer)
 }

@@ -66,7 +66,7 @@ pub async fn replay<S: Service>(
             Ok(()) => return Ok(fold),
             Err(LogError::Unavailable(error)) => {
                 // No thread is kept waiting meanwhile.
-                tracing::warn!(%error, "the log can't be read yet");
+                tracing::debug!(%error, "the log can't be read yet");
                 tokio::time::sleep(PAUSE).await;
             }
             Err(error) => return Err(error.into()),
@@ -91,7 +91,7 @@ async fn in_turn<S: Service>(
                 }
             }
             Err(LogError::Unavailable(error)) => {
-                tracing::warn!(%error, "the log can't be read yet");
+                tracing::debug!(%error, "the log can't be read yet");
                 tokio::time::sleep(PAUSE).await;
             }
             Err(error) => return Err(error.into()),

@@ -27,7 +27,8 @@ pub trait PositionGate: Debug + Send + Sync {
 
 #[async_trait]
 impl<S: Service> PositionGate for Node<S> {
-    /// What another instance leads is waited for there, where the call ends up: a standby learns late how far its leader has read.
+    /// What another instance leads is waited for there, where the call ends up: a standby learns late how far its leader has read. A
+    /// partition that has halted is not waited for: the call is told so.
     async fn seen(&self, positions: &Positions) -> Result<(), WaitError> {
         for position in positions.iter() {
             let partition = self.partitions().get(usize::from(position.partition));
@@ -35,7 +36,8 @@ impl<S: Service> PositionGate for Node<S> {
             let mut one = Positions::default();
             one.merge(position);
             let mut health = partition.watch_health();
-            let elsewhere = health.wait_for(|health| matches!(health, Health::Standby { .. }));
+            let elsewhere = health
+                .wait_for(|health| matches!(health, Health::Standby { .. } | Health::Halted(_)));
             tokio::select! {
                 biased;
                 _ = elsewhere => {}

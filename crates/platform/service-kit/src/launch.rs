@@ -8,13 +8,9 @@ use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures::StreamExt as _;
-use futures::stream::select_all;
 use http::{Request, Response};
 use runtime::{Health, Node, NodeConfig, StartError};
-use tokio::sync::watch;
 use tokio::task::JoinSet;
-use tokio_stream::wrappers::WatchStream;
 use tonic::async_trait;
 use tonic::body::Body;
 use tonic::server::NamedService;
@@ -22,14 +18,15 @@ use tonic::server::NamedService;
 use crate::admin::AdminSource;
 use crate::drain::Drain;
 use crate::error::Refuse;
+use crate::readiness::Readiness;
 use crate::server::Services;
 use crate::vigil::{Allowance, keep_vigil};
 
 /// A service that runs in this process.
 #[async_trait]
 pub trait Launched: AdminSource {
-    /// Returns once every partition answers, or says why one never will.
-    async fn ready(&self) -> Result<(), Health>;
+    /// Returns once it is known of every partition how it stands: see [`Node::settled`].
+    async fn settled(&self) -> Vec<(u16, Health)>;
 
     /// Gives the partitions that it leads to other instances that could lead them at once; returns after `within` at the latest.
     async fn retire(&self, within: Duration);
@@ -40,8 +37,8 @@ pub trait Launched: AdminSource {
 
 #[async_trait]
 impl<S: Refuse> Launched for Node<S> {
-    async fn ready(&self) -> Result<(), Health> {
-        Node::ready(self).await
+    async fn settled(&self) -> Vec<(u16, Health)> {
+        Node::settled(self).await
     }
 
     async fn retire(&self, within: Duration) {
@@ -103,7 +100,7 @@ impl Launch {
         }
         let server = serve(node.clone(), self.drain.clone());
         let services = std::mem::take(&mut self.services);
-        self.services = services.with(server, readiness(&node), Arc::new(node.clone()));
+        self.services = services.with(server, Readiness::of(&node), Arc::new(node.clone()));
         self.launched.push(Arc::new(node));
         Ok(())
     }
@@ -112,18 +109,4 @@ impl Launch {
     pub fn into_parts(self) -> (Services, Vec<Arc<dyn Launched>>, JoinSet<()>) {
         (self.services, self.launched, self.vigils)
     }
-}
-
-/// Whether all partitions of a node answer, or another instance is known to lead them, as it changes.
-fn readiness<S: Refuse>(node: &Node<S>) -> watch::Receiver<bool> {
-    let (ready, reader) = watch::channel(false);
-    let partitions = node.partitions().to_vec();
-    let changes = partitions.iter().map(|one| WatchStream::new(one.watch_health()));
-    let mut changes = select_all(changes);
-    tokio::spawn(async move {
-        while changes.next().await.is_some() {
-            ready.send_replace(partitions.iter().all(|one| one.health().is_serving()));
-        }
-    });
-    reader
 }

@@ -15,6 +15,7 @@ pub mod launch;
 pub mod metrics;
 pub mod mutate;
 pub mod paging;
+pub mod readiness;
 mod readers;
 pub mod server;
 pub mod telemetry;
@@ -34,6 +35,7 @@ pub use gate::{Gates, POSITION_HEADER, PositionGate};
 pub use launch::{Launch, Launched};
 pub use mutate::{Mutation, hash_of, mutate, reply_of};
 pub use paging::Page;
+pub use readiness::Readiness;
 pub use server::{
     CONNECTIONS_MAX, DRAIN_WITHIN, EdgeMetrics, Limits, SLOW_AFTER, Server, ServerError, Services,
     UNSENT_BYTES_MAX, WATCHES_MAX,

@@ -84,14 +84,23 @@ pub struct PartitionFigures {
     pub metrics: Metrics,
 }
 
-const STATES: [&str; 7] =
-    ["starting", "ready", "log_unavailable", "standby", "stepped_down", "halted", "draining"];
+const STATES: [&str; 8] = [
+    "starting",
+    "ready",
+    "log_unavailable",
+    "log_full",
+    "standby",
+    "stepped_down",
+    "halted",
+    "draining",
+];
 
 const fn state(health: &Health) -> &'static str {
     match health {
         Health::Starting => "starting",
         Health::Ready => "ready",
         Health::LogUnavailable => "log_unavailable",
+        Health::LogFull => "log_full",
         Health::Standby { .. } => "standby",
         Health::SteppedDown => "stepped_down",
         Health::Halted(_) => "halted",

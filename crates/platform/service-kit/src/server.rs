@@ -31,6 +31,7 @@ use crate::forward::{ForwardLayer, Peers};
 use crate::gate::{Gates, PositionGate};
 use crate::hygiene::HygieneLayer;
 use crate::readers::{Readers, ReadersLayer};
+use crate::readiness::Readiness;
 use crate::trace::TraceLayer;
 use health::report;
 pub(crate) use limits::Counted;
@@ -77,6 +78,7 @@ pub struct Services {
     routes: RoutesBuilder,
     names: Vec<String>,
     ready: Vec<(String, watch::Receiver<bool>)>,
+    partitions: Vec<(String, watch::Receiver<bool>)>,
     gates: Vec<(String, Arc<dyn PositionGate>)>,
     peers: Option<Peers>,
 }
@@ -93,11 +95,12 @@ impl Services {
         self
     }
 
-    /// Adds a service that is healthy while `ready` says so, and whose calls wait at `gate` for the positions they name.
+    /// Adds a service that is healthy while `ready` says so, with its partitions' health beside it, and whose calls wait at `gate` for
+    /// the positions they name.
     pub fn with<S>(
         mut self,
         service: S,
-        ready: watch::Receiver<bool>,
+        ready: impl Into<Readiness>,
         gate: Arc<dyn PositionGate>,
     ) -> Self
     where
@@ -109,7 +112,9 @@ impl Services {
             + 'static,
         S::Future: Send + 'static,
     {
+        let Readiness { service: ready, partitions } = ready.into();
         self.ready.push((S::NAME.to_owned(), ready));
+        self.partitions.extend(partitions);
         self.gates.push((S::NAME.to_owned(), gate));
         self.with_plain(service)
     }
@@ -177,13 +182,13 @@ impl Server {
         drain_within: Duration,
         shutdown: impl Future<Output = ()>,
     ) -> Result<(), ServerError> {
-        let Services { mut routes, mut names, ready, gates, peers } = services;
+        let Services { mut routes, mut names, ready, partitions, gates, peers } = services;
         let reporter = HealthReporter::new();
         reporter.set_service_status("", ServingStatus::NotServing).await;
         let health = HealthService::from_health_reporter(reporter.clone());
         routes.add_service(tonic_health::pb::health_server::HealthServer::new(health));
         add_reflection(&mut routes, &mut names)?;
-        let reporting = tokio::spawn(report(reporter.clone(), ready, drain.clone()));
+        let reporting = tokio::spawn(report(reporter.clone(), ready, partitions, drain.clone()));
 
         let readers = Readers::new(self.limits, self.metrics.clone());
         let service = ServiceBuilder::new()

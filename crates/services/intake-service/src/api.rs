@@ -79,7 +79,7 @@ impl Api {
     async fn look<R: Send + 'static>(
         &self,
         workspace: &WorkspaceId,
-        look: impl FnOnce(&State) -> Result<R, Refusal> + Send + 'static,
+        look: impl FnMut(&State) -> Result<R, Refusal> + Send + 'static,
     ) -> Result<R, Status> {
         let looked = self.node.read(workspace.as_str(), look).await;
         Ok(looked.map_err(|failure| status_of::<IntakeService>(&failure))??)

@@ -20,7 +20,9 @@ mod error;
 mod codec;
 mod reactions;
 mod timeline;
+mod tickets;
 
 pub use api::{Api, server};
 pub use service::IntakeService;
 pub use start::{fold, start};
+pub use tickets::unknown_tickets;

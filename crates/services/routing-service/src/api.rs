@@ -67,12 +67,12 @@ impl Api {
     async fn look<R: Send + 'static>(
         &self,
         id: &WorkspaceId,
-        look: impl FnOnce(&Workspace) -> Result<R, Rejection> + Send + 'static,
+        mut look: impl FnMut(&Workspace) -> Result<R, Rejection> + Send + 'static,
     ) -> Result<R, Status> {
         let named = id.clone();
         let find = move |state: &State| match state.workspace(&named) {
             Some(workspace) => look(workspace),
-            None => Err(Rejection::WorkspaceNotFound(named)),
+            None => Err(Rejection::WorkspaceNotFound(named.clone())),
         };
         let found = self.node.read(id.as_str(), find).await;
         let found = found.map_err(|failure| status_of::<RoutingService>(&failure))?;
@@ -262,7 +262,7 @@ impl Rpc for Api {
         let (workspace, queue) = parse::queue_of(&request.into_inner())?;
         let look = move |workspace: &Workspace| {
             let stats = workspace.queue_stats(&queue);
-            stats.ok_or(Rejection::QueueNotFound(queue))
+            stats.ok_or_else(|| Rejection::QueueNotFound(queue.clone()))
         };
         let stats = self.look(&workspace, look).await?;
         Ok(Response::new(render::queue_stats(&stats)))
@@ -275,7 +275,7 @@ impl Rpc for Api {
         let (workspace, ticket) = parse::ticket_of(&request.into_inner())?;
         let look = move |workspace: &Workspace| {
             let explained = render::explanation(workspace, &ticket);
-            explained.ok_or(Rejection::TicketNotRoutable(ticket))
+            explained.ok_or_else(|| Rejection::TicketNotRoutable(ticket.clone()))
         };
         self.look(&workspace, look).await.map(Response::new)
     }

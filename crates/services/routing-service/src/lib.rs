@@ -23,8 +23,10 @@ mod codec;
 mod reactions;
 mod error;
 mod api;
+mod tickets;
 
 pub use api::{Api, server};
 
 pub use service::RoutingService;
 pub use start::{fold, start};
+pub use tickets::open_tickets;

@@ -44,13 +44,13 @@ impl Api {
     async fn look<R: Send + 'static>(
         &self,
         id: WorkspaceId,
-        look: impl FnOnce(&View<'_, SlaService>, &Workspace) -> Result<R, Rejection> + Send + 'static,
+        mut look: impl FnMut(&View<'_, SlaService>, &Workspace) -> Result<R, Rejection> + Send + 'static,
     ) -> Result<R, Status> {
         let partition = self.node.partition_of(id.as_str());
         let of = id.clone();
         let found = partition.view_of(of.as_str(), move |view| match view.state.workspace(&id) {
             Some(workspace) => look(view, workspace),
-            None => Err(Rejection::UnknownWorkspace(id)),
+            None => Err(Rejection::UnknownWorkspace(id.clone())),
         });
         let found = found.await.map_err(|failure| status_of::<SlaService>(&failure))?;
         found.map_err(|rejection| SlaService::refuse(&rejection).into())
@@ -147,7 +147,9 @@ impl Contract for Api {
         fields.finish()?;
         let seen = self.seen(&workspace);
         let clocks = self.look(workspace, move |view, space| {
-            let Some(ticket) = space.ticket(&id) else { return Err(Rejection::UnknownTicket(id)) };
+            let Some(ticket) = space.ticket(&id) else {
+                return Err(Rejection::UnknownTicket(id.clone()));
+            };
             let clocks = ticket.clocks.iter();
             Ok(clocks.map(|clock| seen.render(view, &id, ticket, clock)).collect())
         });

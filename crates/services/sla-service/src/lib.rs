@@ -21,7 +21,9 @@ mod api;
 mod codec;
 mod reactions;
 mod error;
+mod tickets;
 
 pub use api::{Api, server};
 pub use service::SlaService;
 pub use start::{fold, start};
+pub use tickets::open_tickets;

@@ -12,12 +12,15 @@ use event_log_nats::NatsProvider;
 use futures::TryStreamExt as _;
 use futures::stream::BoxStream;
 use runtime::metrics::{Invariant, OfInvariant};
-use runtime::{Node, Positions, Service, ServiceId, initialise};
+use runtime::{
+    Failure, Health, Node, Positions, Service, ServiceId, genesis_superseding, initialise,
+};
 use std::sync::Arc;
 use tests::nats_log;
+use wire::events::v1::Supersedes;
 
 use crate::failure_modes::rig::{
-    Rig, copy, halted, stream, sum, surely_add, until_ready, until_sum,
+    Rig, copy, halted, stream, sum, surely_add, until, until_ready, until_sum,
 };
 use crate::failure_modes::toy::{Copier, Source, add};
 
@@ -136,7 +139,9 @@ async fn f05_a_history_that_was_rewritten_meanwhile_stops_the_follower() {
     copy(kept.path(), &place);
     rig.nats.start_again(0).unwrap();
     rig.nats.ready().await.unwrap();
-    let source = rig.rival(Source).await;
+    // It can't see what the copier's log says of it, or it would stop at once.
+    let source = rig.start_node(Source, &Alone(rig.direct.clone())).await;
+    until_ready(&source).await;
     for number in 0..10 {
         surely_add(&source, 7, &format!("b{number}")).await;
     }
@@ -166,7 +171,8 @@ async fn f06_a_stream_made_anew_stops_the_partition() {
     until_sum(&copier, 1).await;
     rig.admin.delete_stream(stream(ServiceId::Intake)).await.unwrap();
     initialise(&rig.direct, &[ServiceId::Intake], 1).await.unwrap();
-    halted(&source).await;
+    let why = halted(&source).await;
+    assert!(why.contains("another one was made in its place"), "{why}");
     halted(&copier).await;
 }
 
@@ -219,6 +225,98 @@ async fn f08_records_that_were_read_already_are_dropped() {
     copier.wait_for(&positions).await.unwrap();
     assert_eq!(sum(&copier).await, 3);
     assert!(copier.partitions()[0].metrics().redelivered.get() > 0, "nothing came twice");
+}
+
+/// A place that has intake's logs alone, as far as can be seen.
+#[derive(Clone, Debug)]
+struct Alone(NatsProvider);
+
+#[async_trait]
+impl EventLogProvider for Alone {
+    async fn open(&self, name: &LogName) -> Result<Arc<dyn EventLog>, OpenError> {
+        if name.service != ServiceId::Intake.name() {
+            return Err(OpenError::Missing { name: name.clone() });
+        }
+        self.0.open(name).await
+    }
+
+    async fn create(&self, name: &LogName, genesis: Bytes) -> Result<Arc<dyn EventLog>, OpenError> {
+        self.0.create(name, genesis).await
+    }
+
+    async fn list(&self) -> Result<Vec<LogName>, OpenError> {
+        self.0.list().await
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn f20_a_purge_stops_leader_and_follower_while_they_serve() {
+    let rig = Rig::start().await;
+    let (source, copier) = (rig.node(Source).await, rig.node(Copier).await);
+    source.execute(add("w", 1)).await.unwrap();
+    until_sum(&copier, 1).await;
+    rig.admin.get_stream(stream(ServiceId::Intake)).await.unwrap().purge().await.unwrap();
+    for why in [halted(&source).await, halted(&copier).await] {
+        assert!(why.contains("purged"), "{why}");
+    }
+    assert!(violations(&source, Invariant::NoAckedLoss) > 0, "it was not counted");
+    let source = rig.start_node(Source, &rig.direct).await;
+    let why = halted(&source).await;
+    assert!(why.starts_with("intake/0: ") && why.contains("purged"), "{why}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn f20_a_purge_of_the_beginning_stops_the_partition() {
+    let rig = Rig::start().await;
+    let source = rig.node(Source).await;
+    for _ in 0..5 {
+        source.execute(add("w", 1)).await.unwrap();
+    }
+    let kept = rig.admin.get_stream(stream(ServiceId::Intake)).await.unwrap();
+    kept.purge().keep(2).await.unwrap();
+    let why = halted(&source).await;
+    assert!(why.contains("which no trimming leaves"), "{why}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn f21_a_lost_log_that_its_reader_knows_stops_until_it_is_given_up() {
+    let rig = Rig::start().await;
+    let (source, copier) = (rig.node(Source).await, rig.node(Copier).await);
+    source.execute(add("w", 3)).await.unwrap();
+    until_sum(&copier, 3).await;
+    source.shutdown().await;
+    copier.shutdown().await;
+    rig.admin.delete_stream(stream(ServiceId::Intake)).await.unwrap();
+    initialise(&rig.direct, &[ServiceId::Intake], 1).await.unwrap();
+    let source = rig.start_node(Source, &rig.direct).await;
+    let why = halted(&source).await;
+    assert!(why.contains("the log of sla/0 knows record"), "{why}");
+
+    rig.admin.delete_stream(stream(ServiceId::Intake)).await.unwrap();
+    let word = Supersedes { actor: "olga".into(), reason: "lost".into(), ..Default::default() };
+    let first = genesis_superseding(ServiceId::Intake, 0, 1, [77; 16], word);
+    rig.direct.create(&ServiceId::Intake.log(0), first).await.unwrap();
+    let (source, copier) = (rig.rival(Source).await, rig.rival(Copier).await);
+    source.execute(add("w", 4)).await.unwrap();
+    until_sum(&copier, 7).await;
+    assert_eq!(sum(&source).await, 4);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn f22_a_server_that_is_gone_is_noticed_without_a_call() {
+    let mut rig = Rig::start().await;
+    let source = rig.rival(Source).await;
+    source.execute(add("w", 1)).await.unwrap();
+    rig.nats.kill(0).unwrap();
+    let begun = tokio::time::Instant::now();
+    until(&source, |health| *health == Health::LogUnavailable).await;
+    assert!(begun.elapsed() < Duration::from_secs(50), "{:?}", begun.elapsed());
+    assert_eq!(source.execute(add("w", 5)).await, Err(Failure::LogUnavailable));
+    rig.nats.start_again(0).unwrap();
+    rig.nats.ready().await.unwrap();
+    until_ready(&source).await;
+    surely_add(&source, 2, "r").await;
+    assert_eq!((sum(&source).await, rig.times_added(5).await), (3, 0));
 }
 
 /// A log whose followers are always given everything, wherever they begin: what a client does that forgot its place.

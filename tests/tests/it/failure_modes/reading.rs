@@ -62,14 +62,38 @@ async fn f16_a_snapshot_that_the_log_does_not_confirm_is_set_aside() {
         chain: [0; 16],
         bytes: bytes::Bytes::from_static(b"not a state"),
     };
-    let ahead = Snapshot { seq: head.seq + 1_000, ..good.clone() };
-    let foreign = Snapshot { log_id: [7; 16], ..good.clone() };
-    for bad in [good, ahead, foreign] {
+    let torn = Snapshot { seq: head.seq - 1, ..good.clone() };
+    for bad in [good, torn] {
         store.save(&key, bad).await.unwrap();
         let source = rig.node(Source).await;
         assert_eq!(sum(&source).await, 5);
         assert_eq!(source.partitions()[0].metrics().snapshots_set_aside.get(), 1);
         source.shutdown().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn f16_a_snapshot_that_knows_more_than_the_log_stops_the_partition() {
+    let mut rig = Rig::start().await;
+    let source = rig.node(Source).await;
+    source.execute(add("w", 5)).await.unwrap();
+    let head = source.partitions()[0].head();
+    source.shutdown().await;
+    let known = Snapshot {
+        version: Fold::<Source>::LAYOUT,
+        log_id: head.log_id,
+        seq: head.seq + 1_000,
+        chain: [1; 16],
+        bytes: bytes::Bytes::from_static(b"a state"),
+    };
+    let foreign = Snapshot { log_id: [7; 16], seq: head.seq, ..known.clone() };
+    for more in [known, foreign] {
+        let store = Arc::new(MemorySnapshots::new());
+        store.save(&SnapshotKey::new("intake", 0), more).await.unwrap();
+        rig.snapshots = store;
+        let source = rig.start_node(Source, &rig.direct).await;
+        let why = halted(&source).await;
+        assert!(why.contains("a snapshot knows record"), "{why}");
     }
 }
 

@@ -114,7 +114,7 @@ pub(crate) fn fold<S: Service>(service: &S, records: &[Record]) -> Result<State>
         let (_, violations) = walk.take(record);
         ensure!(violations.is_empty(), "{violations:?}");
     }
-    let hash: String = fold.state_hash().iter().fold(String::new(), |mut hash, byte| {
+    let hash: String = fold.state_hash()?.iter().fold(String::new(), |mut hash, byte| {
         // Writing to a string can't fail.
         write!(hash, "{byte:02x}").ok();
         hash

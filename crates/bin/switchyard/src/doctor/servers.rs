@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use anyhow::Result;
-use runtime::ServiceId;
+use runtime::{Health, ServiceId};
 use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_check_response::ServingStatus;
 use tonic_health::pb::health_client::HealthClient;
@@ -34,6 +34,22 @@ pub(super) async fn look(address: &str, tails: &Tails, page: &mut Page) {
     }
 }
 
+/// What to do about a partition that doesn't answer, for this reason.
+fn advised(reason: &str) -> &'static str {
+    let is = |health: Health| health.reason() == reason;
+    if is(Health::LogUnavailable) {
+        advice::UNREACHABLE
+    } else if is(Health::LogFull) {
+        advice::FULL
+    } else if is(Health::Starting) || is(Health::SteppedDown) || is(Health::Draining) {
+        advice::SERVER
+    } else if reason.contains("--accept-loss") {
+        advice::LOST
+    } else {
+        advice::HISTORY
+    }
+}
+
 async fn ask(address: &str) -> Result<(bool, Vec<PartitionStatus>)> {
     let client = Client::connect(address, DEADLINE).await?;
     let request = HealthCheckRequest { service: String::new() };
@@ -51,7 +67,7 @@ fn partition(address: &str, status: &PartitionStatus, tails: &Tails, page: &mut 
         let role = if status.ready { "leads" } else { "stands by" };
         page.ok(&subject, "answers", format!("{role} at record {}", position.seq));
     } else {
-        page.wrong(&subject, "answers", &status.reason, advice::HISTORY);
+        page.wrong(&subject, "answers", &status.reason, advised(&status.reason));
     }
     let tail = u16::try_from(position.partition).ok().and_then(|at| tails.get(&(service, at)));
     if let Some(tail) = tail {

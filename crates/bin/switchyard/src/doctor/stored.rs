@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use event_log::{EventLog, EventLogProvider, LogError, OpenError, Seq, Tail};
-use runtime::{ChainReader, ServiceId, first_record, open_record};
+use runtime::{ChainReader, ServiceId, first_record, open_record, supersedes_in};
 use wire::events::v1::Consumed;
 
-use super::{Page, advice};
+use super::{Page, advice, orphans};
 
 /// Where each log ends.
 pub(super) type Tails = BTreeMap<(ServiceId, u16), Tail>;
@@ -32,7 +32,9 @@ pub(super) async fn look(provider: &dyn EventLogProvider, deep: bool, page: &mut
     let mut places = Places::new();
     let mut split: BTreeMap<u16, ServiceId> = BTreeMap::new();
     for service in ServiceId::ALL {
-        let mut wanted = 1;
+        // Where none can say how many there must be, all that are there are looked at.
+        let there = names.iter().filter(|name| name.service == service.name());
+        let mut wanted = there.map(|name| name.partition.saturating_add(1)).max().unwrap_or(1);
         let mut partition = 0;
         while partition < wanted {
             let name = service.log(partition);
@@ -60,6 +62,7 @@ pub(super) async fn look(provider: &dyn EventLogProvider, deep: bool, page: &mut
         page.wrong("the logs", "partitions", finding, advice::HISTORY);
     }
     compare(provider, &places, &tails, page).await;
+    orphans::look(provider, &tails, page).await;
     tails
 }
 
@@ -101,13 +104,16 @@ async fn one(
     let tail = inspection.tail;
     let partitions = match first_record(&*log, service, partition).await {
         Ok((_, partitions)) => partitions,
-        // Its birth was trimmed away, as may be.
-        Err(_) if tail.first > 1 => 0,
         Err(error) => {
-            page.wrong(&subject, "birth", error, advice::HISTORY);
+            let finding = format!("{:#}", anyhow::Error::new(error));
+            page.wrong(&subject, "birth", finding, advice::HISTORY);
             0
         }
     };
+    if tail.last < tail.first {
+        page.wrong(&subject, "chain", "it holds no record: it was purged", advice::HISTORY);
+        return Some((tail, partitions));
+    }
     match scrub(&*log, service, partition, tail, deep, places).await {
         Ok(from) => {
             let finding = format!("records {from} to {} hold together", tail.last);
@@ -169,7 +175,12 @@ async fn compare(provider: &dyn EventLogProvider, places: &Places, tails: &Tails
         let Some(source) = ServiceId::from_number(*number) else { continue };
         let Some(tail) = tails.get(&(source, *partition)) else { continue };
         let subject = format!("{reader}/{partition}");
-        if consumed.seq > tail.last {
+        if in_a_lost_one(provider, source, *partition, consumed, *tail).await {
+            let finding = format!(
+                "it has read the log of {source} that was given up; it reads the new one from record 1"
+            );
+            page.ok(subject, "inputs", finding);
+        } else if consumed.seq > tail.last {
             let finding = format!(
                 "it has read {source} up to record {}, which ends at {}: history was lost",
                 consumed.seq, tail.last
@@ -185,6 +196,24 @@ async fn compare(provider: &dyn EventLogProvider, places: &Places, tails: &Tails
     }
 }
 
+/// Whether what was read last is of a lost log, in whose place this one began.
+async fn in_a_lost_one(
+    provider: &dyn EventLogProvider,
+    source: ServiceId,
+    partition: u16,
+    consumed: &Consumed,
+    tail: Tail,
+) -> bool {
+    let Ok(log) = provider.open(&source.log(partition)).await else { return false };
+    let first = log.read(tail.first, 1).await.unwrap_or_default();
+    let Some(first) = first.first().and_then(|record| open_record(record).ok()) else {
+        return false;
+    };
+    supersedes_in(&first).is_some()
+        && first.log_id != consumed.log_id
+        && !is_there(provider, source, partition, consumed, tail).await
+}
+
 /// Whether the record that was read last is the one at its place.
 async fn is_there(
     provider: &dyn EventLogProvider,
@@ -194,7 +223,7 @@ async fn is_there(
     tail: Tail,
 ) -> bool {
     if consumed.chain.is_empty() || consumed.seq < tail.first {
-        return true;
+        return consumed.seq <= tail.last;
     }
     let Ok(log) = provider.open(&source.log(partition)).await else { return true };
     let Ok(records) = log.read(consumed.seq, 1).await else { return false };

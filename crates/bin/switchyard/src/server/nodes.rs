@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::{Result, anyhow};
 use notify_service::NotifyService;
-use runtime::NodeConfig;
+use runtime::{Health, NodeConfig};
 use service_kit::metrics::Scrape;
 use service_kit::{
     Admin, AdminSource, Allowance, Drain, EdgeMetrics, Launch, Launched, Peers, Services,
@@ -23,7 +23,7 @@ const RETIRE_WITHIN: Duration = Duration::from_secs(5);
 #[derive(Debug)]
 pub(super) struct Nodes {
     all: Vec<Arc<dyn Launched>>,
-    /// Whether all of them have been ready.
+    /// Whether all of them have been ready, as far as they can be.
     ready: watch::Sender<bool>,
     _vigils: JoinSet<()>,
 }
@@ -38,14 +38,16 @@ pub(super) struct Told {
 }
 
 impl Nodes {
-    /// Returns once every node answers, or says why one never will.
+    /// Returns once it is known of every partition how it stands. A partition that has halted, or whose log is full, is no reason for the
+    /// others not to be served; that somebody else writes the logs of a process that must be alone is.
     pub(super) async fn ready(&self) -> Result<()> {
         for node in &self.all {
-            let ready = node.ready().await;
-            let never = |health: runtime::Health| {
-                anyhow!("{} does not become ready: {}", node.service(), health.reason())
-            };
-            ready.map_err(never)?;
+            for (partition, health) in node.settled().await {
+                if matches!(health, Health::SteppedDown | Health::Draining) {
+                    let (service, reason) = (node.service(), health.reason());
+                    return Err(anyhow!("{service}/{partition} does not become ready: {reason}"));
+                }
+            }
         }
         self.ready.send_replace(true);
         Ok(())

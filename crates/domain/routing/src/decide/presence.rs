@@ -3,10 +3,10 @@
 use kernel::{AgentId, TicketId};
 
 use super::{Answer, Draft, Facts, Scene, Way};
-use crate::{GRACE_MS, REQUEUED_AT_ONCE};
 use crate::event::Event;
 use crate::state::{Agent, Place};
 use crate::words::{Presence, RequeueReason, RescindReason};
+use crate::{GRACE_MS, REQUEUED_AT_ONCE};
 
 pub(super) fn set(scene: Scene<'_>, id: &AgentId, presence: Presence, lease_ms: u64) -> Answer {
     let agent = scene.agent(id)?;

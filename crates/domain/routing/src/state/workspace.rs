@@ -174,6 +174,12 @@ impl Workspace {
         self.tickets.get(id).map(|ticket| &**ticket)
     }
 
+    /// The tickets that are neither resolved nor closed, by id.
+    pub fn open_tickets(&self) -> impl Iterator<Item = &TicketId> {
+        let ended = |ticket: &Ticket| matches!(ticket.place(), Place::Ended { .. });
+        self.tickets.iter().filter(move |(_, ticket)| !ended(ticket)).map(|(id, _)| id)
+    }
+
     /// The offers that stand, by number.
     pub fn offers(&self) -> &BTreeMap<u64, Offer> {
         &self.offers

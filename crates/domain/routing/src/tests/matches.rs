@@ -121,8 +121,7 @@ fn deadlines_of_one_workspace_delay_none_of_another() {
                 queues: Vec::new(),
                 capacity_units: 100,
             };
-            let put =
-                Command::PutAgent { agent: agent.clone(), settings, expected_revision: 0 };
+            let put = Command::PutAgent { agent: agent.clone(), settings, expected_revision: 0 };
             tell(workspace, at, put);
             let presence = Presence::Available;
             tell(workspace, at, Command::SetPresence { agent, presence, lease_ms: 1_000 });

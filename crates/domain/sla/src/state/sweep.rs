@@ -73,7 +73,12 @@ pub struct Sweeps {
 
 impl Sweeps {
     /// A workspace's policies changed at `at`. What was still on its way there is superseded.
-    pub(crate) fn begin(&mut self, workspace: &WorkspaceId, sweep: &mut Option<Sweep>, at: Timestamp) {
+    pub(crate) fn begin(
+        &mut self,
+        workspace: &WorkspaceId,
+        sweep: &mut Option<Sweep>,
+        at: Timestamp,
+    ) {
         let from = sweep.as_ref().and_then(Sweep::stands_behind);
         self.end(workspace, sweep);
         let turn = self.turn();
@@ -83,7 +88,12 @@ impl Sweeps {
     }
 
     /// A sweep made a step, up to a ticket or (none) to the end of its first half: the others are next.
-    pub(crate) fn step(&mut self, workspace: &WorkspaceId, sweep: &mut Sweep, through: Option<TicketId>) {
+    pub(crate) fn step(
+        &mut self,
+        workspace: &WorkspaceId,
+        sweep: &mut Sweep,
+        through: Option<TicketId>,
+    ) {
         sweep.second |= through.is_none();
         sweep.through = through;
         let turn = self.turn();

@@ -99,7 +99,7 @@ async fn a_follower_notices_lost_history(bench: &Bench<'_>) -> Outcome {
     // this process may have ended with it, and is then opened anew: the next case.
     let noticed = match error {
         LogError::WentBackwards { had: 10, last } => last >= 6,
-        LogError::Missing | LogError::Unavailable(_) => true,
+        LogError::Missing | LogError::Replaced | LogError::Unavailable(_) => true,
         LogError::WentBackwards { .. }
         | LogError::Gap { .. }
         | LogError::Trimmed { .. }

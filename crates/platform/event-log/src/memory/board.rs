@@ -103,7 +103,7 @@ impl MemoryBoard {
         if !slow.is_zero() {
             tokio::time::sleep(slow).await;
         }
-        if self.0.link.borrow().cut { Err(BoardError("injected".into())) } else { Ok(()) }
+        if self.0.link.borrow().cut { Err(BoardError::Failed("injected".into())) } else { Ok(()) }
     }
 }
 

@@ -10,6 +10,7 @@ use snapshots::Snapshot;
 
 use super::{Fold, HashCheck};
 use crate::commit::Doubt;
+use crate::hash::Unhashable;
 use crate::replay::{ReplayError, replay};
 use crate::service::Service;
 use crate::{LogId, ServiceId};
@@ -41,7 +42,7 @@ pub trait AnyFold: Debug + Send {
     fn confirms(&self, snapshot: &Snapshot) -> bool;
 
     /// [`Fold::state_hash`].
-    fn state_hash(&self) -> [u8; 32];
+    fn state_hash(&self) -> Result<[u8; 32], Unhashable>;
 }
 
 impl dyn AnyFold {
@@ -92,7 +93,7 @@ impl<S: Service> AnyFold for OfService<S> {
         self.fold.confirms(snapshot)
     }
 
-    fn state_hash(&self) -> [u8; 32] {
+    fn state_hash(&self) -> Result<[u8; 32], Unhashable> {
         self.fold.state_hash()
     }
 }

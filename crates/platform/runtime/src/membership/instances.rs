@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use event_log::{Notices, Seq};
 
 use super::notice::{Notice, Role};
-use crate::ServiceId;
+use crate::{LogId, ServiceId};
 
 /// A running instance of a service, as its notice has it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -23,7 +23,9 @@ pub struct Instance {
 pub struct InstancePlace {
     /// Whether it leads it.
     pub leads: bool,
-    /// The last record that it has applied.
+    /// Who the log is that it knows; zeros: it knows none.
+    pub log_id: LogId,
+    /// The last record of it that it has applied, or has proof of.
     pub applied: Seq,
     /// The records of its two snapshots, the older one first; 0: it has none.
     pub snapshots: [Seq; 2],
@@ -39,6 +41,7 @@ pub fn instances(service: ServiceId, notices: &Notices) -> Result<Vec<Instance>,
         let place = |(partition, standing): (&u16, &super::notice::Standing)| {
             let place = InstancePlace {
                 leads: standing.role == Role::Leads,
+                log_id: standing.log_id,
                 applied: standing.head,
                 snapshots: standing.snapshots,
             };

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use event_log::{NOTICE_STANDS, Notices, Seq};
+use event_log::{BoardError, NOTICE_STANDS, Notices, Seq};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
@@ -12,9 +12,11 @@ use tokio::time::Instant;
 use super::Membership;
 use super::members::{Leader, Member, Place, Summons, Vacancy, Verdict, View};
 use super::notice::{Notice, Role, Standing};
-use crate::ServiceId;
 use crate::health::Health;
+use crate::partition::Core;
+use crate::service::Service;
 use crate::snapshotting::SnapshotStatus;
+use crate::{LogId, ServiceId};
 
 /// How often a notice is renewed.
 const RENEWED_EVERY: Duration = Duration::from_secs(1);
@@ -24,6 +26,8 @@ const AGAIN_AFTER: Duration = Duration::from_millis(250);
 const KNOWN_TO_STAND: Duration = Duration::from_millis(2500);
 /// A leader's word stands for itself only once all who decided before they saw it are done or have given up.
 const VOUCHES_AFTER: Duration = Duration::from_secs(6);
+/// After so many failures in a row to put the notice up that is said.
+const SAID_AFTER_FAILURES: u32 = 3;
 /// A leader that hasn't reached its log for so long says so, and others may try.
 const STALLED_AFTER: Duration = Duration::from_secs(5);
 
@@ -52,14 +56,37 @@ struct Own {
     seats: BTreeMap<u16, Chair>,
 }
 
+/// What a notice says of one partition, as it changes.
+#[derive(Debug)]
+pub(crate) struct Watched {
+    /// Who its log is.
+    log_id: LogId,
+    health: watch::Receiver<Health>,
+    applied: watch::Receiver<Seq>,
+    saved: watch::Receiver<SnapshotStatus>,
+    /// A record of another log that this instance knows, or one that its log has lost.
+    evidence: watch::Receiver<Option<(LogId, Seq)>>,
+}
+
+impl Watched {
+    /// Of this partition.
+    pub(crate) fn of<S: Service>(core: &Core<S>) -> Self {
+        Self {
+            log_id: core.identity.log_id,
+            health: core.health.subscribe(),
+            applied: core.applied.subscribe(),
+            saved: core.saved.subscribe(),
+            evidence: core.evidence.subscribe(),
+        }
+    }
+}
+
 /// Where this instance stands with one partition.
 #[derive(Debug)]
 struct Chair {
     role: Role,
     epoch: u64,
-    health: watch::Receiver<Health>,
-    applied: watch::Receiver<Seq>,
-    saved: watch::Receiver<SnapshotStatus>,
+    watched: Watched,
     unavailable_since: Option<Instant>,
     /// When the first and the last notice set out that said that it leads, of those without a break.
     said: Option<(Instant, Instant)>,
@@ -68,7 +95,8 @@ struct Chair {
 impl Chair {
     /// What to say of it now. A leader that can't reach its log takes its word back before anybody hears that it is stalled.
     fn standing(&mut self, now: Instant) -> Standing {
-        if *self.health.borrow() == Health::LogUnavailable {
+        let Watched { log_id, health, applied, saved, evidence } = &self.watched;
+        if *health.borrow() == Health::LogUnavailable {
             self.unavailable_since.get_or_insert(now);
         } else {
             self.unavailable_since = None;
@@ -78,8 +106,9 @@ impl Chair {
         if role != Role::Leads {
             self.said = None;
         }
-        let SnapshotStatus { seq, older, .. } = *self.saved.borrow();
-        Standing { role, epoch: self.epoch, head: *self.applied.borrow(), snapshots: [older, seq] }
+        let SnapshotStatus { seq, older, .. } = *saved.borrow();
+        let (log_id, head) = evidence.borrow().unwrap_or((*log_id, *applied.borrow()));
+        Standing { role, epoch: self.epoch, log_id, head, snapshots: [older, seq] }
     }
 }
 
@@ -106,22 +135,9 @@ impl Keeper {
     }
 
     /// This instance's place at one partition.
-    pub(crate) fn seat(
-        &self,
-        partition: u16,
-        health: watch::Receiver<Health>,
-        applied: watch::Receiver<Seq>,
-        saved: watch::Receiver<SnapshotStatus>,
-    ) -> Seat {
-        let chair = Chair {
-            role: Role::Cold,
-            epoch: 0,
-            health,
-            applied,
-            saved,
-            unavailable_since: None,
-            said: None,
-        };
+    pub(crate) fn seat(&self, partition: u16, watched: Watched) -> Seat {
+        let chair =
+            Chair { role: Role::Cold, epoch: 0, watched, unavailable_since: None, said: None };
         lock(&self.shared.own).seats.insert(partition, chair);
         Seat { shared: Arc::clone(&self.shared), partition }
     }
@@ -246,18 +262,27 @@ impl Shared {
 async fn renew(shared: Arc<Shared>) {
     let key = Notice::key(shared.service, &shared.membership.instance);
     let mut wanted = shared.wanted.subscribe();
-    let mut reached = true;
+    // Once may be the first that is seen of a connection that is lost.
+    let mut failed = 0_u32;
     loop {
         wanted.mark_unchanged();
         let at = Instant::now();
         let notice = shared.notice(at);
         let put = shared.membership.board.put(&key, notice.encode()).await;
-        if let Err(error) = &put
-            && reached
-        {
-            tracing::warn!(service = %shared.service, %error, "nothing changes hands meanwhile");
+        match &put {
+            // The whole log is away, which is said once, by whoever keeps the connection.
+            Err(error @ BoardError::NotConnected) => {
+                tracing::debug!(service = %shared.service, %error, "nothing changes hands meanwhile");
+            }
+            Err(error @ BoardError::Failed(_)) => {
+                failed = failed.saturating_add(1);
+                if failed == SAID_AFTER_FAILURES {
+                    tracing::warn!(service = %shared.service, %error, "nothing changes hands meanwhile");
+                }
+            }
+            Ok(()) => failed = 0,
         }
-        reached = put.is_ok();
+        let reached = put.is_ok();
         let pause = if reached { RENEWED_EVERY } else { AGAIN_AFTER };
         if reached {
             shared.stood(&notice, at);
@@ -322,6 +347,11 @@ impl Seat {
     /// Whether the board, reached lately, shows nobody who leads in this epoch or a later one.
     pub(crate) fn is_vacant(&self, epoch: u64) -> bool {
         self.shared.reachable(Instant::now()) && self.leader(epoch).is_none()
+    }
+
+    /// The other instances that have read more of this log than up to `last`, or have read another in its place: where, and what.
+    pub(crate) fn knows_more(&self, log_id: LogId, last: Seq) -> Vec<(String, LogId, Seq)> {
+        self.shared.view.borrow().knows_more(self.partition, log_id, last)
     }
 
     /// Whether another instance could take it over at once.

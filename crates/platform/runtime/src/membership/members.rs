@@ -7,7 +7,7 @@ use event_log::{NOTICE_STANDS, Seq};
 use tokio::time::Instant;
 
 use super::notice::{Role, Standing};
-use crate::ServiceId;
+use crate::{LogId, ServiceId};
 
 /// How long nobody may be seen to lead before someone else does who wasn't asked to: a leader whose notice went missing has had time
 /// to put it up again.
@@ -101,6 +101,22 @@ impl View {
             })
         });
         leaders.max_by_key(|leader| leader.epoch)
+    }
+
+    /// The other instances that have read the log `log_id` beyond `last`, or have read another log of the partition: each one's address,
+    /// that log's identity, and the last record of it that the instance knows.
+    pub(crate) fn knows_more(
+        &self,
+        partition: u16,
+        log_id: LogId,
+        last: Seq,
+    ) -> Vec<(String, LogId, Seq)> {
+        let known = self.others.values().filter_map(|member| {
+            let Standing { log_id: its, head, .. } = member.standing(partition);
+            let more = head > 0 && (its != log_id || head > last) && its != LogId::default();
+            more.then(|| (member.address.clone(), its, head))
+        });
+        known.collect()
     }
 
     /// Which other instance, of those who could at once, should lead it now that nobody does; `None`: this one should, or none could.

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use event_log::Seq;
 use prost::Message;
 
-use crate::ServiceId;
+use crate::{LogId, ServiceId};
 
 /// What an instance is to a partition.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -52,7 +52,9 @@ pub(crate) struct Standing {
     pub(crate) role: Role,
     /// The epoch that it leads in, or last heard of.
     pub(crate) epoch: u64,
-    /// The last record that it has applied.
+    /// Who the log is that it knows; zeros: it knows none.
+    pub(crate) log_id: LogId,
+    /// The last record of it that it has applied, or has proof of.
     pub(crate) head: Seq,
     /// The records of its two snapshots, the older one first; 0: it has none.
     pub(crate) snapshots: [Seq; 2],
@@ -96,6 +98,8 @@ struct StoredStanding {
     older_snapshot: u64,
     #[prost(uint64, tag = "6")]
     snapshot: u64,
+    #[prost(bytes = "vec", tag = "7")]
+    log_id: Vec<u8>,
 }
 
 impl Notice {
@@ -117,6 +121,7 @@ impl Notice {
             head: standing.head,
             older_snapshot: standing.snapshots[0],
             snapshot: standing.snapshots[1],
+            log_id: standing.log_id.to_vec(),
         };
         let stored = Stored {
             address: self.address.clone(),
@@ -132,7 +137,10 @@ impl Notice {
         let standing = |stored: StoredStanding| {
             let role = Role::from_number(stored.role);
             let snapshots = [stored.older_snapshot, stored.snapshot];
-            let standing = Standing { role, epoch: stored.epoch, head: stored.head, snapshots };
+            // One of a release that doesn't say, or says what can't be, knows nothing.
+            let log_id = LogId::try_from(stored.log_id.as_slice()).unwrap_or_default();
+            let (epoch, head) = (stored.epoch, stored.head);
+            let standing = Standing { role, epoch, log_id, head, snapshots };
             Some((u16::try_from(stored.partition).ok()?, standing))
         };
         Ok(Self {
@@ -219,7 +227,8 @@ mod tests {
     #[test]
     fn a_notice_survives_its_form() {
         let roles = [Role::Out, Role::Cold, Role::Warm, Role::Leads, Role::Stalled];
-        let standing = |role| Standing { role, epoch: 3, head: 70, snapshots: [40, 60] };
+        let standing =
+            |role| Standing { role, epoch: 3, log_id: [9; 16], head: 70, snapshots: [40, 60] };
         let notice = Notice {
             address: "10.0.0.7:7401".into(),
             draining: true,

@@ -6,7 +6,8 @@ use tokio::sync::oneshot;
 use wire::events::v1::note::Kind;
 use wire::events::v1::{Answered, Cause, Event as StoredEvent, Note, Parked};
 
-use super::work::{Look, Shown};
+use super::queue::Lane;
+use super::work::{Look, Report, Shown};
 use crate::call::{Done, Failure, FailureOf, Overload};
 use crate::meta::ParkedKey;
 use crate::partition::View;
@@ -63,8 +64,10 @@ pub(crate) struct Batch<S: Service> {
     /// The traces of what was decided, once each, as many as an append's span is linked with.
     traces: Vec<TraceContext>,
     waiting: Vec<Waiting<S>>,
-    /// Who looks at the state right after it.
-    looks: Vec<Look<S>>,
+    /// What is told of the state right after it, and never without it.
+    reports: Vec<Report<S>>,
+    /// Those who have looked, whose turn it was, and whether they count on the state being the latest.
+    looked: Vec<(Lane, Look<S>, bool)>,
     /// What those who looked have seen.
     shown: Vec<Shown>,
 }
@@ -84,7 +87,8 @@ impl<S: Service> Default for Batch<S> {
             known: Vec::new(),
             traces: Vec::new(),
             waiting: Vec::new(),
-            looks: Vec::new(),
+            reports: Vec::new(),
+            looked: Vec::new(),
             shown: Vec::new(),
         }
     }
@@ -105,7 +109,7 @@ impl<S: Service> Batch<S> {
 
     /// Whether it has nothing to write, and nobody waits for it.
     pub(crate) fn is_empty(&self) -> bool {
-        !self.is_record() && self.waiting.is_empty() && self.looks.is_empty()
+        !self.is_record() && self.waiting.is_empty() && self.reports.is_empty()
     }
 
     /// An empty one with room for as much as this one has, unless that is far more than usual.
@@ -154,7 +158,8 @@ impl<S: Service> Batch<S> {
                 | Kind::LeaderClaimed(_)
                 | Kind::StateHash(_)
                 | Kind::Restored(_)
-                | Kind::Origin(_),
+                | Kind::Origin(_)
+                | Kind::Supersedes(_),
             )
             | None => false,
         })
@@ -228,26 +233,32 @@ impl<S: Service> Batch<S> {
         self.waiting.push(Waiting { reply, outcome: Outcome::Rejected(rejection) });
     }
 
-    /// A look at the state right after this commit: the last word of what is decided in it.
-    pub(crate) fn look(&mut self, look: Look<S>) {
-        self.looks.push(look);
+    /// Tells somebody of the state right after this commit: the last word of what is decided in it. Nobody if it isn't written.
+    pub(crate) fn report(&mut self, report: Report<S>) {
+        self.reports.push(report);
     }
 
     /// Whether anybody will hear something that only a leader may say: what the state is, or that it allows something or doesn't.
     pub(crate) fn is_shown(&self) -> bool {
-        !self.looks.is_empty() || !self.waiting.is_empty()
+        !self.reports.is_empty() || !self.waiting.is_empty()
     }
 
     /// Lets those look who wanted to see this commit. They are told what they saw once it is in the log.
     pub(crate) fn show(&mut self, view: &View<'_, S>) {
-        for look in std::mem::take(&mut self.looks) {
-            self.shown.push(look(Ok(view)));
+        for report in std::mem::take(&mut self.reports) {
+            self.shown.push(report(Ok(view)));
         }
     }
 
-    /// Somebody else has looked, and is told once this is in the log.
-    pub(crate) fn seen(&mut self, shown: Shown) {
+    /// Somebody else has looked, and is told what was seen once this is in the log; or looks again, if it can't be.
+    pub(crate) fn seen(&mut self, shown: Shown, again: (Lane, Look<S>, bool)) {
         self.shown.push(shown);
+        self.looked.push(again);
+    }
+
+    /// Whoever has looked and has not been told what was seen: to look again, since it can't be written.
+    pub(crate) fn take_looked(&mut self) -> Vec<(Lane, Look<S>, bool)> {
+        std::mem::take(&mut self.looked)
     }
 
     /// The log has it (or there was nothing to write): everybody hears.

@@ -1,6 +1,6 @@
 //! What a partition's leader, its standby and its callers share.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -15,6 +15,7 @@ use crate::commit::ChainReader;
 use crate::health::Health;
 use crate::meta::{Handled, Meta};
 use crate::metrics::Metrics;
+use crate::node::Identity;
 use crate::service::Service;
 use crate::snapshotting::SnapshotStatus;
 use crate::{Clock, LogId, Position, ServiceId};
@@ -27,7 +28,7 @@ const RECENT_BYTES_MAX: usize = 8 * 1024 * 1024;
 /// What the leader and its callers share.
 pub(crate) struct Core<S: Service> {
     pub(crate) partition: u16,
-    pub(crate) log_id: LogId,
+    pub(crate) identity: Identity,
     pub(crate) service: Arc<S>,
     pub(crate) clock: Clock,
     pub(crate) time: PartitionTime,
@@ -40,10 +41,14 @@ pub(crate) struct Core<S: Service> {
     pub(crate) inputs: watch::Sender<BTreeMap<ServiceId, Position>>,
     /// Who each input's log is at its end: what positions in it are named by.
     pub(crate) input_ids: watch::Sender<BTreeMap<ServiceId, LogId>>,
+    /// The inputs whose logs took the place of lost ones.
+    pub(crate) anew: watch::Sender<BTreeSet<ServiceId>>,
     pub(crate) epoch: AtomicU64,
     /// Events and bytes up to the last record applied.
     pub(crate) events: AtomicU64,
     pub(crate) bytes: AtomicU64,
+    /// A record that this instance knows of a log that the partition's log is not, or no longer: what the others are to hear.
+    pub(crate) evidence: watch::Sender<Option<(LogId, Seq)>>,
     /// How far the partition is saved.
     pub(crate) saved: watch::Sender<SnapshotStatus>,
     /// The head of another instance that leads, as it last said.
@@ -63,7 +68,7 @@ pub(crate) struct Core<S: Service> {
 impl<S: Service> Core<S> {
     pub(crate) fn new(
         partition: u16,
-        log_id: LogId,
+        identity: Identity,
         service: Arc<S>,
         clock: Clock,
         log: Arc<dyn EventLog>,
@@ -72,7 +77,7 @@ impl<S: Service> Core<S> {
         let (inbox, work) = queue();
         let core = Self {
             partition,
-            log_id,
+            identity,
             service,
             time: PartitionTime::new(S::ID, partition, clock.clone()),
             clock,
@@ -82,9 +87,11 @@ impl<S: Service> Core<S> {
             applied: watch::Sender::new(0),
             inputs: watch::Sender::new(BTreeMap::new()),
             input_ids: watch::Sender::new(BTreeMap::new()),
+            anew: watch::Sender::new(BTreeSet::new()),
             epoch: AtomicU64::new(0),
             events: AtomicU64::new(0),
             bytes: AtomicU64::new(0),
+            evidence: watch::Sender::new(None),
             saved: watch::Sender::new(SnapshotStatus::default()),
             known_head: AtomicU64::new(0),
             unconfirmed: AtomicBool::new(false),
@@ -98,7 +105,7 @@ impl<S: Service> Core<S> {
     }
 
     pub(crate) fn position(&self, seq: Seq) -> Position {
-        Position { service: S::ID, partition: self.partition, log_id: self.log_id, seq }
+        Position { service: S::ID, partition: self.partition, log_id: self.identity.log_id, seq }
     }
 
     /// Says how far the log is applied.

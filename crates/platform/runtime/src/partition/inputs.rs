@@ -1,20 +1,22 @@
 //! Following another service's log: contiguous, chain-checked, watched, from where we left off.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use event_log::{EventLog, EventLogProvider, LogError, OpenError, Record};
+use event_log::{EventLog, EventLogProvider, LogError, OpenError, Record, Tail};
 use futures::StreamExt;
 use kernel::Timestamp;
 use tokio::sync::{mpsc, watch};
 use wire::events::v1::Commit;
 
-use crate::commit::{Chain, ChainReader, Doubt, identity_of, open_record, read_first, written_at};
+use crate::commit::{
+    Chain, ChainReader, Doubt, identity_of, open_record, read_first, supersedes_in, written_at,
+};
 use crate::meta::Handled;
 use crate::metrics::{Invariant, Metrics};
 use crate::partition::time::{Held, PartitionTime};
-use crate::partition::watchdog::{Sight, Watchdog, rewritten};
+use crate::partition::watchdog::{Reader, Sight, Watchdog, rewritten};
 use crate::partition::{Core, Work};
 use crate::service::Service;
 use crate::{LogId, ServiceId};
@@ -84,13 +86,14 @@ pub(crate) async fn follow<S: Service>(
     inputs: mpsc::Sender<Input>,
 ) {
     let (service, partition) = (source.service, core.partition);
-    let (metrics, ids, time) = (&core.metrics, &core.input_ids, &core.time);
+    let (metrics, ids, time, anew) = (&core.metrics, &core.input_ids, &core.time, &core.anew);
     let mut follower = Follower {
         source,
         partition,
         metrics,
         ids,
         time,
+        anew,
         handled,
         before: Timestamp::default(),
         inputs,
@@ -126,6 +129,8 @@ struct Follower<'a> {
     /// Who the inputs' logs are at their ends, for those who wait for positions.
     ids: &'a watch::Sender<BTreeMap<ServiceId, LogId>>,
     time: &'a PartitionTime,
+    /// The inputs whose logs took the place of lost ones.
+    anew: &'a watch::Sender<BTreeSet<ServiceId>>,
     handled: Option<Handled>,
     /// When the last record was written, by its writer.
     before: Timestamp,
@@ -148,7 +153,7 @@ impl Follower<'_> {
         self.ids.send_modify(|ids| {
             ids.insert(self.source.service, now);
         });
-        let mut watchdog = Watchdog::new();
+        let mut watchdog = Watchdog::new(Reader::Attentive);
         let mut records = log.follow(reader.seq + 1);
         let mut waiting = None;
         loop {
@@ -162,6 +167,7 @@ impl Follower<'_> {
                 }
                 record = records.next(), if waiting.is_none() => record,
                 () = watchdog.time() => match watchdog.look(&*log, &reader, self.metrics).await {
+                    Sight::Unreached => continue,
                     Sight::Well => {
                         self.metrics.behind(self.source.service, watchdog.lag);
                         continue;
@@ -173,6 +179,7 @@ impl Follower<'_> {
                         self.metrics.reader_restarts.inc();
                         return End::Again;
                     }
+                    Sight::Replaced => return End::Again,
                     Sight::Doubt(reason) => return End::Doubt(reason),
                 },
             };
@@ -243,7 +250,8 @@ impl Follower<'_> {
     }
 
     /// Checks that the log is the one we know, split as ours is, and that what we have read of it is still there: the
-    /// record that we had last must be of the identity that it was of then. Returns also who the log is at its end.
+    /// record that we had last must be of the identity that it was of then. A log that took a lost one's place, as its
+    /// first record says, is read from there on. Returns also who the log is at its end.
     async fn begin(&mut self, log: &dyn EventLog) -> Result<(ChainReader, LogId), End> {
         let tail = log.tail().await.map_err(|error| self.log_error(error))?;
         let first = match log.read(tail.first, 1).await {
@@ -259,6 +267,10 @@ impl Follower<'_> {
             return Err(End::Doubt(format!("it has {partitions} partitions and ours has {ours}")));
         }
         let now = identity_of(&self.one(log, tail.last).await?).unwrap_or(born);
+        if open_record(&first).is_ok_and(|commit| supersedes_in(&commit).is_some()) {
+            self.anew.send_if_modified(|anew| anew.insert(self.source.service));
+            self.give_up(log, tail, born).await?;
+        }
         let Some(handled) = self.handled.filter(|handled| handled.seq > 0) else {
             if tail.first > 1 {
                 return Err(self.log_error(LogError::Trimmed { first: tail.first }));
@@ -285,6 +297,22 @@ impl Follower<'_> {
         Ok((there, now))
     }
 
+    /// Forgets the place in a lost log, if that is what was read last: `log` took its place.
+    async fn give_up(&mut self, log: &dyn EventLog, tail: Tail, born: LogId) -> Result<(), End> {
+        let Some(handled) = self.handled.filter(|handled| handled.log_id != born) else {
+            return Ok(());
+        };
+        // It may have been restored since, and was read as that.
+        let later = handled.seq <= tail.last
+            && identity_of(&self.one(log, handled.seq).await?) == Some(handled.log_id);
+        if !later {
+            let (input, partition, seq) = (self.source.service, self.partition, handled.seq);
+            tracing::warn!(%input, partition, seq, "its log was given up, and the one in its place is read from record 1");
+            self.handled = None;
+        }
+        Ok(())
+    }
+
     async fn one(&self, log: &dyn EventLog, seq: u64) -> Result<Record, End> {
         match log.read(seq, 1).await {
             Ok(records) => match records.into_iter().next() {
@@ -307,6 +335,8 @@ impl Follower<'_> {
         self.metrics.log_error(&error);
         match error {
             LogError::Unavailable(_) => End::Again,
+            // Opened again, it is compared with what was read of the one before.
+            LogError::Replaced => End::Again,
             LogError::Missing => End::Missing,
             doubt @ (LogError::Gap { .. }
             | LogError::WentBackwards { .. }

@@ -6,6 +6,7 @@
 
 mod deciding;
 mod flight;
+mod full;
 mod leading;
 mod looking;
 mod parking;
@@ -30,7 +31,7 @@ use tokio::time::Instant;
 use super::appending::Appended;
 use super::batch::Batch;
 use super::inputs::{self, Input};
-use super::loading::{claim, load};
+use super::loading::{Claimed, claim_once, load, load_first};
 use super::standby::{send_on, stand_by};
 use super::stop::Stop;
 use super::timers::{HELD_PAUSE, Next, Timers, UNCONFIRMED_AFTER};
@@ -42,7 +43,8 @@ use crate::membership::{Role, Seat, Watcher};
 use crate::meta::Handled;
 use crate::service::Service;
 use flight::Flight;
-use looking::Looks;
+use full::Full;
+use looking::{Looks, Waiting};
 use rota::Source;
 
 /// A leader writes its state's hash every so many commits as soon as it has nothing else to write, and when it stops.
@@ -57,6 +59,9 @@ const POSITIONS_AFTER: Duration = Duration::from_secs(10);
 const COMMAND_BYTES_MAX: usize = 384 * 1024;
 /// Once so many facts have come of one decision, what else follows is left for a turn of its own.
 const FACTS_AT_ONCE: usize = 64;
+/// How many other writers may claim a log before one that counts on being alone leaves it to them.
+const RIVALS_MAX: u32 = 10;
+const CLAIM_AGAIN_AFTER: Duration = Duration::from_millis(100);
 
 /// What a leader needs to begin.
 pub(crate) struct Setting {
@@ -72,11 +77,15 @@ pub(crate) struct Setting {
 pub(crate) struct Ended<S: Service> {
     pub(crate) stop: Stop,
     pub(crate) kept: Option<Fold<S>>,
+    /// Those who wanted to look and were not told what they saw, since it can't be written: the next term lets them look again.
+    looks: Vec<Waiting<S>>,
+    /// How often in a row the log was full.
+    refused: u32,
 }
 
 impl<S: Service> From<Stop> for Ended<S> {
     fn from(stop: Stop) -> Self {
-        Self { stop, kept: None }
+        Self { stop, kept: None, looks: Vec::new(), refused: 0 }
     }
 }
 
@@ -88,36 +97,64 @@ pub(crate) async fn lead<S: Service>(
     shutdown: &mut watch::Receiver<bool>,
     before: Option<Ended<S>>,
 ) -> Ended<S> {
-    let rebuild = before.as_ref().is_some_and(|before| before.stop == Stop::Rebuild);
+    let first = before.is_none();
+    let before = before.unwrap_or_else(|| Stop::Shutdown.into());
+    let Ended { kept, looks, refused, .. } = before;
+    let rebuild = before.stop == Stop::Rebuild;
     let loaded = match &setting.seat {
-        Some(seat) if !rebuild => {
-            let kept = before.and_then(|before| before.kept);
-            stand_by(core, setting, seat, work, shutdown, kept).await
-        }
+        Some(seat) if !rebuild => stand_by(core, setting, seat, work, shutdown, kept).await,
         Some(_) | None => {
+            let load = async {
+                let fold = if first {
+                    load_first(core, &*setting.provider, &*setting.snapshots).await?
+                } else {
+                    load(core, &*setting.snapshots).await?
+                };
+                claim(core, setting, work, fold, rebuild).await
+            };
             tokio::select! {
                 biased;
                 _ = shutdown.wait_for(|stop| *stop) => Err(Stop::Shutdown),
-                loaded = load_and_claim(core, setting, rebuild) => loaded,
+                loaded = load => loaded,
             }
         }
     };
     match loaded {
-        Ok(fold) => Leader::new(core, setting, fold).run(work, shutdown).await,
+        Ok(fold) => {
+            let mut leader = Leader::new(core, setting, fold);
+            leader.again = looks;
+            if rebuild {
+                leader.is_full(refused);
+            }
+            leader.run(work, shutdown).await
+        }
         Err(stop) => stop.into(),
     }
 }
 
-/// Without others to ask, or to begin anew. One who must only build its state anew still has its claim, if nobody wrote since.
-async fn load_and_claim<S: Service>(
+/// Without others to ask, or to begin anew: claims the log, and waits for room while it is full. One who must only build its state anew
+/// still has its claim, if nobody wrote since.
+async fn claim<S: Service>(
     core: &Core<S>,
     setting: &Setting,
+    work: &mut Outlet<S>,
+    mut fold: Fold<S>,
     rebuild: bool,
 ) -> Result<Fold<S>, Stop> {
-    let mut fold = load(core, &*setting.snapshots).await?;
     let leads = rebuild && fold.writer == setting.writer;
-    if !leads {
-        claim(core, &mut fold, setting.writer, setting.partitions).await?;
+    if !leads && setting.seat.is_some() {
+        return Err(Stop::SteppedDown);
+    }
+    let mut rivals = 0;
+    while !leads {
+        match claim_once(core, &mut fold, setting.writer, setting.partitions).await? {
+            Claimed::Ours => break,
+            Claimed::Rival if rivals == RIVALS_MAX => return Err(Stop::SteppedDown),
+            Claimed::Rival => rivals += 1,
+            Claimed::CutOff => drop(core.health.send_replace(Health::LogUnavailable)),
+            Claimed::Full => full::wait(core, &fold, work).await?,
+        }
+        tokio::time::sleep(CLAIM_AGAIN_AFTER).await;
     }
     if let Some(seat) = &setting.seat {
         seat.stand(Role::Leads, fold.meta.epoch);
@@ -135,6 +172,8 @@ enum Wake<S: Service> {
     /// Something was left when it looked up.
     More,
     Positions,
+    /// It is time to see whether a full log has room again.
+    Room,
     /// Another instance says that it leads.
     Doubted,
     /// Another instance is to lead.
@@ -184,6 +223,12 @@ struct Leader<'a, S: Service> {
     decided_at: Timestamp,
     hashed_at: Seq,
     watcher: Option<Watcher>,
+    /// Set: the log has no room, and nothing is decided until it has.
+    full: Option<Full>,
+    /// How often in a row the log was full.
+    refused: u32,
+    /// Those who look again, since what they saw couldn't be written.
+    again: Vec<Waiting<S>>,
     /// The input followers; they end with the leader.
     _followers: JoinSet<()>,
 }
@@ -229,6 +274,9 @@ impl<'a, S: Service> Leader<'a, S> {
             decided_at,
             hashed_at,
             watcher: setting.seat.as_ref().map(Seat::watcher),
+            full: None,
+            refused: 0,
+            again: Vec::new(),
             _followers: followers,
         }
     }
@@ -237,7 +285,10 @@ impl<'a, S: Service> Leader<'a, S> {
         match self.term(work, shutdown).await {
             Ok(Last::HandOver) => self.hand_over(work).await,
             Ok(Last::Shutdown) => self.end().await.into(),
-            Err(stop) => stop.into(),
+            Err(stop) => {
+                let (looks, refused) = (std::mem::take(&mut self.again), self.refused);
+                Ended { stop, kept: None, looks, refused }
+            }
         }
     }
 
@@ -250,6 +301,9 @@ impl<'a, S: Service> Leader<'a, S> {
         self.begin().await?;
         // The next commit.
         let mut making = Batch::default();
+        for (lane, look, counts) in std::mem::take(&mut self.again) {
+            self.looks.add(lane, look, counts);
+        }
         loop {
             let wake = self.wake(self.takes(&making), work, shutdown).await;
             if let Err(stop) = self.attend(wake, &mut making, work).await {
@@ -266,10 +320,10 @@ impl<'a, S: Service> Leader<'a, S> {
                 let next = making.successor();
                 let batch = std::mem::replace(&mut making, next);
                 if batch.is_record() {
-                    self.flight = Some(self.launch(batch));
+                    self.flight = Some(self.launch(batch)?);
                     // Nothing more is decided yet, so the state is that of the record on its way.
                     if self.fold.reader.seq >= self.hashed_at + HASH_AT_LAST {
-                        making.notes.extend(self.state_hash());
+                        making.notes.extend(self.state_hash()?);
                     }
                 } else {
                     self.show(batch).await?;
@@ -302,6 +356,7 @@ impl<'a, S: Service> Leader<'a, S> {
                 self.unwritten_since = None;
             }
             Wake::Timer | Wake::More => {}
+            Wake::Room => self.look_for_room().await?,
             Wake::Doubted => self.doubted = true,
             Wake::HandOver => self.last = Some(Last::HandOver),
             Wake::Shutdown => {
@@ -332,21 +387,13 @@ impl<'a, S: Service> Leader<'a, S> {
         self.core.epoch.store(self.fold.meta.epoch, Ordering::Relaxed);
         self.core.reached(&self.fold.reader, &self.fold.meta);
         self.publish_inputs(&self.applied);
-        let mut batch = Batch::default();
-        let wanted = self.core.service.bootstrap(
-            &self.fold.state,
-            self.core.partition,
-            self.setting.partitions,
-        );
-        for (workspace, command) in wanted {
-            self.decide_own(workspace, command, &mut batch);
-        }
-        self.conclude(batch).await?;
+        self.bootstrap().await?;
         let now = self.core.time.now();
         let handle = PartitionHandle(Arc::clone(self.core));
         self.core.service.on_lead(&self.fold.state, now, &handle);
         self.publish_rest(false);
-        self.core.health.send_replace(Health::Ready);
+        let health = if self.full.is_some() { Health::LogFull } else { Health::Ready };
+        self.core.health.send_replace(health);
         tracing::info!(
             service = %S::ID,
             partition = self.core.partition,
@@ -357,6 +404,23 @@ impl<'a, S: Service> Leader<'a, S> {
         Ok(())
     }
 
+    /// Makes what must be there from the start; without room for it later.
+    async fn bootstrap(&mut self) -> Result<(), Stop> {
+        if self.full.is_some() {
+            return Ok(());
+        }
+        let mut batch = Batch::default();
+        let wanted = self.core.service.bootstrap(
+            &self.fold.state,
+            self.core.partition,
+            self.setting.partitions,
+        );
+        for (workspace, command) in wanted {
+            self.decide_own(workspace, command, &mut batch);
+        }
+        self.conclude(batch).await
+    }
+
     async fn wake(
         &mut self,
         takes: bool,
@@ -364,9 +428,17 @@ impl<'a, S: Service> Leader<'a, S> {
         shutdown: &mut watch::Receiver<bool>,
     ) -> Wake<S> {
         let ends = self.last.is_some();
+        let decides = takes && self.full.is_none();
         let shows = self.flight.is_none() && !self.looks.is_empty();
-        let more = shows || takes && !self.pending.is_empty();
-        let next = if takes { self.timers.next(self.core, &self.fold) } else { Next::Nothing };
+        let more = shows || decides && !self.pending.is_empty();
+        let room = self.full.as_ref().map(|full| full.next);
+        let room = async {
+            match room {
+                Some(instant) => tokio::time::sleep_until(instant).await,
+                None => std::future::pending().await,
+            }
+        };
+        let next = if decides { self.timers.next(self.core, &self.fold) } else { Next::Nothing };
         if next == Next::Unconfirmed {
             self.timers.confirm(self.core, &self.setting.provider);
         }
@@ -380,7 +452,7 @@ impl<'a, S: Service> Leader<'a, S> {
                 Next::Nothing => std::future::pending().await,
             }
         };
-        let positions = self.unwritten_since.filter(|_| takes);
+        let positions = self.unwritten_since.filter(|_| decides);
         let positions = async {
             match positions {
                 Some(since) => tokio::time::sleep_until(since + POSITIONS_AFTER).await,
@@ -410,9 +482,10 @@ impl<'a, S: Service> Leader<'a, S> {
             appended = landed => Wake::Landed(appended),
             () = std::future::ready(()), if more => Wake::More,
             work = work.recv(), if takes => Wake::Work(work),
-            Some(input) = self.inputs.recv(), if takes => Wake::Input(input),
+            Some(input) = self.inputs.recv(), if decides => Wake::Input(input),
             () = timer => Wake::Timer,
             () = positions => Wake::Positions,
+            () = room => Wake::Room,
         }
     }
 }

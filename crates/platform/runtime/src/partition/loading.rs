@@ -1,10 +1,11 @@
 //! From a snapshot and the log to a state, and the claim to lead.
 
-use event_log::{AppendError, EventLog, LogError, Record, Seq};
+use event_log::{AppendError, EventLog, EventLogProvider, LogError, Record, Seq};
 use kernel::planted::{self, Bug};
 use snapshots::{Snapshot, SnapshotKey, SnapshotStore};
 use wire::events::v1::{Commit, LeaderClaimed, Note, note::Kind};
 
+use super::lineage::{Known, Standing, ask_readers, lost};
 use super::stop::Stop;
 use super::{Core, READ_BYTES};
 use crate::aside::aside;
@@ -20,6 +21,16 @@ const CLAIMS_MAX: usize = 10;
 /// The key of a partition's snapshots.
 pub(crate) fn snapshot_key<S: Service>(core: &Core<S>) -> SnapshotKey {
     SnapshotKey { service: S::ID.name().to_owned(), partition: core.partition }
+}
+
+/// The same before the log was ever read by this process: once nobody who has read it knows more of it, or another in its place.
+pub(crate) async fn load_first<S: Service>(
+    core: &Core<S>,
+    provider: &dyn EventLogProvider,
+    snapshots: &dyn SnapshotStore,
+) -> Result<Fold<S>, Stop> {
+    ask_readers(core, provider).await?;
+    load(core, snapshots).await
 }
 
 /// The state as the log has it: the newest snapshot that can be trusted, and what came after.
@@ -43,22 +54,21 @@ pub(crate) async fn load<S: Service>(
             ReplayError::Log(error) => core.metrics.log_error(error),
             ReplayError::Broken(_) => {}
         }
-        Stop::Halted(format!("{}: {error}", S::ID))
+        Stop::Halted(error.to_string())
     })?;
-    if fold.reader.log_id == core.log_id {
+    if fold.reader.log_id == core.identity.log_id {
         return Ok(fold);
     }
-    Err(Stop::Halted(format!("{}: the log has another identity than a moment ago", S::ID)))
+    Err(Stop::Halted("the log has another identity than a moment ago".to_owned()))
 }
 
 /// A fold that has read nothing of a log that still has its first record.
 pub(crate) async fn from_the_first<S: Service>(core: &Core<S>) -> Result<Fold<S>, Stop> {
-    let doubt = |doubt: Doubt| Stop::Halted(format!("{}: {doubt}", S::ID));
+    let doubt = |doubt: Doubt| Stop::Halted(doubt.to_string());
     let first = match core.log.read(1, 1).await {
         Err(LogError::Unavailable(_)) => read(&*core.log, 1).await,
         Err(LogError::Trimmed { first }) => Err(Stop::Halted(format!(
-            "{}: the log begins at record {first} and no snapshot reaches that far: start with --archive",
-            S::ID
+            "the log begins at record {first} and no snapshot reaches that far: start with --archive"
         ))),
         Err(error) => Err(Stop::Halted(error.to_string())),
         Ok(records) => Ok(records),
@@ -68,7 +78,7 @@ pub(crate) async fn from_the_first<S: Service>(core: &Core<S>) -> Result<Fold<S>
             let (log_id, _) = read_first(record, S::ID, core.partition).map_err(doubt)?;
             Ok(Fold::at_start(log_id))
         }
-        None => Err(Stop::Halted(format!("{}: the log is empty", S::ID))),
+        None => Err(Stop::Halted("the log is empty".to_owned())),
     }
 }
 
@@ -82,7 +92,7 @@ async fn catch_up<S: Service>(core: &Core<S>, fold: &mut Fold<S>) -> Result<(), 
         for record in &records {
             fold.take(&core.service, record).map_err(|doubt| {
                 core.metrics.doubt(&doubt);
-                Stop::Halted(format!("{}: {doubt}", S::ID))
+                Stop::Halted(doubt.to_string())
             })?;
         }
     }
@@ -94,7 +104,8 @@ pub(crate) async fn read(log: &dyn EventLog, from: Seq) -> Result<Vec<Record>, S
         match log.read(from, READ_BYTES).await {
             Ok(records) => return Ok(records),
             Err(LogError::Unavailable(error)) => {
-                tracing::warn!(%error, "the log can't be read yet");
+                // Whoever keeps the connection says that it is gone, once.
+                tracing::debug!(%error, "the log can't be read yet");
                 tokio::time::sleep(std::time::Duration::from_millis(200)).await;
             }
             Err(error) => return Err(Stop::Halted(error.to_string())),
@@ -125,25 +136,31 @@ pub(crate) async fn restore<S: Service>(
     Ok(None)
 }
 
-/// A snapshot counts only if the log confirms it: same identity, same record, same chain.
+/// A snapshot counts only if the log confirms it: same identity, same record, same chain. One that knows another log, or more of this
+/// one than it holds, is evidence that the log was lost, and stops the partition.
 pub(crate) async fn check<S: Service>(
     core: &Core<S>,
     snapshot: Snapshot,
 ) -> Result<Option<Fold<S>>, Stop> {
-    if snapshot.version != Fold::<S>::LAYOUT || snapshot.log_id != core.log_id {
+    let Snapshot { log_id, seq, chain, .. } = snapshot;
+    let known = Known { log_id, seq, chain };
+    let standing = known.standing(core).await?;
+    match standing {
+        Standing::Holds => {}
+        Standing::Rewritten if planted::is(Bug::SnapshotUnchecked) => {}
+        Standing::Rewritten | Standing::Trimmed | Standing::Earlier => return Ok(None),
+        Standing::Longer { .. } | Standing::OtherLog => {
+            core.evidence.send_replace(Some((log_id, seq)));
+            let reason = lost("a snapshot", &known, &core.identity.log_id, &standing);
+            return Err(Stop::Halted(reason));
+        }
+    }
+    if snapshot.version != Fold::<S>::LAYOUT || log_id != core.identity.log_id {
         return Ok(None);
     }
-    let record = match core.log.read(snapshot.seq, 1).await {
-        Ok(records) => records.into_iter().next(),
-        Err(LogError::Unavailable(_)) => read(&*core.log, snapshot.seq).await?.into_iter().next(),
-        // The log ends before it: the log wins.
-        Err(_) => None,
-    };
-    let reader = record.and_then(|record| ChainReader::after(core.log_id, &record).ok());
-    let fits = |chain| chain == snapshot.chain || planted::is(Bug::SnapshotUnchecked);
-    let Some(reader) = reader.filter(|reader| fits(reader.chain)) else {
-        return Ok(None);
-    };
+    let record = core.log.read(seq, 1).await.ok().and_then(|records| records.into_iter().next());
+    let reader = record.and_then(|record| ChainReader::after(log_id, &record).ok());
+    let Some(reader) = reader else { return Ok(None) };
     // Decoding a large state takes a while: not on the threads that serve.
     let decoded = aside(move || Fold::from_snapshot(reader, &snapshot.bytes)).await;
     Ok(decoded.unwrap_or(None))
@@ -156,8 +173,10 @@ pub(crate) enum Claimed {
     Ours,
     /// Another writer was quicker.
     Rival,
-    /// The log can't be reached, or is full.
+    /// The log can't be reached.
     CutOff,
+    /// The log has no room for it.
+    Full,
 }
 
 /// Claims the log unless another writer claims it first; what a leader before wrote at its end is no obstacle.
@@ -172,8 +191,9 @@ pub(crate) async fn claim_once<S: Service>(
         let claim = claim_of(core, fold, writer, partitions);
         match core.log.append(fold.reader.seq, seal(&claim)).await {
             Ok(_) | Err(AppendError::Fenced { .. } | AppendError::Unknown(_)) => {}
+            Err(AppendError::Full) => return Ok(Claimed::Full),
             Err(error) => {
-                tracing::warn!(%error, "a claim could not be written");
+                tracing::debug!(service = %S::ID, partition = core.partition, %error, "a claim could not be written");
                 return Ok(Claimed::CutOff);
             }
         }
@@ -212,28 +232,4 @@ fn claim_of<S: Service>(
         notes,
         ..Commit::default()
     }
-}
-
-/// Claims the log by appending to it: from here on every other writer's fence is stale.
-pub(crate) async fn claim<S: Service>(
-    core: &Core<S>,
-    fold: &mut Fold<S>,
-    writer: [u8; 16],
-    partitions: u16,
-) -> Result<(), Stop> {
-    for _ in 0..CLAIMS_MAX {
-        let commit = claim_of(core, fold, writer, partitions);
-        match core.log.append(fold.reader.seq, seal(&commit)).await {
-            Ok(_) | Err(AppendError::Fenced { .. } | AppendError::Unknown(_)) => {}
-            Err(AppendError::Full) => tracing::error!("the log is full: no leader can claim it"),
-            Err(error) => tracing::warn!(%error, "a claim could not be written"),
-        }
-        // Whether it was written, and by whom, is what the log says.
-        catch_up(core, fold).await?;
-        if fold.meta.epoch == commit.epoch && fold.writer == writer {
-            return Ok(());
-        }
-        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
-    }
-    Err(Stop::SteppedDown)
 }

@@ -102,7 +102,7 @@ fn refuse<S: Service>(work: Work<S>) {
     let failure = || Failure::Overloaded(Overload::Partition);
     match work {
         Work::Command(pending) => send(pending.reply, Err(failure())),
-        Work::Look(_, look) | Work::Glance(_, look) => look(Err(failure()))(),
+        Work::Look(_, mut look) | Work::Glance(_, mut look) => look(Err(failure()))(),
         Work::Release(pending) | Work::Reread(pending, _) => send(pending.reply, Err(failure())),
         // The leader's own never make room.
         Work::Heads { .. } | Work::Doubt(_) => {}

@@ -6,19 +6,20 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use event_log::{EventLog, LogError, Record};
+use event_log::{EventLog, LogError, Record, Seq};
 use futures::StreamExt;
 use futures::stream::BoxStream;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::leader::Setting;
-use super::loading::{Claimed, claim_once, load};
+use super::lineage::{Known, Standing, lost};
+use super::loading::{Claimed, claim_once, load, load_first};
 use super::stop::Stop;
-use super::watchdog::{Sight, Watchdog};
+use super::watchdog::{Reader, Sight, Watchdog};
 use super::{Core, Outlet, View, Work};
 use crate::call::Failure;
-use crate::commit::open_record;
+use crate::commit::{Chain, open_record};
 use crate::fold::Fold;
 use crate::health::Health;
 use crate::membership::{Role, Seat, Vacancy, Verdict};
@@ -45,6 +46,8 @@ struct Standby<'a, S: Service> {
     warm: bool,
     /// The log couldn't be reached when it was last asked for, and is asked for again then.
     cut_off: Option<Instant>,
+    /// The log had no room for a claim when it was last tried.
+    full: bool,
     /// Since when the leader's head has been ahead.
     behind_since: Option<Instant>,
 }
@@ -68,6 +71,7 @@ pub(crate) async fn stand_by<S: Service>(
         vacancy: Vacancy::default(),
         warm: kept.is_some(),
         cut_off: None,
+        full: false,
         behind_since: None,
     };
     seat.stand(
@@ -78,12 +82,18 @@ pub(crate) async fn stand_by<S: Service>(
     let mut fold = if let Some(fold) = kept {
         fold
     } else {
-        if *core.health.borrow() == Health::Starting {
+        let first = *core.health.borrow() == Health::Starting;
+        if first {
             // Who leads is watched for from here on: what nobody leads may then be claimed as soon as its state is there.
             let epoch = standby.meanwhile(last_epoch(&*core.log)).await?;
             standby.vacancy = Vacancy::of(epoch.unwrap_or(0));
         }
-        standby.meanwhile(load(core, &*setting.snapshots)).await??
+        let (provider, snapshots) = (&*setting.provider, &*setting.snapshots);
+        if first {
+            standby.meanwhile(load_first(core, provider, snapshots)).await??
+        } else {
+            standby.meanwhile(load(core, snapshots)).await??
+        }
     };
     standby.warm = true;
     standby.publish(&fold);
@@ -96,7 +106,7 @@ impl<S: Service> Standby<'_, S> {
     async fn run(&mut self, fold: &mut Fold<S>) -> Result<(), Stop> {
         let mut changes = self.seat.changes();
         let mut records = self.core.log.follow(fold.reader.seq + 1);
-        let mut watchdog = Watchdog::new();
+        let mut watchdog = Watchdog::new(Reader::Standby);
         loop {
             self.stand(fold);
             let able = self.is_able();
@@ -121,7 +131,7 @@ impl<S: Service> Standby<'_, S> {
             tokio::select! {
                 biased;
                 () = stopped(self.shutdown) => return Err(Stop::Shutdown),
-                work = self.work.recv() => self.answer(work, fold),
+                work = self.work.recv() => self.answer(work, fold).await,
                 Ok(()) = changes.changed() => self.show(),
                 record = records.next() => {
                     if let Some(anew) = self.take(record, fold).await? {
@@ -131,7 +141,7 @@ impl<S: Service> Standby<'_, S> {
                 () = watchdog.time() => {
                     if self.is_stalled(&mut watchdog, fold).await? {
                         records = self.core.log.follow(fold.reader.seq + 1);
-                        watchdog = Watchdog::new();
+                        watchdog = Watchdog::new(Reader::Standby);
                     }
                 }
                 () = time => self.probe().await?,
@@ -144,12 +154,13 @@ impl<S: Service> Standby<'_, S> {
         let core = Arc::clone(self.core);
         let look = watchdog.look(&*core.log, &fold.reader, &core.metrics);
         match self.meanwhile(look).await? {
-            Sight::Well => Ok(false),
+            Sight::Well | Sight::Unreached => Ok(false),
             Sight::Stalled => {
                 core.metrics.reader_restarts.inc();
                 Ok(true)
             }
-            Sight::Doubt(reason) => Err(Stop::Halted(format!("{}: {reason}", S::ID))),
+            Sight::Replaced => Err(Stop::Halted(LogError::Replaced.to_string())),
+            Sight::Doubt(reason) => Err(Stop::Halted(reason)),
         }
     }
 
@@ -169,7 +180,7 @@ impl<S: Service> Standby<'_, S> {
                 let taken = fold.take(&self.core.service, &record);
                 let commit = taken.and_then(|()| open_record(&record)).map_err(|doubt| {
                     self.core.metrics.doubt(&doubt);
-                    Stop::Halted(format!("{}: {doubt}", S::ID))
+                    Stop::Halted(doubt.to_string())
                 })?;
                 self.core.remember(Arc::new(commit), record.bytes.len());
                 self.publish(fold);
@@ -193,17 +204,21 @@ impl<S: Service> Standby<'_, S> {
     /// Claims the log, unless it can't be reached or another is quicker. Says whether this instance leads now.
     async fn claim(&mut self, fold: &mut Fold<S>) -> Result<bool, Stop> {
         let (core, writer) = (self.core, self.setting.writer);
-        let partitions = self.setting.partitions;
+        let (partitions, seat) = (self.setting.partitions, self.seat);
         let (began, known) = (Instant::now(), fold.meta.epoch);
         let attempt = async {
             match core.log.tail().await {
-                Ok(_) => claim_once(core, fold, writer, partitions).await,
+                Ok(tail) => {
+                    ask_others(core, seat, fold.meta.epoch, tail.last).await?;
+                    claim_once(core, fold, writer, partitions).await
+                }
                 Err(LogError::Unavailable(_)) => Ok(Claimed::CutOff),
                 Err(error) => Err(Stop::Halted(error.to_string())),
             }
         };
         let attempt = tokio::time::timeout(CLAIM_MAX, attempt);
         let claimed = self.meanwhile(attempt).await?.unwrap_or(Ok(Claimed::CutOff))?;
+        self.is_full(claimed == Claimed::Full);
         self.publish(fold);
         match claimed {
             Claimed::Ours if began.elapsed() < CLAIM_WITHIN || self.seat.is_vacant(known) => {
@@ -211,13 +226,22 @@ impl<S: Service> Standby<'_, S> {
                 return Ok(true);
             }
             Claimed::Ours | Claimed::Rival => {}
-            Claimed::CutOff => {
+            Claimed::CutOff | Claimed::Full => {
                 let now = Instant::now();
                 self.cut_off = Some(now + PAUSE);
                 self.vacancy.again(now);
             }
         }
         Ok(false)
+    }
+
+    /// Notes whether the log has room for a claim.
+    fn is_full(&mut self, full: bool) {
+        if full && !self.full {
+            let partition = self.core.partition;
+            tracing::error!(service = %S::ID, partition, "the log is full: nobody can claim it, and nothing is written");
+        }
+        self.full = full;
     }
 
     /// Asks whether the log can be reached again, if it is time to.
@@ -252,11 +276,15 @@ impl<S: Service> Standby<'_, S> {
         }
     }
 
-    fn answer(&self, work: Work<S>, fold: &Fold<S>) {
+    async fn answer(&self, work: Work<S>, fold: &Fold<S>) {
+        let view = View { state: &fold.state, head: fold.reader.seq, meta: &fold.meta };
         match work {
-            Work::Glance(_, look) => {
-                let view = View { state: &fold.state, head: fold.reader.seq, meta: &fold.meta };
-                look(Ok(&view))();
+            Work::Glance(_, mut look) => look(Ok(&view))(),
+            // Nobody leads while there is no room for a claim: what the log ends with is the latest there is.
+            Work::Look(_, mut look) if self.full => {
+                if self.is_latest(fold).await {
+                    look(Ok(&view))();
+                }
             }
             work @ (Work::Command(_)
             | Work::Look(..)
@@ -267,6 +295,11 @@ impl<S: Service> Standby<'_, S> {
                 send_on(work);
             }
         }
+    }
+
+    /// Whether the log ends with what is folded.
+    async fn is_latest(&self, fold: &Fold<S>) -> bool {
+        self.core.log.tail().await.is_ok_and(|tail| tail.last == fold.reader.seq)
     }
 
     /// Whether it could lead at once.
@@ -304,7 +337,10 @@ impl<S: Service> Standby<'_, S> {
         if let Some(leader) = &leader {
             self.core.known_head.store(leader.head, Ordering::Relaxed);
         }
-        let standby = Health::Standby { leader: leader.map(|leader| leader.address) };
+        let standby = match leader {
+            None if self.full => Health::LogFull,
+            leader => Health::Standby { leader: leader.map(|leader| leader.address) },
+        };
         self.core.health.send_if_modified(|health| {
             let news = *health != standby && (*health != Health::Starting || self.warm);
             if news {
@@ -313,6 +349,34 @@ impl<S: Service> Standby<'_, S> {
             news
         });
     }
+}
+
+/// Makes sure that no other instance knows more of this log than it holds, or another one in whose place this one was made and that
+/// nobody has led yet. `epoch`: the last in which it was led.
+async fn ask_others<S: Service>(
+    core: &Core<S>,
+    seat: &Seat,
+    epoch: u64,
+    last: Seq,
+) -> Result<(), Stop> {
+    let own = core.identity.log_id;
+    for (address, log_id, seq) in seat.knows_more(own, last) {
+        let known = Known { log_id, seq, chain: Chain::default() };
+        let standing = if log_id != own {
+            // One that was led is what its service goes by; whoever knows another is mistaken by itself.
+            if epoch > 0 || core.identity.supersedes {
+                continue;
+            }
+            Standing::OtherLog
+        } else {
+            known.standing(core).await?
+        };
+        if matches!(standing, Standing::OtherLog | Standing::Longer { .. }) {
+            let reason = lost(&format!("the instance at {address}"), &known, &own, &standing);
+            return Err(Stop::Halted(reason));
+        }
+    }
+    Ok(())
 }
 
 /// The epoch in which the log's last record was written, if that can be told now.

@@ -5,7 +5,7 @@
 pub(crate) enum Stop {
     /// It was asked to, and left its log in order.
     Shutdown,
-    /// Something decided can't be written: the state is folded anew from the log.
+    /// Something decided can't be written, for the log is full: the state is folded anew from the log.
     Rebuild,
     /// Another instance is to lead, and may; the log is in order.
     HandedOver,

@@ -1,19 +1,34 @@
-//! Looks after a log from its reader's place: whether it is kept as it must be, still goes as far as was read, and still holds there
-//! what was read there. A log that was restored, made anew or written over shows it, however its last number looks.
+//! Looks after a log from its reader's place: whether it is kept as it must be, still goes as far as was read, still holds there what was
+//! read there, and begins where it may begin. A log that was restored, made anew, written over or purged shows it, however its last
+//! number looks.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use event_log::{EventLog, LogError, Record, Seq, Tail};
+use tokio::sync::watch;
 use tokio::time::{Instant, Interval, MissedTickBehavior};
 
-use crate::commit::ChainReader;
+use crate::commit::{ChainReader, is_origin, open_record};
+use crate::health::Health;
 use crate::metrics::{Invariant, Metrics};
+use crate::partition::appending::leave;
 use crate::partition::{Core, Work};
 use crate::service::Service;
 
 /// How often a log is looked at.
-const LOOK_EVERY: Duration = Duration::from_secs(3);
+const LOOK_EVERY: Duration = Duration::from_secs(2);
+/// How soon a leader's log is looked at again after something was written to it.
+const LOOK_AGAIN_AFTER: Duration = Duration::from_millis(500);
+/// How long a log may take to answer before it counts as one that can't be reached. With the time between two looks it is less than the
+/// five seconds within which that is to be noticed.
+const ANSWERS_WITHIN: Duration = Duration::from_millis(2_500);
+/// How often a log that can't be reached is asked again.
+const ASK_AGAIN_EVERY: Duration = Duration::from_millis(200);
+/// A connection that is made again so soon was not lost.
+const BLIP: Duration = Duration::from_millis(500);
+/// A log that is away for so long while its connection seems to be up is said by itself: a connection that is lost is noticed sooner.
+const SAID_AFTER: Duration = Duration::from_secs(4);
 /// A reader that is behind and hears nothing for so long is made anew.
 const STALLED_AFTER: Duration = Duration::from_secs(5);
 /// How often bad news is asked for again before it is believed: right after an election a log's leader may not have applied yet what
@@ -23,9 +38,22 @@ const CONFIRMATIONS: u32 = 10;
 const MISSING_CONFIRMATIONS: u32 = 40;
 const CONFIRM_EVERY: Duration = Duration::from_millis(200);
 
+/// Who reads a log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Reader {
+    /// Its leader, or a service that follows it: nothing is trimmed away before they have read it, nor the last that they have read.
+    Attentive,
+    /// A standby of its service: it may be further behind than what is trimmed, and begins anew from a snapshot.
+    Standby,
+}
+
 /// Looks at one log for one reader.
 pub(crate) struct Watchdog {
     ticks: Interval,
+    whose: Reader,
+    /// The first record that the log still had when that was last seen to be one that it may begin with.
+    first: Option<Seq>,
+    looked: Instant,
     /// Where the reader stood when it was first seen to be behind, and when that was.
     behind: Option<(Seq, Instant)>,
     repaired: u64,
@@ -37,19 +65,25 @@ pub(crate) struct Watchdog {
 /// What a look showed.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Sight {
-    /// All is well, or the log can't be asked now.
+    /// All is well.
     Well,
+    /// The log can't be asked now.
+    Unreached,
     /// There is more, and the reader has not been given any of it for [`STALLED_AFTER`].
     Stalled,
+    /// The log was deleted, and another one of its name was made.
+    Replaced,
     /// The log can't be trusted any more.
     Doubt(String),
 }
 
 impl Watchdog {
-    pub(crate) fn new() -> Self {
-        let mut ticks = tokio::time::interval_at(Instant::now() + LOOK_EVERY, LOOK_EVERY);
+    pub(crate) fn new(whose: Reader) -> Self {
+        let looked = Instant::now();
+        let mut ticks = tokio::time::interval_at(looked + LOOK_EVERY, LOOK_EVERY);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        Self { ticks, behind: None, repaired: 0, warned: Vec::new(), lag: 0 }
+        let (behind, warned) = (None, Vec::new());
+        Self { ticks, whose, first: None, looked, behind, repaired: 0, warned, lag: 0 }
     }
 
     /// Returns when it is time to look.
@@ -64,10 +98,13 @@ impl Watchdog {
         reader: &ChainReader,
         metrics: &Metrics,
     ) -> Sight {
-        let inspection = match log.inspect().await {
-            Ok(inspection) => inspection,
-            Err(LogError::Unavailable(_)) => return Sight::Well,
-            Err(error) => return confirm(log, reader, error, metrics).await,
+        self.looked = Instant::now();
+        let asked = tokio::time::timeout(ANSWERS_WITHIN, log.inspect()).await;
+        let inspection = match asked {
+            Ok(Ok(inspection)) => inspection,
+            Err(_) | Ok(Err(LogError::Unavailable(_))) => return Sight::Unreached,
+            Ok(Err(LogError::Replaced)) => return Sight::Replaced,
+            Ok(Err(error)) => return confirm(log, reader, error, metrics).await,
         };
         metrics.repaired.inc_by(inspection.repaired.saturating_sub(self.repaired));
         self.repaired = inspection.repaired;
@@ -81,15 +118,55 @@ impl Watchdog {
             let faults = inspection.faults.join(", ");
             return Sight::Doubt(format!("the log is not set up as it must be: {faults}"));
         }
-        match place(log, reader, inspection.tail).await {
-            Ok(()) => self.progress(reader.seq, inspection.tail.last),
-            Err(Trouble::Log(LogError::Unavailable(_))) => Sight::Well,
-            Err(Trouble::Log(error)) => confirm(log, reader, error, metrics).await,
-            Err(Trouble::Rewritten) => {
+        if let Some(sight) = self.beginning(log, reader.seq, inspection.tail, metrics).await {
+            return sight;
+        }
+        let asked = tokio::time::timeout(ANSWERS_WITHIN, place(log, reader, inspection.tail));
+        match asked.await {
+            Ok(Ok(())) => self.progress(reader.seq, inspection.tail.last),
+            Err(_) | Ok(Err(Trouble::Log(LogError::Unavailable(_)))) => Sight::Unreached,
+            Ok(Err(Trouble::Log(error))) => confirm(log, reader, error, metrics).await,
+            Ok(Err(Trouble::Rewritten)) => {
                 metrics.violation(Invariant::Chain);
                 Sight::Doubt(rewritten(reader.seq))
             }
         }
+    }
+
+    /// What the log's first record shows, if it isn't well. A log never is without a record: trimming leaves the last one, and begins at
+    /// one that says of itself that a log may.
+    async fn beginning(
+        &mut self,
+        log: &dyn EventLog,
+        seq: Seq,
+        tail: Tail,
+        metrics: &Metrics,
+    ) -> Option<Sight> {
+        let Tail { first, last } = tail;
+        let purged = if first > last && last >= seq {
+            format!("it was purged: it holds no record, and record {seq} was its last")
+        } else if seq < first && last >= seq && self.whose == Reader::Attentive {
+            format!(
+                "it was purged: it begins at record {first}, and record {seq} was not to go yet"
+            )
+        } else if first > 1 && last >= first && self.first != Some(first) {
+            match log.read(first, 1).await.as_deref() {
+                Err(LogError::Unavailable(_)) => return Some(Sight::Unreached),
+                // It was trimmed in this very moment, or is looked at by whoever reads on.
+                Err(_) | Ok([]) => return None,
+                Ok([record, ..]) if open_record(record).is_ok_and(|commit| is_origin(&commit)) => {
+                    self.first = Some(first);
+                    return None;
+                }
+                Ok(_) => {
+                    format!("it was purged: it begins at record {first}, which no trimming leaves")
+                }
+            }
+        } else {
+            return None;
+        };
+        metrics.violation(Invariant::NoAckedLoss);
+        Some(Sight::Doubt(purged))
     }
 
     fn progress(&mut self, seq: Seq, last: Seq) -> Sight {
@@ -163,6 +240,7 @@ async fn confirm(
         | LogError::Trimmed { .. }
         | LogError::Beyond { .. }
         | LogError::Corrupt { .. }
+        | LogError::Replaced
         | LogError::Unavailable(_) => CONFIRMATIONS,
     };
     for _ in 0..times {
@@ -184,23 +262,103 @@ async fn confirm(
     Sight::Doubt(news.to_string())
 }
 
-/// Looks after a leader's own log until the leader is gone. The leader writes; what it has not written must not be there.
+/// Looks after a leader's own log until the leader is gone. The leader writes; what it has not written must not be there. Whether the log
+/// can be reached is seen here as well, so that it is known before anybody calls.
 pub(crate) async fn own<S: Service>(core: Arc<Core<S>>) {
-    let mut watchdog = Watchdog::new();
+    let mut watchdog = Watchdog::new(Reader::Attentive);
+    let mut applied = core.applied.subscribe();
+    let mut reach = Reach { connected: core.log.connected(), away: None };
     loop {
-        watchdog.time().await;
+        let (away, looked) = (reach.away.is_some(), watchdog.looked);
+        tokio::select! {
+            () = watchdog.time() => {}
+            () = written(&mut applied, looked), if !away => {}
+            () = reach.lost(), if !away => {}
+            () = tokio::time::sleep(ASK_AGAIN_EVERY), if away => {}
+        }
         let Some(reader) = core.place() else { continue };
-        let reason = match watchdog.look(&*core.log, &reader, &core.metrics).await {
-            Sight::Well => continue,
+        let sight = watchdog.look(&*core.log, &reader, &core.metrics).await;
+        let written = *core.applied.borrow() > reader.seq;
+        let reason = match sight {
+            Sight::Unreached if written => continue,
+            Sight::Unreached => {
+                reach.is_away(&core);
+                continue;
+            }
+            Sight::Well => {
+                reach.is_back(&core);
+                continue;
+            }
+            Sight::Replaced => LogError::Replaced.to_string(),
             Sight::Stalled => match intruder(&core, &reader).await {
                 Some(reason) => reason,
                 None => continue,
             },
             Sight::Doubt(reason) => reason,
         };
-        if !core.inbox.own(Work::Doubt(format!("{}: {reason}", S::ID))) {
+        if !core.inbox.own(Work::Doubt(reason)) {
             return;
         }
+    }
+}
+
+/// Returns when it is time to look because something was written since the log was looked at.
+async fn written(applied: &mut watch::Receiver<Seq>, looked: Instant) {
+    // The sender is in the partition's core, which whoever looks holds.
+    drop(applied.changed().await);
+    tokio::time::sleep_until(looked + LOOK_AGAIN_AFTER).await;
+}
+
+/// Whether a leader's log can be reached.
+struct Reach {
+    connected: Option<watch::Receiver<bool>>,
+    /// Since when it couldn't be, if this is who said so, and whether the log has a line about it.
+    away: Option<(Instant, bool)>,
+}
+
+impl Reach {
+    /// Returns when the connection has been lost for longer than a blip.
+    async fn lost(&mut self) {
+        if let Some(connected) = &mut self.connected {
+            while connected.wait_for(|connected| !connected).await.is_ok() {
+                let back = connected.wait_for(|connected| *connected);
+                if tokio::time::timeout(BLIP, back).await.is_err() {
+                    return;
+                }
+            }
+        }
+        std::future::pending().await
+    }
+
+    /// Calls are refused from now on, until the log answers again.
+    fn is_away<S: Service>(&mut self, core: &Core<S>) {
+        let away = |health: &mut Health| leave(health, &Health::Ready, Health::LogUnavailable);
+        if core.health.send_if_modified(away) {
+            self.away = Some((Instant::now(), false));
+        }
+        let connected = self.is_connected();
+        if let Some((since, said @ false)) = &mut self.away
+            && connected
+            && since.elapsed() >= SAID_AFTER
+        {
+            *said = true;
+            tracing::warn!(service = %S::ID, partition = core.partition, "its log can't be reached");
+        }
+    }
+
+    fn is_back<S: Service>(&mut self, core: &Core<S>) {
+        let Some((_, said)) = self.away.take() else { return };
+        let back = |health: &mut Health| leave(health, &Health::LogUnavailable, Health::Ready);
+        core.health.send_if_modified(back);
+        if said {
+            let partition = core.partition;
+            tracing::info!(service = %S::ID, partition, "its log can be reached again");
+        }
+    }
+
+    /// Whoever keeps the connection says of itself that it is lost, once for all partitions.
+    fn is_connected(&self) -> bool {
+        self.connected.as_ref().is_none_or(|connected| *connected.borrow())
     }
 }
 

@@ -4,11 +4,12 @@ use event_log::Seq;
 use kernel::Timestamp;
 use tokio::sync::oneshot;
 
+use super::queue::Lane;
 use crate::call::{Call, Done, FailureOf};
+use crate::hash::Unhashable;
 use crate::meta::{Meta, ParkedInputs, ParkedKey};
 use crate::parking::{ParkedEntity, PendingRelease, Reread};
 use crate::service::{Service, State};
-use super::queue::Lane;
 use crate::{ServiceId, TraceContext};
 
 /// A call and the way back to its caller.
@@ -18,8 +19,12 @@ pub(crate) struct PendingCommand<S: Service> {
     pub(crate) reply: oneshot::Sender<Result<Done, FailureOf<S>>>,
 }
 
-/// A look at the state, or the word that there will be none and why. What it gives tells whoever wanted to look what was seen.
-pub(crate) type Look<S> = Box<dyn FnOnce(Result<&View<'_, S>, FailureOf<S>>) -> Shown + Send>;
+/// A look at the state, or the word that there will be none and why. What it gives tells whoever wanted to look what was seen. What was
+/// seen and then couldn't be written is never told: whoever wanted to look looks again.
+pub(crate) type Look<S> = Box<dyn FnMut(Result<&View<'_, S>, FailureOf<S>>) -> Shown + Send>;
+
+/// What is told of the state once something is written.
+pub(crate) type Report<S> = Box<dyn FnOnce(Result<&View<'_, S>, FailureOf<S>>) -> Shown + Send>;
 
 /// What a look saw, to be told once everything it saw is in the log.
 pub(crate) type Shown = Box<dyn FnOnce() + Send>;
@@ -41,7 +46,7 @@ impl<S: Service> std::fmt::Debug for View<'_, S> {
 
 impl<S: Service> View<'_, S> {
     /// The state's hash: BLAKE3 over the state and what the runtime remembers. Costs a walk over both.
-    pub fn state_hash(&self) -> [u8; 32] {
+    pub fn state_hash(&self) -> Result<[u8; 32], Unhashable> {
         crate::hash::state_hash(self.meta, self.state)
     }
 

@@ -279,7 +279,7 @@ async fn a_standby_holds_what_the_leader_holds() {
     within("it catches up", until(caught_up)).await;
     let hash = |node: &runtime::Node<Source>| {
         let partition = node.partitions()[0].clone();
-        async move { partition.glance(|view| (view.head, view.state_hash())).await.unwrap() }
+        async move { partition.glance(|view| (view.head, view.state_hash().unwrap())).await.unwrap() }
     };
     assert_eq!(hash(&leader.node).await, hash(&standby.node).await);
     assert_eq!(standby.node.partitions()[0].behind(), 0);

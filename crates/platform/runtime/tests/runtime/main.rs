@@ -8,6 +8,7 @@
 
 mod ahead;
 mod cluster;
+mod doubts;
 mod fair;
 mod parking;
 mod restored;

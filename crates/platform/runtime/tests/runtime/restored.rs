@@ -81,14 +81,20 @@ async fn a_log_restored_to_before_what_was_read_of_it_stops_its_reader() {
         let world = World::empty(&original);
         restore(&original, &world.provider, ServiceId::Intake, old.seq - lost).await;
         original.copy(&world, ServiceId::Sla).await;
-        let source = world.node(Source).await;
+        // Nor does the source go on by itself: what its reader knows of it was lost.
+        let source = world.start(Source).await;
+        let reason = source.ready().await.unwrap_err().reason();
+        assert!(reason.contains("the log of sla/0 knows record"), "{reason}");
+        let alone = World::empty(&world);
+        world.copy(&alone, ServiceId::Intake).await;
+        let source = alone.node(Source).await;
         for by in 1..=lost + 3 {
             source.execute(add("w", by)).await.unwrap();
         }
-        let copier = world.start(Copier).await;
+        original.copy(&alone, ServiceId::Sla).await;
+        let copier = alone.start(Copier).await;
         let mut health = copier.partitions()[0].watch_health();
-        let halted = |health: &Health| matches!(health, Health::Halted(_));
-        let health = health.wait_for(halted).await.unwrap().clone();
+        let health = health.wait_for(Health::is_halted).await.unwrap().clone();
         assert!(health.reason().contains("another log"), "{}", health.reason());
     }
 }
@@ -105,8 +111,10 @@ async fn a_trimmed_log_begins_at_an_origin_and_needs_a_snapshot() {
     let log = world.provider.open(&ServiceId::Intake.log(0)).await.unwrap();
     log.trim(old.seq - 1).await.unwrap();
     // Not at an origin: nothing says how many partitions there are.
-    let refused = Node::start(Source, world.config()).await.unwrap_err();
-    assert!(matches!(refused, StartError::Doubt(_)), "{refused}");
+    let source = world.start(Source).await;
+    let reason = source.ready().await.unwrap_err().reason();
+    assert!(reason.contains("intake/0") && reason.contains("does not say whose"), "{reason}");
+    drop(source);
     log.trim(first - 1).await.unwrap();
     let source = world.node(Source).await;
     let done = source.execute(add("w", 5)).await.unwrap();

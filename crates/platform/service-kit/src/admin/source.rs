@@ -36,7 +36,7 @@ pub trait AdminSource: Debug + Send + Sync {
     /// Every partition's status; one that doesn't answer says why. The lag is left 0.
     async fn status(&self, with_state_hash: bool) -> Vec<PartitionStatus>;
 
-    /// The entities with inputs set aside, of the partitions led here.
+    /// The entities with inputs set aside, of the partitions led here. One that has halted is passed over: its status says so.
     async fn parked(&self) -> Result<Vec<ParkedEntity>, Status>;
 
     /// Retries or drops inputs set aside.
@@ -94,7 +94,7 @@ impl<S: Refuse> AdminSource for Node<S> {
                         some.into_iter().map(|one| parked_entity(S::ID, partition.id(), one)),
                     );
                 }
-                Err(Failure::NotLeader { .. }) => {}
+                Err(Failure::NotLeader { .. } | Failure::Halted(_)) => {}
                 Err(failure) => return Err(status_of::<S>(&failure)),
             }
         }
@@ -193,7 +193,7 @@ async fn partition_status<S: Refuse>(
         snapshot_problem: saved.problem,
         position: Some(partition.head().to_wire()),
         epoch: partition.epoch(),
-        leader: health.is_ready(),
+        leader: health.is_ready() || health == Health::LogFull,
         ready: health.is_ready(),
         reason: health.reason(),
         standby: matches!(health, Health::Standby { .. }),
@@ -208,7 +208,7 @@ async fn partition_status<S: Refuse>(
     };
     let head = partition.head();
     let looked = partition.glance(move |view| {
-        let hash = with_state_hash.then(|| view.state_hash());
+        let hash = with_state_hash.then(|| view.state_hash()).transpose();
         let counts = (view.events(), view.bytes(), view.parked(), view.requests());
         (view.head, hash, counts, view.request_horizon())
     });
@@ -216,8 +216,13 @@ async fn partition_status<S: Refuse>(
         Ok((seq, hash, (events, bytes, parked, requests), horizon)) => {
             // The hash stands for this very record.
             status.position = Some(runtime::Position { seq, ..head }.to_wire());
-            status.state_hash =
-                hash.map(|hash| blake3::Hash::from(hash).to_hex().to_string()).unwrap_or_default();
+            match hash {
+                Ok(hash) => {
+                    let hex = |hash| blake3::Hash::from(hash).to_hex().to_string();
+                    status.state_hash = hash.map(hex).unwrap_or_default();
+                }
+                Err(error) => status.reason = error.to_string(),
+            }
             status.events = events;
             status.bytes = bytes;
             status.parked = parked;

@@ -121,7 +121,8 @@ pub(super) fn relayed(response: Response<Body>, drain: Drain, carried: Carried) 
         drain.started().await;
         tokio::time::sleep(LINGER).await;
     };
-    response.map(|body| Body::new(Relayed { body: Some((body, carried)), drained: drained.boxed() }))
+    response
+        .map(|body| Body::new(Relayed { body: Some((body, carried)), drained: drained.boxed() }))
 }
 
 struct Relayed {

@@ -8,15 +8,19 @@ use tonic_health::server::HealthReporter;
 
 use crate::drain::Drain;
 
-/// Keeps health up to date until the drain; the server as a whole is healthy when every service is.
+/// Keeps health up to date until the drain; the server as a whole is healthy when every service is, whatever single
+/// partitions are.
 pub(super) async fn report(
     reporter: HealthReporter,
     ready: Vec<(String, watch::Receiver<bool>)>,
+    partitions: Vec<(String, watch::Receiver<bool>)>,
     drain: Drain,
 ) {
+    let services = ready.len();
+    let all: Vec<_> = ready.into_iter().chain(partitions).collect();
     let mut states: Vec<(String, bool)> =
-        ready.iter().map(|(name, _)| (name.clone(), false)).collect();
-    let changes = ready.into_iter().enumerate().map(|(index, (_, ready))| {
+        all.iter().map(|(name, _)| (name.clone(), false)).collect();
+    let changes = all.into_iter().enumerate().map(|(index, (_, ready))| {
         WatchStream::new(ready).map(move |ready| (index, ready)).boxed()
     });
     let mut changes = stream::select_all(changes);
@@ -41,7 +45,7 @@ pub(super) async fn report(
             *state = ready;
             reporter.set_service_status(&*name, serving(ready)).await;
         }
-        let all = states.iter().all(|(_, ready)| *ready);
+        let all = states.iter().take(services).all(|(_, ready)| *ready);
         reporter.set_service_status("", serving(all)).await;
     }
     for (name, _) in &states {

@@ -118,6 +118,7 @@ pub(super) fn unreadable(error: &LogError) -> Refusal {
         LogError::Gap { .. }
         | LogError::WentBackwards { .. }
         | LogError::Missing
+        | LogError::Replaced
         | LogError::Corrupt { .. } => {
             Refusal::of(ErrorReason::PartitionHalted, format!("the log is in doubt: {error}"))
         }

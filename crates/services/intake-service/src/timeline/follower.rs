@@ -18,23 +18,34 @@ const RETRY_AFTER: Duration = Duration::from_millis(500);
 pub(super) async fn run(shared: Arc<Shared>, service: ServiceId) {
     let partition = shared.number;
     let mut next: Seq = 1;
+    // What was said last of a log that is in doubt: it is tried on, and said once.
+    let mut said = String::new();
     shared.begin().await;
     loop {
         match shared.open(service).await {
             Ok(log) => {
-                next = follow(&shared, service, &log, next).await;
+                next = follow(&shared, service, &log, next, &mut said).await;
             }
             Err(OpenError::Missing { .. }) => {}
             // The partitions say so already, and at a stop it is only what a log does that was closed.
             Err(OpenError::Unavailable(error)) => {
                 tracing::debug!(%service, partition, %error, "the timeline waits for a log");
             }
-            Err(error) => {
+            Err(error) if is_news(&mut said, &error) => {
                 tracing::warn!(%service, partition, %error, "the timeline can't open a log");
             }
+            Err(_) => {}
         }
         tokio::time::sleep(RETRY_AFTER).await;
     }
+}
+
+/// Whether something else is wrong than what was said last.
+fn is_news(said: &mut String, error: &dyn std::fmt::Display) -> bool {
+    let text = error.to_string();
+    let news = *said != text;
+    *said = text;
+    news
 }
 
 /// Notes where a log begins of which records were trimmed away before they were indexed. `None`: it can't be read now.
@@ -62,6 +73,7 @@ async fn follow(
     service: ServiceId,
     log: &Arc<dyn EventLog>,
     mut next: Seq,
+    said: &mut String,
 ) -> Seq {
     let mut commits = shared.commits(service, &**log, next);
     while let Some(commit) = commits.next().await {
@@ -75,10 +87,13 @@ async fn follow(
                 return next;
             }
             Err(error) => {
-                tracing::warn!(%service, partition = shared.number, next, %error, "the timeline can't read a log");
+                if is_news(said, &error) {
+                    tracing::warn!(%service, partition = shared.number, next, %error, "the timeline can't read a log");
+                }
                 return next;
             }
         };
+        said.clear();
         lock(&shared.index).take(service, &commit);
         next = commit.seq.saturating_add(1);
         if let Some(log) = shared.log(service) {

@@ -8,8 +8,8 @@ use proptest::prelude::*;
 
 use super::rig::*;
 use crate::{
-    Change, Clock, Command, Event, Metric, PolicyDraft, SWEEP_FILTERS_MAX, SWEEP_TICKETS_MAX, Sla, State,
-    Targets, TraitsUpdate,
+    Change, Clock, Command, Event, Metric, PolicyDraft, SWEEP_FILTERS_MAX, SWEEP_TICKETS_MAX, Sla,
+    State, Targets, TraitsUpdate,
 };
 
 const TICKETS: usize = 5;

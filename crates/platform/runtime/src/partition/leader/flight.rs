@@ -11,9 +11,9 @@ use wire::events::v1::Commit;
 use super::Leader;
 use crate::ServiceId;
 use crate::call::{Failure, FailureOf};
-use crate::commit::{ChainReader, chain_after, seal};
+use crate::commit::{ChainReader, Doubt, chain_after, seal};
 use crate::health::Health;
-use crate::meta::Handled;
+use crate::meta::{Bookkeeping, Handled};
 use crate::partition::appending::{Appended, append};
 use crate::partition::batch::Batch;
 use crate::partition::stop::Stop;
@@ -44,15 +44,15 @@ impl<S: Service> Leader<'_, S> {
     /// Writes the commit, if there is one, and lets everybody hear. For when nothing else is to be done meanwhile.
     pub(super) async fn conclude(&mut self, batch: Batch<S>) -> Result<(), Stop> {
         if batch.is_record() {
-            let flight = self.launch(batch);
+            let flight = self.launch(batch)?;
             self.land(flight, &mut Batch::default()).await
         } else {
             self.show(batch).await
         }
     }
 
-    /// Sends a commit on its way. From here on the state is that after it.
-    pub(super) fn launch(&mut self, mut batch: Batch<S>) -> Flight<S> {
+    /// Sends a commit on its way. From here on the state is that after it. A commit that nobody could read again is not sent.
+    pub(super) fn launch(&mut self, mut batch: Batch<S>) -> Result<Flight<S>, Stop> {
         let mut commit = self.commit(&mut batch);
         if planted::is(Bug::RequestsNotPersisted) {
             commit.answered.clear();
@@ -60,11 +60,19 @@ impl<S: Service> Leader<'_, S> {
         if planted::is(Bug::PositionNotWritten) && !commit.events.is_empty() {
             commit.consumed.clear();
         }
+        let read = match readable(&commit) {
+            Ok(read) => read,
+            Err(doubt) => {
+                let reason = format!("what was decided can't be written: {doubt}");
+                batch.fail(&Failure::Halted(reason.clone()));
+                return Err(Stop::Halted(reason));
+            }
+        };
         let bytes = seal(&commit);
         let before = self.fold.reader.clone();
         self.fold.reader.chain = chain_after(&commit.prev, &bytes);
         self.fold.reader.seq = commit.seq;
-        self.fold.meta.apply(&commit, commit.events.len(), bytes.len());
+        self.fold.meta.apply(&commit, &read, commit.events.len(), bytes.len());
         self.unwritten = 0;
         self.unwritten_since = None;
         self.show_to(&mut batch);
@@ -78,7 +86,7 @@ impl<S: Service> Leader<'_, S> {
             drop(span);
             appended
         };
-        Flight {
+        Ok(Flight {
             landing: landing.boxed(),
             commit: Arc::new(commit),
             before,
@@ -88,7 +96,7 @@ impl<S: Service> Leader<'_, S> {
             length,
             applied: self.applied.clone(),
             batch,
-        }
+        })
     }
 
     /// Waits until it is known what became of a commit. `next`: what was decided since.
@@ -104,7 +112,7 @@ impl<S: Service> Leader<'_, S> {
     /// Lets everybody hear what became of a commit. `next`: what was decided since, which stands or falls with it.
     pub(super) async fn settle(
         &mut self,
-        flight: Flight<S>,
+        mut flight: Flight<S>,
         appended: Appended,
         next: &mut Batch<S>,
     ) -> Result<(), Stop> {
@@ -113,7 +121,12 @@ impl<S: Service> Leader<'_, S> {
                 self.written(flight, next);
                 return Ok(());
             }
-            Appended::Full => (Failure::LogFull, Stop::Rebuild),
+            Appended::Full => {
+                self.again.extend(flight.batch.take_looked());
+                self.again.extend(next.take_looked());
+                self.again.extend(self.looks.take_all());
+                (Failure::LogFull, Stop::Rebuild)
+            }
             Appended::Fenced => match intruder(self.core, &flight.before).await {
                 Some(reason) => (Failure::Halted(reason.clone()), Stop::Halted(reason)),
                 None => (self.fenced(), Stop::SteppedDown),
@@ -129,6 +142,7 @@ impl<S: Service> Leader<'_, S> {
         let Flight { commit, after, events, bytes, length, applied, mut batch, .. } = flight;
         // The log took it from this leader, so there is no other.
         self.doubted = false;
+        self.refused = 0;
         self.core.metrics.committed(commit.events.len(), length);
         self.core.metrics.remembers(&self.fold.meta);
         self.begin_effects(std::mem::take(&mut batch.effects));
@@ -185,6 +199,18 @@ impl<S: Service> Leader<'_, S> {
         } else {
             Failure::NotReady(Health::SteppedDown.reason())
         }
+    }
+}
+
+/// What a commit says, as whoever reads it will read it. An event of no version is one that its service's table doesn't have.
+fn readable(commit: &Commit) -> Result<Bookkeeping, Doubt> {
+    match commit.events.iter().find(|event| event.version == 0) {
+        None => Bookkeeping::of(commit),
+        Some(event) => Err(Doubt::Event {
+            seq: commit.seq,
+            event_type: event.r#type.clone(),
+            error: "this release doesn't know the version that it would write".to_owned(),
+        }),
     }
 }
 

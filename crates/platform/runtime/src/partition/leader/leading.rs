@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use event_log::LogError;
 use super::{Ended, Leader, send_on};
 use crate::health::Health;
 use crate::membership::Role;
@@ -11,6 +10,7 @@ use crate::partition::appending::leave;
 use crate::partition::batch::Batch;
 use crate::partition::stop::Stop;
 use crate::service::Service;
+use event_log::LogError;
 
 const PAUSE: Duration = Duration::from_millis(200);
 
@@ -74,6 +74,6 @@ impl<S: Service> Leader<'_, S> {
         }
         let (partition, seq) = (self.core.partition, self.fold.reader.seq);
         tracing::info!(service = %S::ID, partition, seq, "leaves it to another");
-        Ended { stop: Stop::HandedOver, kept: Some(self.fold) }
+        Ended { kept: Some(self.fold), ..Stop::HandedOver.into() }
     }
 }

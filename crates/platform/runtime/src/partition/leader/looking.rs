@@ -15,9 +15,12 @@ use crate::service::Service;
 /// How many looks a leader has taken and not run at most. While there are so many it takes nothing more.
 const LOOKS_MAX: usize = 256;
 
+/// A look, whose turn it takes, and whether it counts on the state being the latest.
+pub(super) type Waiting<S> = (Lane, Look<S>, bool);
+
 /// Who waits to look.
 pub(super) struct Looks<S: Service> {
-    waiting: Turns<Lane, (Look<S>, bool)>,
+    waiting: Turns<Lane, Waiting<S>>,
     /// How many of them count on seeing the latest state.
     counting: usize,
 }
@@ -45,24 +48,34 @@ impl<S: Service> Looks<S> {
 
     /// Somebody wants to look. `counts`: on the state being the latest.
     pub(super) fn add(&mut self, lane: Lane, look: Look<S>, counts: bool) {
-        let refused = match self.waiting.push(lane, (look, counts)) {
+        let refused = match self.waiting.push(lane.clone(), (lane, look, counts)) {
             Ok(displaced) => {
                 self.counting += usize::from(counts);
-                displaced.inspect(|(_, counted)| self.counting -= usize::from(*counted))
+                displaced.inspect(|(.., counted)| self.counting -= usize::from(*counted))
             }
             Err((_, refused)) => Some(refused),
         };
-        if let Some((look, _)) = refused {
+        if let Some((_, mut look, _)) = refused {
             look(Err(Failure::Overloaded(Overload::Partition)))();
         }
+    }
+
+    /// Everybody who waits, to look at another state.
+    pub(super) fn take_all(&mut self) -> Vec<Waiting<S>> {
+        let mut all = Vec::new();
+        while let Some(one) = self.waiting.pop() {
+            all.push(one);
+        }
+        self.counting = 0;
+        all
     }
 
     /// Lets those look whose turn it is, at least one and as many as there is time for. They are told what they saw with `batch`.
     pub(super) fn take_turns(&mut self, view: &View<'_, S>, batch: &mut Batch<S>) {
         let budget = Budget::whole();
-        while let Some((look, counted)) = self.waiting.pop() {
+        while let Some((lane, mut look, counted)) = self.waiting.pop() {
             self.counting -= usize::from(counted);
-            batch.seen(look(Ok(view)));
+            batch.seen(look(Ok(view)), (lane, look, counted));
             if budget.is_spent() {
                 return;
             }

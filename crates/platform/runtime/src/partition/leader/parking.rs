@@ -112,7 +112,7 @@ impl<S: Service> Leader<'_, S> {
             };
             batch.notes.push(Note { kind: Some(kind) });
         }
-        batch.look(Box::new(move |view| {
+        batch.report(Box::new(move |view| {
             let released = view.map(|view| {
                 let left = view.meta.parked.get(&key).map_or(0, |parked| parked.places.len());
                 let left = u64::try_from(left).unwrap_or(u64::MAX);

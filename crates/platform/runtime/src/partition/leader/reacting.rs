@@ -104,7 +104,12 @@ impl<S: Service> Leader<'_, S> {
                     .pending
                     .iter()
                     .any(|one| one.service == *service && one.commit.seq >= cause.seq);
-                !waiting && handled.is_none_or(|(_, handled)| handled.seq < cause.seq)
+                // The lost log's records never come.
+                let gone = handled.is_some_and(|(_, handled)| {
+                    handled.log_id.as_slice() != cause.log_id.as_slice()
+                        && self.core.anew.borrow().contains(service)
+                });
+                !gone && !waiting && handled.is_none_or(|(_, handled)| handled.seq < cause.seq)
             })
         })
     }

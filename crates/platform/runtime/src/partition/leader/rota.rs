@@ -72,6 +72,8 @@ impl<S: Service> Leader<'_, S> {
         let mut had_nothing = 0;
         while had_nothing < Source::COUNT && self.takes(making) && !budget.is_spent() {
             let had_something = match self.next {
+                // What is due and what others have written waits until it can be written.
+                Source::Inputs | Source::Due if self.full.is_some() => false,
                 Source::Inputs => self.take_inputs(making, budget),
                 Source::Due => self.fire(making, budget),
                 Source::Queue => self.take_some(making, work, budget)?,
@@ -84,9 +86,9 @@ impl<S: Service> Leader<'_, S> {
             // What is due goes before a call that comes after it.
             self.next = Source::default();
         }
-        let idle = self.flight.is_none() && !making.is_record();
+        let idle = self.full.is_none() && self.flight.is_none() && !making.is_record();
         if idle && self.fold.reader.seq >= self.hashed_at + HASH_EVERY {
-            making.notes.extend(self.state_hash());
+            making.notes.extend(self.state_hash()?);
         }
         Ok(())
     }
@@ -121,6 +123,9 @@ impl<S: Service> Leader<'_, S> {
     }
 
     pub(super) fn take(&mut self, work: Work<S>, batch: &mut Batch<S>) -> Result<(), Stop> {
+        if self.full.is_some() {
+            return self.take_without_room(work);
+        }
         match work {
             Work::Command(pending) => self.command(*pending, batch),
             Work::Look(lane, look) => self.looks.add(lane, look, true),

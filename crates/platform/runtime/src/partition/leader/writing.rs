@@ -21,6 +21,7 @@ impl<S: Service> Leader<'_, S> {
         let moved = |consumed: &Consumed| {
             self.fold.meta.consumed.get(&consumed.service).is_none_or(|known| {
                 (known.seq, known.events_of_next) != (consumed.seq, consumed.events_of_next)
+                    || known.log_id.as_slice() != consumed.log_id.as_slice()
             })
         };
         Commit {

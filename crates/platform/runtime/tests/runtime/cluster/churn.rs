@@ -138,7 +138,7 @@ async fn whoever_comes_and_goes_every_acknowledged_call_is_there_once() {
             let caught_up = || partition.head().seq >= fold.seq();
             within("it catches up", until(caught_up)).await;
             let (head, hash) =
-                partition.glance(|view| (view.head, view.state_hash())).await.unwrap();
+                partition.glance(|view| (view.head, view.state_hash().unwrap())).await.unwrap();
             assert_eq!(*hashes.entry(head).or_insert(hash), hash, "seed {seed}, record {head}");
             instance.crash();
         }
