@@ -290,10 +290,7 @@ async fn put_again(
 
 /// What the first reply to a ticket of the busy workspace is promised within, in seconds.
 async fn promised(api: &Api, ticket: &str) -> anyhow::Result<Option<i64>> {
-    let of = sla::GetClocksRequest {
-        workspace_id: BUSY.to_owned(),
-        ticket_id: ticket.to_owned(),
-    };
+    let of = sla::GetClocksRequest { workspace_id: BUSY.to_owned(), ticket_id: ticket.to_owned() };
     let clocks = api.sla.clone().get_clocks(of).await?.into_inner().clocks;
     let first = clocks.iter().find(|it| it.metric() == events::ClockMetric::FirstReply);
     Ok(first.and_then(|clock| clock.target.as_ref()).map(|target| target.seconds))
@@ -325,8 +322,7 @@ async fn a_policy_that_changes_for_3000_tickets_lets_the_neighbour_in() -> anyho
     futures::future::try_join_all(lanes).await?;
     let costly = costly_policies(&api, BUSY).await?;
     api.rest().await?;
-    let mut quiet =
-        put_again(&api, &calm, 0, async |calls| Ok(calls >= QUIET)).await?;
+    let mut quiet = put_again(&api, &calm, 0, async |calls| Ok(calls >= QUIET)).await?;
 
     let began = Instant::now();
     api.sla.clone().put_policy(policy(BUSY, "p", "", 7)).await?;
