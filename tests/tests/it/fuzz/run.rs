@@ -315,5 +315,5 @@ impl<'a> Run<'a> {
 fn writes(method: &MethodDescriptor) -> bool {
     let input = method.input();
     input.get_field_by_name("request_id").is_some()
-        || ["AdvanceTo", "Heartbeat"].contains(&method.name())
+        || ["AcceptClock", "AdvanceTo", "Heartbeat"].contains(&method.name())
 }

@@ -157,6 +157,9 @@ pub(super) fn tame(field: &str, rng: &mut Rng) -> Option<String> {
         "template" => rng.pick(&TEMPLATES),
         "attribute" => rng.pick(&ATTRIBUTES),
         "locale" => Some("hu"),
+        // What an operator says is for the server's log.
+        "actor" => Some("olga"),
+        "reason" => Some("as agreed"),
         "provider" => Some("telegram"),
         "secret" => rng.pick(&["", SECRET]),
         "url" => Some("http://127.0.0.1:9/"),
