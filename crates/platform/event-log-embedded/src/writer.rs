@@ -329,6 +329,7 @@ fn accept(job: Job, verdict: Verdict) {
 
 /// Why a group wasn't committed, and what is known of it.
 #[derive(Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "four independent things that are known of it")]
 struct Failure {
     reason: String,
     full: bool,

@@ -100,7 +100,7 @@ mod tests {
                 let mut field = Vec::new();
                 prost::encoding::encode_varint(number << 3 | wire, &mut field);
                 if delimited {
-                    prost::encoding::encode_varint(bytes.len() as u64, &mut field);
+                    prost::encoding::encode_varint(u64::try_from(bytes.len()).unwrap(), &mut field);
                 }
                 field.append(&mut bytes);
                 field

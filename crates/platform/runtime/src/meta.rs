@@ -280,7 +280,9 @@ mod tests {
             ("a state's hash", hash_of),
         ];
         for (what, part) in parts {
-            for change in [|bytes: &mut Vec<u8>| bytes.truncate(3), |bytes| bytes.push(0)] {
+            for change in
+                [|bytes: &mut Vec<u8>| bytes.truncate(3), |bytes: &mut Vec<u8>| bytes.push(0)]
+            {
                 let mut bad = whole();
                 change(part(&mut bad));
                 match Bookkeeping::of(&bad) {
@@ -303,7 +305,7 @@ mod tests {
         assert_eq!((read.writer, read.consumed[0].1.chain), ([0; 16], Chain::default()));
         for clear in [
             |commit: &mut Commit| commit.consumed[0].log_id.clear(),
-            |commit| {
+            |commit: &mut Commit| {
                 commit.answered[0].key.clear();
             },
         ] {

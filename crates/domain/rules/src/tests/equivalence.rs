@@ -13,6 +13,7 @@ use super::sources::source;
 use super::{largest, ordinary};
 use crate::{Facts, Rule, TICKET, Value, Verdict};
 
+#[expect(clippy::disallowed_types, reason = "cel's own maps are hash maps")]
 fn to_cel(value: &Value) -> cel::Value {
     match value {
         Value::Text(text) => text.as_str().into(),

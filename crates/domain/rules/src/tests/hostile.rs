@@ -180,7 +180,7 @@ fn damaged_trees_are_told_from_rules() {
         Err(CheckedRuleError::NoFunction { function: function.to_owned(), operands })
     };
     let truth = TreeNode::Boolean(true);
-    assert!(stored(&[truth.clone()]).is_ok());
+    assert!(stored(std::slice::from_ref(&truth)).is_ok());
     assert_eq!(stored(&[]), Err(CheckedRuleError::NoTree));
     assert_eq!(stored(&[truth.clone(), truth.clone()]), Err(CheckedRuleError::NoTree));
     assert_eq!(stored(&[call("!_", 1)]), Err(CheckedRuleError::NoTree));

@@ -61,7 +61,7 @@ fn untyped() -> impl Strategy<Value = String> {
     let guarded = (range(), flat(true), flat(true))
         .prop_map(|(range, guard, body)| format!("{range}.map(e, {guard}, {body})"));
     let leaf = prop_oneof![3 => flat(false), 2 => looped, 1 => guarded];
-    leaf.prop_recursive(2, 8, 3, combined)
+    leaf.prop_recursive(2, 8, 3, |inner| combined(&inner))
 }
 
 /// A condition whose operands have the types that its operators take, though they may be missing.
@@ -170,10 +170,10 @@ fn flat(element: bool) -> BoxedStrategy<String> {
     } else {
         leaf.boxed()
     };
-    leaf.prop_recursive(3, 12, 3, combined).boxed()
+    leaf.prop_recursive(3, 12, 3, |inner| combined(&inner)).boxed()
 }
 
-fn combined(inner: BoxedStrategy<String>) -> impl Strategy<Value = String> {
+fn combined(inner: &BoxedStrategy<String>) -> impl Strategy<Value = String> + use<> {
     let two = || (inner.clone(), inner.clone());
     prop_oneof![
         5 => (inner.clone(), select(OPERATORS), inner.clone())

@@ -163,8 +163,14 @@ mod tests {
     const ROLES: [Role; 5] = [Role::Out, Role::Cold, Role::Warm, Role::Leads, Role::Stalled];
 
     fn standing() -> impl Strategy<Value = Standing> {
-        (select(&ROLES[..]), any::<u64>(), any::<u64>(), any::<[u64; 2]>())
-            .prop_map(|(role, epoch, head, snapshots)| Standing { role, epoch, head, snapshots })
+        (select(&ROLES[..]), any::<u64>(), any::<u64>(), any::<[u64; 2]>(), any::<[u8; 16]>())
+            .prop_map(|(role, epoch, head, snapshots, log_id)| Standing {
+                role,
+                epoch,
+                log_id,
+                head,
+                snapshots,
+            })
     }
 
     prop_compose! {

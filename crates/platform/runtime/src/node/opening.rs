@@ -167,9 +167,12 @@ async fn look_at(
 ) -> Result<Opened, StartError> {
     match identify(&*log, service, partition).await {
         Ok(identity) => Ok(Opened { log, identity, trouble: None }),
-        Err(error @ StartError::Read(LogError::Unavailable(_))) => Err(error),
+        Err(
+            error @ (StartError::Read(LogError::Unavailable(_))
+            | StartError::NotInitialised { .. }
+            | StartError::Open(_)),
+        ) => Err(error),
         Err(StartError::Read(error)) => Ok(Opened::broken(log, error.to_string())),
         Err(StartError::Doubt(doubt)) => Ok(Opened::broken(log, doubt.to_string())),
-        Err(error @ (StartError::NotInitialised { .. } | StartError::Open(_))) => Err(error),
     }
 }

@@ -334,9 +334,8 @@ impl Follower<'_> {
     fn log_error(&self, error: LogError) -> End {
         self.metrics.log_error(&error);
         match error {
-            LogError::Unavailable(_) => End::Again,
-            // Opened again, it is compared with what was read of the one before.
-            LogError::Replaced => End::Again,
+            // A log that was made anew is opened again, and compared with what was read of the one before.
+            LogError::Unavailable(_) | LogError::Replaced => End::Again,
             LogError::Missing => End::Missing,
             doubt @ (LogError::Gap { .. }
             | LogError::WentBackwards { .. }

@@ -145,21 +145,33 @@ async fn claim<S: Service>(
     if !leads && setting.seat.is_some() {
         return Err(Stop::SteppedDown);
     }
-    let mut rivals = 0;
-    while !leads {
-        match claim_once(core, &mut fold, setting.writer, setting.partitions).await? {
-            Claimed::Ours => break,
-            Claimed::Rival if rivals == RIVALS_MAX => return Err(Stop::SteppedDown),
-            Claimed::Rival => rivals += 1,
-            Claimed::CutOff => drop(core.health.send_replace(Health::LogUnavailable)),
-            Claimed::Full => full::wait(core, &fold, work).await?,
-        }
-        tokio::time::sleep(CLAIM_AGAIN_AFTER).await;
+    if !leads {
+        claim_for_long(core, setting, work, &mut fold).await?;
     }
     if let Some(seat) = &setting.seat {
         seat.stand(Role::Leads, fold.meta.epoch);
     }
     Ok(fold)
+}
+
+/// Claims the log as often as it takes; some rivals in a row have it.
+async fn claim_for_long<S: Service>(
+    core: &Core<S>,
+    setting: &Setting,
+    work: &mut Outlet<S>,
+    fold: &mut Fold<S>,
+) -> Result<(), Stop> {
+    let mut rivals = 0;
+    loop {
+        match claim_once(core, fold, setting.writer, setting.partitions).await? {
+            Claimed::Ours => return Ok(()),
+            Claimed::Rival if rivals == RIVALS_MAX => return Err(Stop::SteppedDown),
+            Claimed::Rival => rivals += 1,
+            Claimed::CutOff => drop(core.health.send_replace(Health::LogUnavailable)),
+            Claimed::Full => full::wait(core, fold, work).await?,
+        }
+        tokio::time::sleep(CLAIM_AGAIN_AFTER).await;
+    }
 }
 
 /// What woke a leader.

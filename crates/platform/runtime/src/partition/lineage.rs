@@ -232,6 +232,7 @@ pub async fn last_read_of(log: &dyn EventLog, of: ServiceId) -> Result<Option<Co
 }
 
 /// What a commit says of how far it has read `of`: nothing; or that it has read none of it; or how far.
+#[expect(clippy::option_option, reason = "to say that nothing was read is not to say nothing")]
 fn said_in(commit: &Commit, of: ServiceId) -> Option<Option<Consumed>> {
     let one = |all: &[Consumed]| all.iter().find(|one| one.service == of.number()).cloned();
     if let Some(moved) = one(&commit.consumed) {

@@ -362,14 +362,14 @@ async fn ask_others<S: Service>(
     let own = core.identity.log_id;
     for (address, log_id, seq) in seat.knows_more(own, last) {
         let known = Known { log_id, seq, chain: Chain::default() };
-        let standing = if log_id != own {
+        let standing = if log_id == own {
+            known.standing(core).await?
+        } else {
             // One that was led is what its service goes by; whoever knows another is mistaken by itself.
             if epoch > 0 || core.identity.supersedes {
                 continue;
             }
             Standing::OtherLog
-        } else {
-            known.standing(core).await?
         };
         if matches!(standing, Standing::OtherLog | Standing::Longer { .. }) {
             let reason = lost(&format!("the instance at {address}"), &known, &own, &standing);

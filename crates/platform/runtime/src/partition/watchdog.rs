@@ -327,7 +327,7 @@ impl Reach {
                 }
             }
         }
-        std::future::pending().await
+        std::future::pending::<()>().await;
     }
 
     /// Calls are refused from now on, until the log answers again.

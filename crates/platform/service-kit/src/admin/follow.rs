@@ -89,6 +89,6 @@ impl Following {
 /// Returns once more is applied; never where nothing is any more.
 async fn applies(applied: &mut watch::Receiver<Seq>) {
     if applied.changed().await.is_err() {
-        std::future::pending().await
+        std::future::pending::<()>().await;
     }
 }

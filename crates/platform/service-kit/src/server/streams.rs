@@ -1,7 +1,7 @@
 //! The tasks of a connection's streams: counted, and each to be broken off by itself.
 //!
 //! hyper offers no way to end an answer whose reader takes nothing: the body isn't asked for more. Dropping the stream's task does it:
-//! the caller gets RST_STREAM, and what was buffered for it is let go.
+//! the caller gets `RST_STREAM`, and what was buffered for it is let go.
 
 use std::future::Future;
 use std::sync::Arc;

@@ -284,12 +284,11 @@ mod tests {
             manifest in manifest(), at in any::<Index>(), bit in 0..8_u8, cut in proptest::option::of(any::<Index>()),
         ) {
             let mut bytes = manifest.encode();
-            match cut {
-                Some(cut) => bytes.truncate(cut.index(bytes.len())),
-                None => {
-                    let at = at.index(bytes.len());
-                    bytes[at] ^= 1 << bit;
-                }
+            if let Some(cut) = cut {
+                bytes.truncate(cut.index(bytes.len()));
+            } else {
+                let at = at.index(bytes.len());
+                bytes[at] ^= 1 << bit;
             }
             prop_assert_eq!(Manifest::decode(&bytes), None);
         }

@@ -1,5 +1,6 @@
 //! Every event survives its stored form, and nothing else is read.
 
+use notify::FILTER_NAMES;
 use rules::Value;
 
 use super::*;

@@ -285,7 +285,7 @@ fn routing_gives_a_ticket_a_queue_an_owner_and_an_outcome() {
     let given = given.when(&at(2), note_owner("ada")).then([]);
     let Event::StatusChanged(started) = &facts[1].event else { panic!("{facts:?}") };
     assert_eq!(started.queue, Some(QueueId::trusted("q")), "a fact says in which queue it happens");
-    let elsewhere = Given { state: given.state.clone() };
+    let elsewhere = Given::<Intake> { state: given.state.clone() };
     let left = moved(None, Some("r"), Some("q"));
     elsewhere.when(&at(2), note_queue(Some("r"))).then([left]);
 

@@ -7,6 +7,8 @@ use kernel::{Decider, Fact, Priority, TicketId, TicketStatus, Timestamp, Workspa
 use proptest::prelude::*;
 
 use super::rig::*;
+use rules::{Rule, TICKET};
+
 use crate::{
     Change, Clock, Command, Event, Metric, PolicyDraft, SWEEP_FILTERS_MAX, SWEEP_TICKETS_MAX, Sla,
     State, Targets, TraitsUpdate,
@@ -18,6 +20,7 @@ const TICKETS: usize = 5;
 fn slow(rig: &mut Rig) {
     for number in 0..crate::POLICIES_MAX - 2 {
         let filter = format!("ticket.type == 'none{number}'");
+        let filter = Some(Rule::compile(&filter, TICKET).unwrap());
         let order = 100 + i32::try_from(number).unwrap();
         let policy = PolicyDraft { filter, order, ..policy(&format!("x{number}"), Targets::new()) };
         rig.tell(at(0, 0), put(policy));
