@@ -121,7 +121,7 @@ fn rules(criterion: &mut Criterion) {
     measure(criterion, &RoutingService::new(), vec![routing::Command::SeeWorkspace], queue);
     measure(criterion, &SlaService, vec![sla::Command::NoteWorkspace, policy()], open);
     let config = notify_service::Config { allow_private_endpoints: true };
-    let notify = NotifyService::new(config).unwrap();
+    let notify = NotifyService::new(config, notify_service::Keys::none()).unwrap();
     measure(criterion, &notify, vec![notify::Command::SeeWorkspace, rule()], observe);
 }
 
@@ -207,7 +207,7 @@ fn rule() -> notify::Command {
         template: String::new(),
         disabled: false,
         expected_revision: 0,
-        names: BTreeSet::new(),
+        fields: notify::Shapes::new(),
     })
 }
 

@@ -15,6 +15,7 @@ pub mod nats_creds;
 pub mod nats_log;
 pub mod nats_secure;
 mod nats_server;
+pub mod notices;
 pub mod process;
 pub mod proof;
 pub mod proxy;

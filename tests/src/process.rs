@@ -4,6 +4,7 @@
 
 use std::fs::File;
 use std::net::SocketAddr;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Output, Stdio};
 use std::time::{Duration, SystemTime};
@@ -48,6 +49,10 @@ impl Process {
         let mut all: Vec<String> = arguments.iter().map(|&text| text.to_owned()).collect();
         let data = directory.join(name);
         all.extend(["--data-dir".to_owned(), data.display().to_string()]);
+        if arguments.starts_with(&["serve", "notify"]) && !arguments.contains(&"--secrets-key-file")
+        {
+            all.extend(["--secrets-key-file".to_owned(), secrets_key(directory)?]);
+        }
         let owned = |&(key, value): &(&str, &str)| (key.to_owned(), value.to_owned());
         let mut process = Self {
             name: name.to_owned(),
@@ -202,6 +207,16 @@ impl Process {
         self.running = Some(Running { child, _stdout: stdout });
         Ok(())
     }
+}
+
+/// The path of a file of keys for webhooks' secrets, which all instances of notify in this directory share.
+pub fn secrets_key(directory: &Path) -> anyhow::Result<String> {
+    let file = directory.join("webhook-secrets.keys");
+    if !file.exists() {
+        std::fs::write(&file, "dGVzdHMgc2VhbCBzZWNyZXRzIHdpdGggdGhpcyBrZXk=\n")?;
+        std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o600))?;
+    }
+    Ok(file.display().to_string())
 }
 
 /// Runs a command of the binary to its end.

@@ -14,7 +14,7 @@ use anyhow::{Result, ensure};
 use event_log::memory::MemoryProvider;
 use event_log::{EventLogProvider as _, Record};
 use intake_service::IntakeService;
-use notify_service::{Config, NotifyService};
+use notify_service::{Config, Keys, NotifyService};
 use routing_service::RoutingService;
 use runtime::ServiceId;
 use sla_service::SlaService;
@@ -41,7 +41,9 @@ fn fold(service: ServiceId, records: &[Record]) -> Result<kept::State> {
         }
         ServiceId::Routing => kept::fold(&RoutingService::new(), records),
         ServiceId::Sla => kept::fold(&SlaService, records),
-        ServiceId::Notify => kept::fold(&NotifyService::new(Config::default())?, records),
+        ServiceId::Notify => {
+            kept::fold(&NotifyService::new(Config::default(), Keys::none())?, records)
+        }
     }
 }
 

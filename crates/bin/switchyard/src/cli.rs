@@ -18,7 +18,7 @@ use crate::{agent, bench, clock, parked, queue, sla, ticket};
 
 pub(crate) use edge::Edge;
 pub(crate) use settings::{
-    Advertised, ClockKind, INVARIANTS_SHARE, LogSource, Nats, Role, Server, Target,
+    Advertised, ClockKind, INVARIANTS_SHARE, LogSource, Nats, Role, SecretsKeys, Server, Target,
 };
 
 /// A self-hosted router for customer-support tickets, over an event log.
@@ -146,6 +146,8 @@ pub(crate) struct Up {
     #[command(flatten)]
     pub(crate) nats: Nats,
     #[command(flatten)]
+    pub(crate) keys: SecretsKeys,
+    #[command(flatten)]
     pub(crate) server: Server,
     /// Runs these alone: what measures one service needs it by itself
     #[arg(long, hide = true, value_delimiter = ',', default_values_t = Role::ALL)]
@@ -166,6 +168,8 @@ pub(crate) struct Serve {
     pub(crate) advertised: Advertised,
     #[command(flatten)]
     pub(crate) nats: Nats,
+    #[command(flatten)]
+    pub(crate) keys: SecretsKeys,
     #[command(flatten)]
     pub(crate) server: Server,
 }
@@ -194,6 +198,8 @@ pub(crate) struct Init {
     /// How many servers keep each stream: 1, 3 or 5
     #[arg(long, env = "SWITCHYARD_REPLICAS", default_value_t = 1)]
     pub(crate) replicas: usize,
+    #[command(flatten)]
+    pub(crate) keys: SecretsKeys,
     #[command(flatten)]
     pub(crate) nats: Nats,
 }

@@ -12,7 +12,7 @@ use runtime::ServiceId;
 
 use crate::cli::Init;
 use crate::exit::bad_configuration;
-use crate::{logs, out};
+use crate::{logs, out, secrets};
 
 pub(crate) use accept_loss::Lost;
 use accept_loss::Word;
@@ -23,6 +23,11 @@ pub(crate) async fn run(settings: Init) -> Result<()> {
         return Err(bad_configuration("--replicas must be 1, 3 or 5"));
     }
     let word = Word::of(&settings)?;
+    if let Some(file) = &settings.keys.secrets_key_file {
+        let made = secrets::make(file)?;
+        let made = if made { "was made" } else { "is there" };
+        out::note(&format!("the key of webhooks' secrets {made}: {}", file.display()));
+    }
     match (&settings.log, &settings.data_dir) {
         (_, Some(data_dir)) => in_directory(data_dir, word.as_ref()).await,
         (Some(urls), None) => on_nats(urls, &settings, word.as_ref()).await,

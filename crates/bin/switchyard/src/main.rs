@@ -12,6 +12,8 @@ mod client;
 mod telemetry;
 mod logs;
 mod metrics;
+mod private;
+mod secrets;
 mod server;
 mod up;
 mod serve;
@@ -47,6 +49,8 @@ use cli::{Cli, Command};
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 fn main() -> ExitCode {
+    // Whatever a library makes without saying who may read it is the owner's alone.
+    rustix::process::umask(rustix::fs::Mode::RWXG | rustix::fs::Mode::RWXO);
     let arguments: Vec<OsString> = std::env::args_os().collect();
     let cli = match config::parse(&arguments) {
         Ok(Ok(cli)) => cli,

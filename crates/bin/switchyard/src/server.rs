@@ -3,6 +3,7 @@
 mod nodes;
 
 use std::net::SocketAddr;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,6 +14,7 @@ use event_log::EventLogProvider;
 use event_log_embedded::EmbeddedProvider;
 use event_log_nats::NatsProvider;
 use kernel::Timestamp;
+use notify_service::Keys;
 use runtime::{Clock, Membership, NodeConfig, SNAPSHOT_AFTER, ServiceId};
 use serde_json::json;
 use service_kit::{Allowance, Drain, ServerError};
@@ -23,7 +25,7 @@ use uuid::Uuid;
 
 use crate::cli::{Advertised, ClockKind, Role, Server};
 use crate::exit::bad_configuration;
-use crate::{logs, metrics, out, signals};
+use crate::{logs, metrics, out, private, signals};
 
 use nodes::Nodes;
 
@@ -93,8 +95,10 @@ pub(crate) async fn start(
     settings: &Server,
     listen: SocketAddr,
     advertised: &Advertised,
+    keys: Keys,
 ) -> Result<Running> {
     let clock = clock(settings)?;
+    private::data_dir(&settings.data_dir)?;
     let mut keeper = JoinSet::new();
     let kept = clock.clone();
     keeper.spawn(async move { kept.keep().await });
@@ -115,6 +119,7 @@ pub(crate) async fn start(
     let drain = Drain::new();
     let told = nodes::Told {
         allow_private_endpoints: settings.dev || settings.allow_private_endpoints,
+        keys,
         allowance: Allowance::percent(settings.invariants_share),
     };
     let (nodes, services, scrape) =
@@ -161,7 +166,7 @@ impl Running {
     /// Says that it is ready, waits for a reason to stop, and stops.
     pub(crate) async fn until_stopped(mut self, settings: &Server) -> Result<()> {
         if let Some(file) = &settings.port_file {
-            std::fs::write(file, format!("{}\n", self.address))
+            publish(file, &format!("{}\n", self.address))
                 .with_context(|| format!("writing {}", file.display()))?;
         }
         out::line(&json!({ "listening": self.address.to_string() }).to_string())?;
@@ -203,6 +208,12 @@ async fn stop_nodes(nodes: &Nodes) {
     if tokio::time::timeout(STOP_WITHIN, nodes.shutdown()).await.is_err() {
         tracing::warn!("the log did not take the last positions and state hashes in time");
     }
+}
+
+/// Writes a file that others may read.
+fn publish(file: &Path, text: &str) -> std::io::Result<()> {
+    std::fs::write(file, text)?;
+    std::fs::set_permissions(file, std::fs::Permissions::from_mode(0o644))
 }
 
 /// The address in the line that [`Running::until_stopped`] prints.

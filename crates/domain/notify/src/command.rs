@@ -1,10 +1,8 @@
 //! What can be asked.
 
-use std::collections::BTreeSet;
-
 use kernel::{AgentId, DeliveryId, EndpointId, Priority, QueueId, RuleId, TicketId, Timestamp};
 
-use crate::{Address, Observation, Secret, Way};
+use crate::{Address, GivenSecret, Observation, SealedSecret, Shapes, Way};
 
 /// A wish.
 #[derive(Debug, Clone, PartialEq)]
@@ -13,6 +11,8 @@ pub enum Command {
     SeeWorkspace,
     /// Make or change an endpoint.
     PutEndpoint(PutEndpoint),
+    /// Put the same secret in another sealing, since the keys have changed.
+    Reseal(Reseal),
     /// Make or change a rule.
     PutRule(PutRule),
     /// Look at another service's event: learn from it, and tell those whom the rules name.
@@ -34,15 +34,26 @@ pub struct PutEndpoint {
     /// Where to POST.
     pub url: Address,
     /// A secret of the caller's. `None`: the ones it has are kept.
-    pub secret: Option<Secret>,
+    pub secret: Option<GivenSecret>,
     /// Made for this call, from randomness; used if the endpoint is new and `secret` is `None`.
-    pub fresh: Secret,
+    pub fresh: SealedSecret,
     /// It gets nothing.
     pub disabled: bool,
     /// An attempt of unknown outcome is not repeated.
     pub at_most_once: bool,
     /// 0: any; else the revision that it must have.
     pub expected_revision: u64,
+}
+
+/// See [`Command::Reseal`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reseal {
+    /// The endpoint.
+    pub endpoint: EndpointId,
+    /// As it was sealed.
+    pub from: SealedSecret,
+    /// As it is sealed now.
+    pub to: SealedSecret,
 }
 
 /// See [`Command::PutRule`].
@@ -56,15 +67,14 @@ pub struct PutRule {
     pub filter: Option<rules::Rule>,
     /// How it travels.
     pub way: Way,
-    /// minijinja over the same; empty: one line.
+    /// A [`Template`](crate::Template) over the same; empty: one line.
     pub template: String,
     /// It does nothing.
     pub disabled: bool,
     /// 0: any; else the revision that it must have.
     pub expected_revision: u64,
-    /// The names that every one of the types has, `event.requester.name`; `event.attributes.*` allows any below. Those of `ticket`
-    /// are known here.
-    pub names: BTreeSet<String>,
+    /// The fields that every one of the types has. Those of `ticket` are known here.
+    pub fields: Shapes,
 }
 
 /// See [`Command::Observe`].

@@ -31,6 +31,9 @@ impl Decider for Notify {
         match command {
             Command::SeeWorkspace => Ok(see_workspace(workspace, context)),
             Command::PutEndpoint(put) => endpoint::put(seen(workspace, context)?, context, put),
+            Command::Reseal(reseal) => {
+                Ok(workspace.map_or_else(Vec::new, |it| endpoint::reseal(it, context, &reseal)))
+            }
             Command::PutRule(put) => rule::put(seen(workspace, context)?, context, put),
             Command::Observe(observe) => {
                 let none = Workspace::default();

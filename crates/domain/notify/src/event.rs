@@ -8,7 +8,7 @@ use kernel::{
 use rules::Value;
 use serde::{Deserialize, Serialize};
 
-use crate::{Address, Secret, Target, Way};
+use crate::{Address, SealedSecret, Target, Template, Way};
 
 /// A fact of notify's log.
 #[derive(Debug, Clone, PartialEq)]
@@ -39,7 +39,7 @@ pub struct EndpointPut {
     /// Where to POST.
     pub url: Address,
     /// The signing secrets, newest first; every one signs.
-    pub secrets: Vec<Secret>,
+    pub secrets: Vec<SealedSecret>,
     /// It gets nothing.
     pub disabled: bool,
     /// An attempt of unknown outcome is not repeated.
@@ -47,7 +47,7 @@ pub struct EndpointPut {
 }
 
 /// All of a rule.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct RulePut {
     /// The rule.
     pub rule: RuleId,
@@ -59,8 +59,8 @@ pub struct RulePut {
     pub filter: Option<rules::Rule>,
     /// How it travels.
     pub way: Way,
-    /// minijinja over the same; empty: one line.
-    pub template: String,
+    /// What it says, as it was checked; none: one line.
+    pub template: Option<Template>,
     /// It does nothing.
     pub disabled: bool,
 }

@@ -25,13 +25,16 @@ mod command;
 mod rejection;
 mod decide;
 mod template;
+mod view;
 mod body;
 mod key;
 mod names;
 mod schedule;
 
 pub use body::BODY_MAX;
-pub use command::{AttemptResult, Change, Command, EndAttempt, Observe, PutEndpoint, PutRule};
+pub use command::{
+    AttemptResult, Change, Command, EndAttempt, Observe, PutEndpoint, PutRule, Reseal,
+};
 pub use decide::Notify;
 pub use event::{
     AttemptEnded, AttemptStarted, AwaitingTicket, Cause, EndpointPut, Event, IntentMade,
@@ -44,5 +47,8 @@ pub use state::{
     Counts, Delivery, ENDPOINTS_MAX, Endpoint, FINISHED_MAX, IN_FLIGHT_MAX, Progress, RULES_MAX,
     Rule, SECRETS_MAX, State, Ticket, WAITING_MAX, Workspace,
 };
-pub use template::{TEMPLATE_MAX, TEXT_MAX};
-pub use words::{Address, InvalidRecipient, Recipient, Secret, Target, Way};
+pub use template::{
+    Branch, ELEMENT_MAX, ELEMENTS_MAX, Expression, Filter, NESTING_MAX, Operator, Part, STEPS_MAX,
+    STEPS_MAX_TYPE, Shape, Shapes, TEMPLATE_MAX, TEXT_MAX, Template, TemplateError, common,
+};
+pub use words::{Address, GivenSecret, InvalidRecipient, Recipient, SealedSecret, Target, Way};

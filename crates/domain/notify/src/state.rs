@@ -58,6 +58,13 @@ impl State {
         })
     }
 
+    /// Every endpoint.
+    pub fn endpoints(&self) -> impl Iterator<Item = (&WorkspaceId, &EndpointId, &Endpoint)> {
+        self.workspaces.iter().flat_map(|(workspace, it)| {
+            it.endpoints.iter().map(move |(id, endpoint)| (workspace, id, endpoint))
+        })
+    }
+
     /// Whether an attempt is in flight.
     pub fn is_busy(&self) -> bool {
         !self.in_flight.is_empty()

@@ -1,39 +1,52 @@
 //! The words of this context: what is kept out of every log line, and how a notification travels.
 
 use std::fmt;
+use std::sync::Arc;
 
 use kernel::{AgentId, EndpointId, InvalidId, QueueId};
 use serde::{Deserialize, Serialize};
 
-/// An endpoint's signing secret (`whsec_` and base64). Never shown by `Debug`; it has no `Display`.
+/// An endpoint's signing secret, sealed: nobody without the key can read it, here or in a log, a snapshot or a
+/// backup. Equal secrets of one endpoint are sealed to the same bytes, so that decisions can tell them apart without
+/// opening them.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Secret(String);
+pub struct SealedSecret {
+    /// Which key opens it.
+    pub key_id: String,
+    /// What was sealed; its form is the sealer's.
+    pub sealed: Vec<u8>,
+}
 
-impl Secret {
-    /// Takes a text as a secret; the caller has checked its form.
-    pub fn new(text: impl Into<String>) -> Self {
-        Self(text.into())
-    }
-
-    /// The text, for signing and for storing alone.
-    pub fn expose(&self) -> &str {
-        &self.0
+impl fmt::Debug for SealedSecret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SealedSecret").field("key_id", &self.key_id).finish_non_exhaustive()
     }
 }
 
-impl fmt::Debug for Secret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Secret(..)")
+/// A secret that a caller gave: sealed with the key in use, and with every other key that an endpoint may have it
+/// under.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GivenSecret {
+    /// With the key in use.
+    pub sealed: SealedSecret,
+    /// With the other keys.
+    pub elsewhere: Vec<SealedSecret>,
+}
+
+impl GivenSecret {
+    /// Whether this is the same secret, under whichever key.
+    pub fn is(&self, other: &SealedSecret) -> bool {
+        self.sealed == *other || self.elsewhere.contains(other)
     }
 }
 
 /// Where an endpoint is. Paths and queries of such addresses often carry tokens, so `Debug` shows the scheme alone.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Address(String);
+pub struct Address(Arc<str>);
 
 impl Address {
     /// Takes a URL; the caller has checked its form.
-    pub fn new(url: impl Into<String>) -> Self {
+    pub fn new(url: impl Into<Arc<str>>) -> Self {
         Self(url.into())
     }
 
@@ -148,9 +161,14 @@ mod tests {
     fn what_is_secret_stays_out_of_debug() {
         let shown = format!(
             "{:?} {:?}",
-            Secret::new("whsec_c2VjcmV0"),
+            SealedSecret { key_id: "k".to_owned(), sealed: b"c2Vj".to_vec() },
             Address::new("https://hooks.example/services/T0/tok3n")
         );
-        assert!(!shown.contains("c2Vj") && !shown.contains("tok3n") && !shown.contains("hooks"));
+        assert!(
+            !shown.contains("c2Vj")
+                && !shown.contains("99, 50")
+                && !shown.contains("tok3n")
+                && !shown.contains("hooks")
+        );
     }
 }

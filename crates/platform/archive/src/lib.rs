@@ -47,10 +47,11 @@ impl Archive {
         }
     }
 
-    /// An archive that is there, or is made now, empty.
+    /// An archive that is there, or is made now, empty. Whatever is written to it is its owner's alone.
     pub fn create(directory: impl Into<PathBuf>) -> Result<Self, ArchiveError> {
         let directory = directory.into();
-        std::fs::create_dir_all(&directory).map_err(|error| ArchiveError::io(&directory, error))?;
+        private_files::create_dir_all(&directory)
+            .map_err(|error| ArchiveError::io(&directory, error))?;
         Ok(Self { directory })
     }
 

@@ -102,7 +102,7 @@ impl ArchivedLog {
         let Some(draft) = self.draft.take().filter(|draft| !draft.is_empty()) else {
             return Ok(());
         };
-        std::fs::create_dir_all(&self.folder)
+        private_files::create_dir_all(&self.folder)
             .map_err(|error| ArchiveError::io(&self.folder, error))?;
         let segment = draft.write(&self.folder, &self.name)?;
         self.segments.push(segment);

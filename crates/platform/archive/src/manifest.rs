@@ -73,7 +73,7 @@ impl Manifest {
         let blake3 = self.hash(&aside)?;
         let stored = Stored { manifest: self.clone(), blake3 };
         let text = serde_json::to_vec_pretty(&stored).map_err(|error| failed(error.into()))?;
-        let mut file = File::create(&aside).map_err(failed)?;
+        let mut file = private_files::create(&aside).map_err(failed)?;
         file.write_all(&text).map_err(failed)?;
         file.sync_all().map_err(failed)?;
         fs::rename(&aside, folder.join(MANIFEST)).map_err(failed)?;

@@ -247,7 +247,7 @@ impl Draft {
         content.push(b'\n');
         content.extend(zstd::bulk::compress(&self.raw, COMPRESSION).map_err(failed)?);
         let hash = blake3::hash(&content);
-        let mut file = File::create(&aside).map_err(failed)?;
+        let mut file = private_files::create(&aside).map_err(failed)?;
         file.write_all(&content).map_err(failed)?;
         file.write_all(hash.as_bytes()).map_err(failed)?;
         file.sync_all().map_err(failed)?;

@@ -1,6 +1,6 @@
 //! The directory: taken by one process, marked with the format it holds.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File};
 use std::io::{ErrorKind, Write};
 use std::path::Path;
 
@@ -19,8 +19,8 @@ pub(crate) struct Place {
 impl Place {
     /// Takes the directory, making it if it isn't there, and checks its format.
     pub(crate) fn take(directory: &Path) -> Result<Self, OpenError> {
-        fs::create_dir_all(directory).map_err(unavailable)?;
-        let lock = OpenOptions::new()
+        private_files::create_dir_all(directory).map_err(unavailable)?;
+        let lock = private_files::options()
             .create(true)
             .truncate(false)
             .write(true)
@@ -57,7 +57,7 @@ fn check_format(directory: &Path) -> Result<(), OpenError> {
 /// Written aside and renamed, so that a crash leaves the whole mark or none.
 fn mark(directory: &Path, format: &str) -> std::io::Result<()> {
     let aside = directory.join("FORMAT.new");
-    let mut file = File::create(&aside)?;
+    let mut file = private_files::create(&aside)?;
     writeln!(file, "{format}")?;
     file.sync_all()?;
     fs::rename(aside, directory.join("FORMAT"))?;

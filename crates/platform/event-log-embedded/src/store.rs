@@ -1,6 +1,5 @@
 //! The redb file: what its tables hold, and every read and write of them.
 
-use std::fs::OpenOptions;
 use std::io::ErrorKind;
 use std::panic::AssertUnwindSafe;
 use std::path::{Path, PathBuf};
@@ -79,7 +78,7 @@ impl Store {
     }
 
     fn open_file(directory: &Path, limit: &Arc<AtomicU64>) -> Result<Self, redb::Error> {
-        let file = OpenOptions::new()
+        let file = private_files::options()
             .create(true)
             .truncate(false)
             .read(true)

@@ -61,6 +61,7 @@ pub const fn code_of(reason: ErrorReason) -> Code {
         | ErrorReason::LogGenerationChanged
         | ErrorReason::ClockNotManual
         | ErrorReason::InputNotApplicable
+        | ErrorReason::SecretKeyMissing
         | ErrorReason::FilterBudgetExceeded => Code::FailedPrecondition,
         ErrorReason::OfferOfAnotherAgent => Code::PermissionDenied,
         ErrorReason::ResumeTokenExpired => Code::OutOfRange,

@@ -15,7 +15,7 @@ use wire::notify::v1::{
     PutRuleRequest, PutRuleResponse, WatchNotificationsRequest, WatchNotificationsResponse,
 };
 
-use crate::NotifyService;
+use crate::{Keys, NotifyService};
 
 /// The gRPC service over a node.
 #[derive(Debug, Clone)]
@@ -38,6 +38,11 @@ impl Api {
     fn allows_private(&self) -> bool {
         let first = self.node.partitions().first();
         first.is_some_and(|it| it.service().config().allow_private_endpoints)
+    }
+
+    fn keys(&self) -> Keys {
+        let first = self.node.partitions().first();
+        first.map_or_else(Keys::none, |it| it.service().keys().clone())
     }
 }
 
@@ -69,8 +74,10 @@ impl Rpc for Api {
         request: Request<PutEndpointRequest>,
     ) -> Result<Response<PutEndpointResponse>, Status> {
         let request = request.into_inner();
-        let (workspace, put) = endpoint::parse(&request, self.allows_private())?;
+        let keys = self.keys();
+        let (workspace, put) = endpoint::parse(&request, self.allows_private(), &keys)?;
         let (endpoint_id, fresh) = (put.endpoint.clone(), put.fresh.clone());
+        let shown = endpoint::Shown::new(keys, &workspace, &endpoint_id);
         let mutation = Mutation {
             workspace: workspace.clone(),
             method: "PutEndpoint",
@@ -83,7 +90,7 @@ impl Rpc for Api {
             move |state: &_, _: &[_]| endpoint::reply(state, &workspace, &endpoint_id, &fresh);
         let done = mutate(&self.node, mutation, reply).await?;
         let position = done.position.to_string();
-        Ok(Response::new(PutEndpointResponse { position, ..reply_of(&done)? }))
+        Ok(Response::new(shown.reply(reply_of(&done)?, position)?))
     }
 
     async fn list_deliveries(

@@ -1,5 +1,6 @@
 //! Events as they are stored, and back. Nothing else knows both forms.
 
+mod template;
 mod value;
 
 use bytes::Bytes;
@@ -8,7 +9,7 @@ use kernel::{
 };
 use notify::{
     Address, AttemptEnded, AttemptStarted, AwaitingTicket, Cause, EndpointPut, Event, IntentMade,
-    Observation, Outcome, Recipient, RulePut, Secret, Target, TicketLearnt, Way,
+    Observation, Outcome, Recipient, RulePut, SealedSecret, Target, TicketLearnt, Way,
 };
 use prost::Message;
 use runtime::{DecodeError, EventType, Payload, written_version};
@@ -73,17 +74,28 @@ fn endpoint_put(put: &EndpointPut) -> stored::EndpointPut {
     stored::EndpointPut {
         endpoint_id: put.endpoint.to_string(),
         url: put.url.expose().to_owned(),
-        secrets: put.secrets.iter().map(|secret| secret.expose().to_owned()).collect(),
         disabled: put.disabled,
         at_most_once: put.at_most_once,
+        sealed_secrets: put.secrets.iter().map(sealed_secret).collect(),
     }
+}
+
+/// A sealed secret as it is stored.
+pub(crate) fn sealed_secret(secret: &SealedSecret) -> stored::SealedSecret {
+    let SealedSecret { key_id, sealed } = secret.clone();
+    stored::SealedSecret { key_id, sealed: sealed.into() }
+}
+
+/// A sealed secret from its stored form.
+pub(crate) fn sealed_secret_of(secret: stored::SealedSecret) -> SealedSecret {
+    SealedSecret { key_id: secret.key_id, sealed: secret.sealed.into() }
 }
 
 fn endpoint_put_of(put: stored::EndpointPut) -> EndpointPut {
     EndpointPut {
         endpoint: EndpointId::trusted(&put.endpoint_id),
         url: Address::new(put.url),
-        secrets: put.secrets.into_iter().map(Secret::new).collect(),
+        secrets: put.sealed_secrets.into_iter().map(sealed_secret_of).collect(),
         disabled: put.disabled,
         at_most_once: put.at_most_once,
     }
@@ -106,9 +118,10 @@ fn rule_put(put: &RulePut) -> stored::RulePut {
         channel: channel.into(),
         endpoint_id,
         recipients,
-        template: put.template.clone(),
+        template: put.template.as_ref().map_or_else(String::new, |it| it.source().to_owned()),
         disabled: put.disabled,
         checked_filter: filter::filter_to_wire(put.filter.as_ref()),
+        checked_template: put.template.as_ref().map(template::stored),
     }
 }
 
@@ -128,7 +141,7 @@ fn rule_put_of(put: stored::RulePut) -> Result<RulePut, DecodeError> {
         filter: filter::stored_filter(&put.filter, put.checked_filter)
             .map_err(DecodeError::Malformed)?,
         way,
-        template: put.template,
+        template: template::template_of(put.template, put.checked_template)?,
         disabled: put.disabled,
     })
 }
@@ -240,6 +253,10 @@ fn intent_made_of(intent: stored::IntentMade) -> Result<IntentMade, DecodeError>
             Target::Webhook(EndpointId::trusted(&intent.endpoint_id))
         }
     };
+    if intent.body.is_empty() && target.endpoint().is_some() {
+        // It would be signed and sent.
+        return Err(malformed("a webhook without a body"));
+    }
     Ok(IntentMade {
         delivery: DeliveryId::trusted(&intent.delivery_id),
         rule: RuleId::trusted(&intent.rule_id),

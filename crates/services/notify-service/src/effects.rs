@@ -5,23 +5,27 @@
 
 mod address;
 mod sender;
+mod slots;
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use kernel::planted::{self, Bug};
 use kernel::{Actor, DeliveryId, Fact, Timestamp, WorkspaceId};
-use notify::{AttemptResult, Command, Delivery, EndAttempt, Event, State, Workspace};
+use notify::{AttemptResult, Command, Delivery, EndAttempt, Event, Reseal, State, Workspace};
 use runtime::{Call, Effect, Failure, Health, PartitionHandle, TraceContext};
 use tracing::Instrument;
 
 pub(crate) use address::check_url;
 pub(crate) use sender::Sender;
 pub use sender::{Courier, Message, SenderError};
+pub(crate) use slots::Slots;
 
 use crate::NotifyService;
 
-/// How long a report waits before it is tried again: from, and up to.
-const REPORT_AGAIN: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
+/// How long a command of our own waits before it is given again: from, and up to.
+const AGAIN: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
 
 /// The making of the attempts that these facts start.
 pub(crate) fn deliver(
@@ -82,21 +86,28 @@ impl Job {
             made_at: delivery.made_at,
             at_most_once: endpoint.at_most_once,
             message: Message {
+                workspace: workspace_id.clone(),
+                endpoint: delivery.target.endpoint()?.clone(),
                 id: key,
                 url: endpoint.url.clone(),
                 secrets: endpoint.secrets.clone(),
-                body: delivery.body.clone(),
+                body: Arc::clone(&delivery.body),
             },
         })
     }
 
-    /// Sends it and reports what came of it, in a task of its own. The attempt's span is a child of what started the attempt: the
-    /// first one belongs to the story of its cause, a retry to that of its deadline.
+    /// Sends it when it is its turn and reports what came of it, in a task of its own. The attempt's span is a child
+    /// of what started the attempt: the first one belongs to the story of its cause, a retry to that of its deadline.
     fn start(self, partition: &PartitionHandle<NotifyService>, trace: Option<TraceContext>) {
         let partition = partition.clone();
         let span = self.span(trace);
+        let turn =
+            partition.service().slots().line_up(&self.message.workspace, &self.message.endpoint);
         let sent = async move {
+            // An error would mean that the slots are gone, and the partition with them.
+            let Ok(slot) = turn.await else { return };
             let result = partition.service().sender().send(&self.message).await;
+            drop(slot);
             self.report(&partition, result).await;
         };
         drop(tokio::spawn(sent.instrument(span)));
@@ -132,43 +143,89 @@ impl Job {
     /// Reports until the log has it. If this process stops leading, the next leader takes the attempt up.
     async fn report(&self, partition: &PartitionHandle<NotifyService>, result: AttemptResult) {
         tracing::debug!(?result, "an attempt was made");
-        let (mut pause, longest) = REPORT_AGAIN;
-        loop {
-            let Err(failure) = partition.execute(self.call(result.clone())).await else { return };
-            let stepped_down = partition.health() == Health::SteppedDown;
-            match failure {
-                Failure::Draining | Failure::Halted(_) | Failure::NotLeader { .. } => return,
-                Failure::NotReady(_) if stepped_down => return,
-                Failure::NotReady(_)
-                | Failure::Overloaded(_)
-                | Failure::LogFull
-                | Failure::LogUnavailable
-                | Failure::OutcomeUnknown => {}
-                Failure::Rejected(_)
-                | Failure::RequestIdReused
-                | Failure::RequestIdTooOld { .. }
-                | Failure::TooLarge => {
-                    tracing::error!(?failure, "an attempt's end was refused");
-                    return;
-                }
-            }
-            tokio::time::sleep(pause).await;
-            pause = (pause * 2).min(longest);
+        let end = EndAttempt { delivery: self.delivery.clone(), attempt: self.attempt, result };
+        insist(partition, &self.workspace, "EndAttempt", &Command::EndAttempt(end)).await;
+    }
+}
+
+/// Puts secrets that are sealed with an older key under the one in use, one after another, so that the older one can
+/// be retired; and says which keys are missing. What a change of leaders cuts off, the next leader does.
+pub(crate) fn reseal(state: &State, partition: &PartitionHandle<NotifyService>) {
+    let keys = partition.service().keys().clone();
+    let (mut commands, mut missing) = (Vec::new(), BTreeMap::<String, u64>::new());
+    for (workspace, id, endpoint) in state.endpoints() {
+        for from in endpoint.secrets.iter().filter(|secret| keys.is_old(secret)) {
+            let opened = keys.open(workspace, id, from);
+            let Some(to) = opened.ok().and_then(|opened| keys.seal(workspace, id, opened.expose()))
+            else {
+                let count = missing.entry(from.key_id.clone()).or_default();
+                *count = count.saturating_add(1);
+                continue;
+            };
+            let reseal = Reseal { endpoint: id.clone(), from: from.clone(), to };
+            commands.push((workspace.clone(), Command::Reseal(reseal)));
         }
     }
+    for (key, secrets) in missing {
+        let partition = partition.id();
+        tracing::error!(
+            partition,
+            %key,
+            secrets,
+            "webhooks are not sent: this key is not in the file of --secrets-key-file"
+        );
+    }
+    if commands.is_empty() {
+        return;
+    }
+    let partition = partition.clone();
+    drop(tokio::spawn(async move {
+        let (id, secrets) = (partition.id(), commands.len());
+        for (workspace, command) in commands {
+            if !insist(&partition, &workspace, "Reseal", &command).await {
+                return;
+            }
+        }
+        tracing::info!(partition = id, secrets, "secrets are sealed with the first key now");
+    }));
+}
 
-    fn call(&self, result: AttemptResult) -> Call<NotifyService> {
-        Call {
-            workspace: self.workspace.clone(),
-            method: "EndAttempt",
+/// Gives a command until the log has it; false: another process leads now, or the command was refused.
+async fn insist(
+    partition: &PartitionHandle<NotifyService>,
+    workspace: &WorkspaceId,
+    method: &'static str,
+    command: &Command,
+) -> bool {
+    let (mut pause, longest) = AGAIN;
+    loop {
+        let call = Call {
+            workspace: workspace.clone(),
+            method,
             request: None,
             actor: Actor::Service("notify".into()),
-            command: Command::EndAttempt(EndAttempt {
-                delivery: self.delivery.clone(),
-                attempt: self.attempt,
-                result,
-            }),
+            command: command.clone(),
             render: Box::new(|_, _| Vec::new()),
+        };
+        let Err(failure) = partition.execute(call).await else { return true };
+        let stepped_down = partition.health() == Health::SteppedDown;
+        match failure {
+            Failure::Draining | Failure::Halted(_) | Failure::NotLeader { .. } => return false,
+            Failure::NotReady(_) if stepped_down => return false,
+            Failure::NotReady(_)
+            | Failure::Overloaded(_)
+            | Failure::LogFull
+            | Failure::LogUnavailable
+            | Failure::OutcomeUnknown => {}
+            Failure::Rejected(_)
+            | Failure::RequestIdReused
+            | Failure::RequestIdTooOld { .. }
+            | Failure::TooLarge => {
+                tracing::error!(method, ?failure, "a command of our own was refused");
+                return false;
+            }
         }
+        tokio::time::sleep(pause).await;
+        pause = (pause * 2).min(longest);
     }
 }

@@ -21,6 +21,11 @@ impl Refuse for NotifyService {
             Rejection::TemplateInvalid(error) => Refusal::of(ErrorReason::TemplateInvalid, text)
                 .with("template_error", error)
                 .at_field("rule.template"),
+            Rejection::TemplatesTooCostly { .. } => {
+                Refusal::of(ErrorReason::ExpressionTooCostly, text)
+                    .with("limit", notify::STEPS_MAX_TYPE)
+                    .at_field("rule.template")
+            }
             Rejection::RevisionMismatch { expected, actual } => {
                 Refusal::of(ErrorReason::RevisionMismatch, text)
                     .with("expected", expected)

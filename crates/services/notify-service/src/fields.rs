@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::LazyLock;
 
 use kernel::Timestamp;
+use notify::{Shape, Shapes};
 use prost_reflect::{
     DynamicMessage, EnumDescriptor, FieldDescriptor, Kind, MapKey, MessageDescriptor,
     ReflectMessage, Value as Reflected,
@@ -41,15 +42,11 @@ pub(crate) fn is_event(event_type: &str) -> bool {
     TYPES.contains_key(event_type)
 }
 
-/// The names that every one of these types has, as [`notify::PutRule::names`] wants them.
-pub(crate) fn names(event_types: &[String]) -> BTreeSet<String> {
-    let each =
-        event_types.iter().filter_map(|event_type| TYPES.get(event_type)).map(|descriptor| {
-            let mut names = BTreeSet::new();
-            collect(descriptor, "event", DEPTH_MAX, &mut names);
-            names
-        });
-    each.reduce(|one, other| one.intersection(&other).cloned().collect()).unwrap_or_default()
+/// The fields that every one of these types has, as [`notify::PutRule::fields`] wants them.
+pub(crate) fn shapes(event_types: &[String]) -> Shapes {
+    let known = event_types.iter().filter_map(|event_type| TYPES.get(event_type));
+    let each = known.map(|descriptor| group(descriptor, DEPTH_MAX));
+    each.reduce(|one, other| notify::common(&one, &other)).unwrap_or_default()
 }
 
 /// The events of intake, routing and sla: the messages of their files that are part of no other.
@@ -77,28 +74,37 @@ fn part(field: &FieldDescriptor) -> Option<String> {
     Some(field.kind().as_message()?.full_name().to_owned())
 }
 
-fn collect(message: &MessageDescriptor, path: &str, depth: usize, names: &mut BTreeSet<String>) {
-    for field in message.fields() {
-        let name = format!("{path}.{}", field.name());
-        if field.is_map() {
-            names.insert(format!("{name}.*"));
-            continue;
-        }
-        let kind = field.kind();
-        let is = |inner: &MessageDescriptor, names: &[&str]| names.contains(&inner.full_name());
-        if kind.as_message().is_some_and(|inner| is(inner, &[CHECKED])) {
-            continue;
-        }
-        let special = |inner: &&MessageDescriptor| is(inner, &[TIMESTAMP, ATTRIBUTE]);
-        let inner = kind.as_message().filter(|inner| !field.is_list() && !special(inner));
-        match inner {
-            Some(inner) if depth > 0 => collect(inner, &name, depth - 1, names),
-            None if kind != Kind::Bytes => {
-                names.insert(name);
-            }
-            Some(_) | None => {}
-        }
+/// The fields of a message, as [`fields`] gives them.
+fn group(message: &MessageDescriptor, depth: usize) -> Shapes {
+    let shaped = |field: FieldDescriptor| Some((field.name().to_owned(), shape(&field, depth)?));
+    message.fields().filter_map(shaped).collect()
+}
+
+fn shape(field: &FieldDescriptor, depth: usize) -> Option<Shape> {
+    if field.is_map() {
+        return Some(Shape::Attributes);
     }
+    let one = match field.kind() {
+        Kind::Bytes => return None,
+        Kind::String | Kind::Enum(_) => Shape::Text,
+        Kind::Bool => Shape::Boolean,
+        Kind::Message(inner) if inner.full_name() == TIMESTAMP => Shape::Instant,
+        Kind::Message(inner) if [ATTRIBUTE, CHECKED].contains(&inner.full_name()) => return None,
+        Kind::Message(inner) => Shape::Group(group(&inner, depth.checked_sub(1)?)),
+        Kind::Double
+        | Kind::Float
+        | Kind::Int32
+        | Kind::Int64
+        | Kind::Uint32
+        | Kind::Uint64
+        | Kind::Sint32
+        | Kind::Sint64
+        | Kind::Fixed32
+        | Kind::Fixed64
+        | Kind::Sfixed32
+        | Kind::Sfixed64 => Shape::Number,
+    };
+    Some(if field.is_list() { Shape::List(Box::new(one)) } else { one })
 }
 
 fn fields(message: &DynamicMessage, depth: usize) -> BTreeMap<String, Value> {

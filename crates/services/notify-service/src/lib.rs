@@ -19,11 +19,13 @@ mod effects;
 mod error;
 mod fields;
 mod reactions;
+mod secrets;
 mod service;
 mod start;
 
 pub use api::{Api, server};
 pub use config::Config;
 pub use effects::{Courier, Message, SenderError};
+pub use secrets::{KEYS_MAX, Keys, KeysError};
 pub use service::NotifyService;
 pub use start::{fold, start};

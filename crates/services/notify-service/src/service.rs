@@ -11,25 +11,38 @@ use runtime::{
     TraceContext,
 };
 
-use crate::effects::{Courier, Sender, SenderError, deliver, resume};
-use crate::{Config, codec, reactions};
+use crate::effects::{Courier, Sender, SenderError, Slots, deliver, reseal, resume};
+use crate::{Config, Keys, codec, reactions};
 
 /// Notify: its rules over its log, and the sending of what they decide.
 #[derive(Debug)]
 pub struct NotifyService {
     config: Config,
+    keys: Keys,
     sender: Arc<dyn Courier>,
+    slots: Slots,
 }
 
 impl NotifyService {
-    /// Prepares the sending. An error means that TLS can't be set up.
-    pub fn new(config: Config) -> Result<Self, SenderError> {
-        Ok(Self::sending_by(Arc::new(Sender::new(config)?), config))
+    /// Prepares the sending; `keys` seal and open endpoints' secrets. An error means that TLS can't be set up.
+    pub fn new(config: Config, keys: Keys) -> Result<Self, SenderError> {
+        let sender = Sender::new(config, keys.clone())?;
+        Ok(Self::sending_by(Arc::new(sender), config, keys))
     }
 
     /// Sends by other means than HTTP: for simulations.
-    pub fn sending_by(sender: Arc<dyn Courier>, config: Config) -> Self {
-        Self { config, sender }
+    pub fn sending_by(sender: Arc<dyn Courier>, config: Config, keys: Keys) -> Self {
+        Self { config, keys, sender, slots: Slots::new() }
+    }
+
+    /// What seals and opens endpoints' secrets.
+    pub(crate) const fn keys(&self) -> &Keys {
+        &self.keys
+    }
+
+    /// Whose turn it is to send.
+    pub(crate) const fn slots(&self) -> &Slots {
+        &self.slots
     }
 
     /// What an operator allowed.
@@ -48,7 +61,7 @@ impl Service for NotifyService {
 
     const ID: ServiceId = ServiceId::Notify;
     const INPUTS: &'static [ServiceId] = &[ServiceId::Intake, ServiceId::Routing, ServiceId::Sla];
-    const STATE_VERSION: u32 = 3;
+    const STATE_VERSION: u32 = 4;
     const EVENTS: &'static [EventType<Event>] = codec::EVENTS;
 
     fn counted(&self) -> Vec<Counted> {
@@ -67,6 +80,7 @@ impl Service for NotifyService {
         if !planted::is(Bug::InFlightForgotten) {
             resume(state, partition);
         }
+        reseal(state, partition);
     }
 
     fn effects(

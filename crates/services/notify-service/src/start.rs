@@ -4,7 +4,7 @@ use futures::future::BoxFuture;
 use runtime::{AnyFold, LogId, StartError};
 use service_kit::{Launch, tuned};
 
-use crate::{Config, NotifyService, SenderError, server};
+use crate::{Config, Keys, NotifyService, SenderError, server};
 
 /// Starts notify in this process, and adds its gRPC service to those of the process.
 pub fn start(launch: &mut Launch, service: NotifyService) -> BoxFuture<'_, Result<(), StartError>> {
@@ -13,5 +13,5 @@ pub fn start(launch: &mut Launch, service: NotifyService) -> BoxFuture<'_, Resul
 
 /// A fold of notify's log that has read nothing: for programs that only read logs.
 pub fn fold(log_id: LogId) -> Result<Box<dyn AnyFold>, SenderError> {
-    Ok(<dyn AnyFold>::of(NotifyService::new(Config::default())?, log_id))
+    Ok(<dyn AnyFold>::of(NotifyService::new(Config::default(), Keys::none())?, log_id))
 }

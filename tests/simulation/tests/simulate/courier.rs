@@ -28,7 +28,7 @@ impl Post {
         let arrival = Arrival {
             at_ms: u64::try_from(world.passed().as_millis()).unwrap_or(u64::MAX),
             id: message.id.clone(),
-            body: message.body.clone(),
+            body: message.body.to_string(),
         };
         world.trace(&[b"arrival", arrival.id.as_bytes()]);
         {

@@ -11,7 +11,7 @@ use event_log::memory::MemoryProvider;
 use intake_service::IntakeService;
 use kernel::{Actor, Timestamp, WorkspaceId};
 use notify::AttemptResult;
-use notify_service::{Config, Courier, Message, NotifyService};
+use notify_service::{Config, Courier, Keys, Message, NotifyService};
 use routing_service::RoutingService;
 use runtime::{Call, Clock, Command, Node, NodeConfig, RequestKey, Service, ServiceId, genesis};
 use sla_service::SlaService;
@@ -46,7 +46,11 @@ impl Stage {
             intake: start(timelines, &logs).await?,
             routing: start(RoutingService::new(), &logs).await?,
             sla: start(SlaService, &logs).await?,
-            notify: start(NotifyService::sending_by(courier, Config::default()), &logs).await?,
+            notify: start(
+                NotifyService::sending_by(courier, Config::default(), Keys::none()),
+                &logs,
+            )
+            .await?,
             logs,
         })
     }

@@ -1,8 +1,6 @@
 //! What happens on the stage: in the end every type of event stands in a log. Type and version, not every shade of it: the codecs'
 //! own tests know those.
 
-use std::collections::BTreeSet;
-
 use anyhow::{Context as _, Result};
 use intake::command::{AddMessage, CreateTicket, Move, PutWorkspace, Step, UpdateTicket};
 use intake::event::{AuthorKind, Requester, Visibility};
@@ -10,7 +8,10 @@ use kernel::{
     AgentId, AttributeValue, Channel, EndpointId, MessageId, PolicyId, Priority, QueueId,
     RequesterId, RuleId, SkillId, SkillLevel, SkillRequirement, TicketId, Timestamp,
 };
-use notify::{Address, Cause, Observation, Observe, PutEndpoint, PutRule, Recipient, Secret, Way};
+use notify::{
+    Address, Cause, Observation, Observe, PutEndpoint, PutRule, Recipient, SealedSecret, Shapes,
+    Way,
+};
 use routing::event::{AgentSettings, QueueSettings};
 use routing::rules::{Rule, TICKET};
 use routing::state::offer_id;
@@ -58,7 +59,7 @@ async fn settle(stage: &Stage) -> Result<()> {
         endpoint: EndpointId::trusted("hook"),
         url: Address::new("https://example.com/hook"),
         secret: None,
-        fresh: Secret::new("whsec_Z29sZGVuIGxvZ3MgbmVlZCBubyBzZWNyZXRz"),
+        fresh: SealedSecret { key_id: "golden".into(), sealed: b"no secrets".to_vec() },
         disabled: false,
         at_most_once: false,
         expected_revision: 0,
@@ -95,7 +96,7 @@ async fn put_rule(stage: &Stage, rule: &str, event_types: &[&str], way: Way) -> 
         template: "{{ ticket.number }}".into(),
         disabled: false,
         expected_revision: 0,
-        names: BTreeSet::new(),
+        fields: Shapes::new(),
     };
     stage.ask(&stage.notify, notify::Command::PutRule(put)).await
 }

@@ -7,6 +7,7 @@ use anyhow::{Context, Result};
 use event_log::{EventLog, EventLogProvider, LogName};
 use event_log_embedded::EmbeddedProvider;
 use event_log_nats::NatsProvider;
+use notify_service::Keys;
 use runtime::ServiceId;
 use tempfile::TempDir;
 
@@ -149,7 +150,9 @@ impl Opened {
             Self::Nats(provider) => server::Place::Nats(provider.clone()),
         };
         let listen = ([127, 0, 0, 1], 0).into();
-        server::start(roles, place, settings, listen, &Advertised::default()).await
+        // Nobody sends or keeps a webhook's secret here.
+        let keys = Keys::none();
+        server::start(roles, place, settings, listen, &Advertised::default(), keys).await
     }
 
     /// Gives a directory back.

@@ -117,6 +117,16 @@ impl Advertised {
     }
 }
 
+/// What seals webhooks' secrets.
+#[derive(Debug, Clone, Default, Args)]
+pub(crate) struct SecretsKeys {
+    /// The keys of webhooks' secrets, one a line, 32 bytes in base64: the first seals, every one opens. `serve
+    /// notify` needs it, the same for every instance; no other role takes it. `up` makes one beside its data if it is
+    /// unset (several `up` on one NATS need the same), and `init` makes the file if it isn't there
+    #[arg(long, env = "SWITCHYARD_SECRETS_KEY_FILE", value_name = "FILE")]
+    pub(crate) secrets_key_file: Option<PathBuf>,
+}
+
 /// How time passes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum ClockKind {

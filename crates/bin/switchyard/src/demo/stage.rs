@@ -10,11 +10,13 @@ use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::{Child, ChildStdin, Command};
 
-use crate::cli::{Advertised, ClockKind, Demo, Edge, INVARIANTS_SHARE, Init, Nats, Role, Server};
+use crate::cli::{
+    Advertised, ClockKind, Demo, Edge, INVARIANTS_SHARE, Init, Nats, Role, SecretsKeys, Server,
+};
 use crate::client::Client;
 use crate::exit::bad_configuration;
 use crate::server::{self, Place, Running};
-use crate::{init, logs, out};
+use crate::{init, logs, out, secrets};
 
 use super::fleet::{Fleet, Seat};
 use super::memory;
@@ -24,6 +26,9 @@ use super::setup::WORKSPACE;
 const DEADLINE: Duration = Duration::from_secs(60);
 /// How long a child may take to be ready, and to end.
 const CHILD_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// The file of the key of webhooks' secrets.
+const KEYS: &str = "webhook-secrets.keys";
 
 /// The services, ready.
 #[derive(Debug)]
@@ -101,8 +106,10 @@ impl Stage {
         let settings = server_settings(data_dir, now);
         let place = Place::directory(&settings.data_dir).await?;
         let listen = "127.0.0.1:0".parse()?;
+        let keys = secrets::read_or_make(&secrets::beside(&settings.data_dir))?;
+        let advertised = Advertised::default();
         let running =
-            server::start(&Role::ALL, place, &settings, listen, &Advertised::default()).await?;
+            server::start(&Role::ALL, place, &settings, listen, &advertised, keys).await?;
         let client = Client::connect(&running.address().to_string(), DEADLINE).await?;
         let seats = vec![Seat { client, roles: Role::ALL.to_vec() }];
         let fleet = Fleet::new(seats, partition(logs::EMBEDDED_PARTITIONS));
@@ -113,13 +120,19 @@ impl Stage {
         let prefix = format!("SYDEMO{}", uuid::Uuid::new_v4().simple()).to_uppercase();
         let streams = Nats { stream_prefix: prefix, ..settings.nats.clone() };
         init::run(Init {
-            log: nats.to_owned(),
+            log: Some(nats.to_owned()),
+            data_dir: None,
+            accept_loss: Vec::new(),
+            by: None,
+            reason: None,
             partitions: settings.partitions,
             replicas: 1,
+            keys: SecretsKeys::default(),
             nats: streams.clone(),
         })
         .await?;
         let data = tempfile::tempdir().context("a directory for the services' snapshots")?;
+        secrets::make(&data.path().join(KEYS))?;
         let started = Role::ALL.map(|role| start(role, nats, &streams, data.path(), now));
         let started = try_join_all(started).await?;
         let mut children = Vec::new();
@@ -164,7 +177,7 @@ fn directory(asked: Option<&Path>) -> Result<PathBuf> {
     let Some(asked) = asked else {
         return Ok(tempfile::Builder::new().prefix("switchyard-demo-").tempdir()?.keep());
     };
-    std::fs::create_dir_all(asked).with_context(|| format!("making {}", asked.display()))?;
+    private_files::create_dir_all(asked).with_context(|| format!("making {}", asked.display()))?;
     let mut entries =
         std::fs::read_dir(asked).with_context(|| format!("reading {}", asked.display()))?;
     if entries.next().is_some() {
@@ -197,6 +210,9 @@ async fn start(
         ])
         .arg("--data-dir")
         .arg(data.join(role.name()));
+    if role == Role::Notify {
+        command.arg("--secrets-key-file").arg(data.join(KEYS));
+    }
     let files = [
         ("--nats-creds", &streams.nats_creds),
         ("--nats-ca", &streams.nats_ca),

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Result, anyhow};
-use notify_service::NotifyService;
+use notify_service::{Keys, NotifyService};
 use runtime::{Health, NodeConfig};
 use service_kit::metrics::Scrape;
 use service_kit::{
@@ -33,6 +33,8 @@ pub(super) struct Nodes {
 pub(super) struct Told {
     /// Webhooks may go to private addresses.
     pub(super) allow_private_endpoints: bool,
+    /// They seal and open webhooks' secrets.
+    pub(super) keys: Keys,
     /// What checking the invariants may take; none: they aren't checked.
     pub(super) allowance: Option<Allowance>,
 }
@@ -84,7 +86,8 @@ pub(super) async fn start(
             Role::Notify => {
                 let allow_private_endpoints = told.allow_private_endpoints;
                 let settings = notify_service::Config { allow_private_endpoints };
-                notify_service::start(&mut launch, NotifyService::new(settings)?).await
+                let service = NotifyService::new(settings, told.keys.clone())?;
+                notify_service::start(&mut launch, service).await
             }
         };
         started.map_err(logs::explain_start)?;

@@ -12,6 +12,7 @@ use tokio::time::timeout;
 use uuid::Uuid;
 
 use crate::exit::{Unavailable, bad_configuration};
+use crate::out;
 use crate::verify::Folded;
 
 /// How long the board may take to show what was put on it.
@@ -90,8 +91,12 @@ impl Needs {
             let known = instances(service, &notices).map_err(anyhow::Error::msg)?;
             self.running.extend(known.into_iter().map(|instance| (service, instance)));
         }
-        // It goes by itself if it can't be taken down.
-        drop(board.remove(&key).await);
+        if let Err(error) = board.remove(&key).await {
+            // Nothing waits for it: notices that nobody renews go by themselves.
+            out::note(&format!(
+                "this command's notice stays on the board for some seconds: {error}"
+            ));
+        }
         Ok(self)
     }
 

@@ -9,7 +9,7 @@ use kernel::{Context, Fact, TicketId};
 
 use super::fact;
 use crate::state::WAITING_MAX;
-use crate::template::View;
+use crate::view::View;
 use crate::{
     AttemptEnded, AwaitingTicket, Event, IntentMade, Observation, Observe, Outcome, Recipient,
     Rule, Target, Ticket, Way, Workspace, body, key,
@@ -78,7 +78,7 @@ fn tell(
             if workspace.delivery(&delivery).is_some() {
                 continue;
             }
-            let text = text.get_or_insert_with(|| view.text(&rule.template));
+            let text = text.get_or_insert_with(|| view.text(rule.template.as_ref()));
             let body = match &target {
                 Target::Webhook(_) => body::webhook(context, id, observation, ticket, text),
                 Target::InApp(_) => text.clone(),

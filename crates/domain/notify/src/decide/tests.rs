@@ -1,7 +1,5 @@
 //! The rules, told as stories; then what must hold for every story.
 
-use std::collections::BTreeSet;
-
 use kernel::scenario::{Given, given};
 use kernel::{Actor, AgentId, DeliveryId, EndpointId, Priority, QueueId, RuleId, TicketId};
 use rules::{OverBudget, Value, WORKSPACE_STEPS_MAX};
@@ -9,11 +7,12 @@ use rules::{OverBudget, Value, WORKSPACE_STEPS_MAX};
 use super::*;
 use crate::{
     Address, AttemptResult, Cause, Change, DELAYS_MS, EndAttempt, EndpointPut, FILTER_NAMES,
-    IntentMade, Observation, Observe, Outcome, Progress, PutEndpoint, PutRule, Recipient, Secret,
-    Target, Way,
+    GivenSecret, IntentMade, Observation, Observe, Outcome, Progress, PutEndpoint, PutRule,
+    Recipient, Reseal, SealedSecret, Shape, Shapes, Target, Way,
 };
 
 mod properties;
+mod secrets;
 
 fn at(millis: i64) -> Context {
     Context {
@@ -24,12 +23,21 @@ fn at(millis: i64) -> Context {
     }
 }
 
+/// A secret under a key, as if it were sealed.
+fn sealed(key: &str, secret: &str) -> SealedSecret {
+    SealedSecret { key_id: key.to_owned(), sealed: secret.as_bytes().to_vec() }
+}
+
+fn given_secret(secret: &str) -> GivenSecret {
+    GivenSecret { sealed: sealed("1", secret), elsewhere: vec![sealed("2", secret)] }
+}
+
 fn endpoint() -> PutEndpoint {
     PutEndpoint {
         endpoint: EndpointId::trusted("hook"),
         url: Address::new("https://hooks.example/a"),
         secret: None,
-        fresh: Secret::new("whsec_fresh"),
+        fresh: sealed("1", "fresh"),
         disabled: false,
         at_most_once: false,
         expected_revision: 0,
@@ -49,7 +57,7 @@ fn rule(name: &str, event_type: &str, way: Way) -> PutRule {
         template: "{{ event.type }} of {{ ticket.requester_name }}".to_owned(),
         disabled: false,
         expected_revision: 0,
-        names: BTreeSet::new(),
+        fields: Shapes::new(),
     }
 }
 
@@ -380,23 +388,33 @@ fn a_changed_rule_has_a_new_version_and_so_new_keys() {
 }
 
 #[test]
-fn a_new_secret_signs_beside_the_one_before() {
-    let with = |secret: &str| {
-        Command::PutEndpoint(PutEndpoint { secret: Some(Secret::new(secret)), ..endpoint() })
+fn the_templates_for_one_type_of_event_are_bounded_together() {
+    let costly = |name: &str, event_type: &str| PutRule {
+        template: "{{ event.text | upper }}".repeat(35),
+        fields: Shapes::from([("text".to_owned(), Shape::Text)]),
+        ..rule(name, event_type, webhook())
     };
     let mut story = begin([]);
-    for (secret, expected) in [
-        ("whsec_a", vec!["whsec_a", "whsec_fresh"]),
-        ("whsec_b", vec!["whsec_b", "whsec_a"]),
-        ("whsec_a", vec!["whsec_a", "whsec_b"]),
-    ] {
-        story = run(story, 0, with(secret)).0;
-        let endpoint = story.state.workspace(&at(0).workspace).unwrap();
-        let secrets = &endpoint.endpoint(&EndpointId::trusted("hook")).unwrap().secrets;
-        assert_eq!(secrets.iter().map(Secret::expose).collect::<Vec<_>>(), expected);
-    }
-    let (_, events) = run(story, 0, Command::PutEndpoint(endpoint()));
-    assert_eq!(events, [], "without a secret the ones it has are kept");
+    let mut taken = 0;
+    let refused = loop {
+        let put = Command::PutRule(costly(&format!("r-{taken}"), "ClockBreached"));
+        match Notify::decide(&story.state, &at(0), put) {
+            Ok(facts) => facts.iter().for_each(|fact| Notify::evolve(&mut story.state, fact)),
+            Err(refused) => break refused,
+        }
+        taken += 1;
+    };
+    assert!(matches!(refused, Rejection::TemplatesTooCostly { .. }), "{refused}");
+    assert!((20..100).contains(&taken), "{taken}");
+    let story = run(story, 0, Command::PutRule(costly("other", "ClockMet"))).0;
+    let (story, _) = run(
+        story,
+        0,
+        Command::PutRule(PutRule { disabled: true, ..costly("off", "ClockBreached") }),
+    );
+    let again = Command::PutRule(PutRule { disabled: true, ..costly("r-0", "ClockBreached") });
+    let story = run(story, 0, again).0;
+    run(story, 0, Command::PutRule(costly("instead", "ClockBreached")));
 }
 
 #[test]
@@ -404,7 +422,7 @@ fn a_body_fits_its_limit_whatever_it_says() {
     let story = begin([
         Command::PutRule(PutRule {
             template: "{{ event.text }}".to_owned(),
-            names: BTreeSet::from(["event.text".to_owned()]),
+            fields: Shapes::from([("text".to_owned(), Shape::Text)]),
             ..rule("tell", "MessageAdded", webhook())
         }),
         Command::Observe(opened()),
@@ -416,4 +434,26 @@ fn a_body_fits_its_limit_whatever_it_says() {
     let body = &intents(&events)[0].body;
     assert!(body.len() <= crate::BODY_MAX && body.len() > 10_000, "{}", body.len());
     assert!(serde_json::from_str::<serde_json::Value>(body).is_ok());
+}
+
+#[test]
+fn a_body_is_json_whatever_its_texts_hold() {
+    let odd = "\"\\\u{0}\u{1f}\u{2028}</script>\u{10ffff}\n";
+    let change = Change::Opened {
+        number: u64::MAX,
+        requester_name: odd.repeat(100),
+        subject: odd.to_owned(),
+        queue: None,
+        priority: None,
+    };
+    let story = begin([Command::PutRule(PutRule {
+        template: "{{ ticket.subject }}".to_owned(),
+        ..rule("tell", "TicketOpened", webhook())
+    })]);
+    let observe = Observe { change: Some(change), ..seen(1, 1, "TicketOpened") };
+    let (_, events) = run(story, 0, Command::Observe(observe));
+    let body: serde_json::Value = serde_json::from_str(&intents(&events)[0].body).unwrap();
+    assert_eq!(body["data"]["text"], odd);
+    assert_eq!(body["data"]["ticket_number"], u64::MAX);
+    assert_eq!(body["data"].as_object().unwrap().len(), 9);
 }

@@ -1,5 +1,7 @@
 //! A delivery: what is to reach whom, and how far that came.
 
+use std::sync::Arc;
+
 use kernel::{DeliveryId, RuleId, TicketId, Timestamp};
 use serde::{Deserialize, Serialize};
 
@@ -20,8 +22,8 @@ pub struct Delivery {
     pub ticket: Option<TicketId>,
     /// When the intent was made.
     pub made_at: Timestamp,
-    /// What is sent; empty once it is over.
-    pub body: String,
+    /// What is sent; empty once it is over. Shared with the attempts that wait for their turn.
+    pub body: Arc<str>,
     /// How far it came.
     pub progress: Progress,
     /// How many attempts were started.
@@ -82,7 +84,7 @@ impl Delivery {
             event_type: intent.event_type.clone(),
             ticket: intent.ticket.clone(),
             made_at: at,
-            body: intent.body.clone(),
+            body: intent.body.as_str().into(),
             progress: Progress::Waiting { at },
             attempts: 0,
             last_http_status: 0,
@@ -97,7 +99,7 @@ impl Delivery {
         self.last_http_status = ended.http_status;
         self.last_error.clone_from(&ended.error);
         if self.progress.is_over() {
-            self.body = String::new();
+            self.body = Arc::default();
         }
     }
 }

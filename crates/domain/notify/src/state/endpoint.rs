@@ -6,7 +6,7 @@ use kernel::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::IN_FLIGHT_MAX;
-use crate::{Address, EndpointPut, Secret};
+use crate::{Address, EndpointPut, SealedSecret};
 
 /// An endpoint.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -14,7 +14,7 @@ pub struct Endpoint {
     /// Where to POST.
     pub url: Address,
     /// The signing secrets, newest first; every one signs.
-    pub secrets: Vec<Secret>,
+    pub secrets: Vec<SealedSecret>,
     /// It gets nothing.
     pub disabled: bool,
     /// An attempt of unknown outcome is not repeated.

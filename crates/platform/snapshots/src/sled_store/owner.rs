@@ -1,6 +1,6 @@
 //! The thread that owns the database, and what it does when the database fails.
 
-use std::io;
+use std::io::{self, Write as _};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 
@@ -62,7 +62,7 @@ impl Owner {
     }
 
     fn prepare(&mut self) -> io::Result<()> {
-        std::fs::create_dir_all(&self.place)?;
+        private_files::create_dir_all(&self.place)?;
         remove_other_versions(&self.place)?;
         let Err(reason) = self.start() else { return Ok(()) };
         self.set_aside(&reason)?;
@@ -75,6 +75,10 @@ impl Owner {
     fn start(&mut self) -> Result<(), String> {
         let place = self.place.join(CURRENT);
         self.database = Some(guarded(|| Database::open(&place))?);
+        // sled makes its files as the umask lets it; the folder above keeps others out of those that it makes later.
+        if let Err(error) = private_files::tighten(&place) {
+            tracing::warn!(%error, "the snapshots' files can't be closed to others");
+        }
         Ok(())
     }
 
@@ -176,7 +180,7 @@ fn quarantines(place: &Path) -> io::Result<Vec<u64>> {
 /// Writes as much as any file system must find room for.
 fn try_to_write(place: &Path) -> io::Result<()> {
     let probe = place.join("probe");
-    let written = std::fs::write(&probe, [0; 4096]);
+    let written = private_files::create(&probe).and_then(|mut file| file.write_all(&[0; 4096]));
     // A file that could not be filled may be there all the same.
     if probe.exists() {
         std::fs::remove_file(&probe)?;

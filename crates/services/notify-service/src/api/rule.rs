@@ -28,7 +28,7 @@ pub(super) fn parse(request: &PutRuleRequest) -> Result<(WorkspaceId, PutRule), 
     let filter = fields.block("rule.filter", &rule.filter, Size::Chars(0..=LENGTH_MAX));
     let mut put = PutRule {
         rule: fields.id("rule.rule_id", &rule.rule_id),
-        names: fields::names(&event_types),
+        fields: fields::shapes(&event_types),
         event_types,
         filter: None,
         way: way(&mut fields, rule),

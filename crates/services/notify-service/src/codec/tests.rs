@@ -1,6 +1,6 @@
 //! Every event survives its stored form, and nothing else is read.
 
-use notify::FILTER_NAMES;
+use notify::{Branch, Expression, FILTER_NAMES, Filter, Operator, Part, Template};
 use rules::Value;
 
 use super::*;
@@ -31,9 +31,54 @@ fn rule(way: Way) -> Event {
         event_types: vec!["OfferMade".to_owned()],
         filter: Some(rules::Rule::compile("event.agent_id == 'ada'", FILTER_NAMES).unwrap()),
         way,
-        template: "{{ ticket.number }}".to_owned(),
+        template: Some(template()),
         disabled: true,
     })
+}
+
+/// Every kind of part and expression.
+fn template() -> Template {
+    let name = |path: &[&str]| Expression::Name(path.iter().map(ToString::to_string).collect());
+    let text = |text: &str| Expression::Text(text.to_owned());
+    let boxed = |expression: Expression| Box::new(expression);
+    let filters = ["default", "default_if_false", "join", "length", "lower", "replace", "title"];
+    let filters = filters.into_iter().chain(["trim", "upper"]).map(|word| {
+        Part::Value(Expression::Filter {
+            filter: Filter::of_word(word).unwrap(),
+            input: boxed(name(&["event", "type"])),
+            arguments: vec![text("a"), text("b")],
+        })
+    });
+    let operators = ["==", "!=", "<", "<=", ">", ">=", "in"].map(|sign| Branch {
+        condition: Expression::Comparison {
+            operator: Operator::of_word(sign).unwrap(),
+            left: boxed(Expression::Integer(i64::MIN)),
+            right: boxed(Expression::Number(-0.5)),
+        },
+        then: vec![Part::Text(sign.to_owned())],
+    });
+    let junction = Expression::All(vec![
+        Expression::Any(vec![Expression::Boolean(true), text("")]),
+        Expression::Not(boxed(Expression::Boolean(false))),
+    ]);
+    let choice = Expression::Choice {
+        condition: boxed(junction),
+        then: boxed(text("x")),
+        otherwise: boxed(name(&["loop", "index"])),
+    };
+    let each = Part::Loop {
+        item: "it".to_owned(),
+        list: vec!["event".to_owned(), "tags".to_owned()],
+        body: vec![Part::Value(choice)],
+        otherwise: vec![Part::Text("none".to_owned())],
+    };
+    let choice =
+        Part::Choice { branches: operators.into(), otherwise: vec![Part::Text("-".to_owned())] };
+    Template::trusted("source".to_owned(), filters.chain([choice, each]).collect(), 7)
+}
+
+fn sealed(key: &str, sealed: &[u8]) -> SealedSecret {
+    SealedSecret { key_id: key.to_owned(), sealed: sealed.to_vec() }
 }
 
 fn intent(target: Target, ticket: Option<TicketId>) -> Event {
@@ -90,7 +135,7 @@ fn events() -> Vec<Event> {
         Event::EndpointPut(EndpointPut {
             endpoint: hook(),
             url: Address::new("https://hooks.example/x"),
-            secrets: vec![Secret::new("whsec_b"), Secret::new("whsec_a")],
+            secrets: vec![sealed("1", b"b"), sealed("2", b"\xff\0")],
             disabled: false,
             at_most_once: true,
         }),
@@ -115,6 +160,43 @@ fn every_event_survives_its_stored_form() {
         let Payload { event_type, version, data } = encode(&event);
         assert_eq!(decode(event_type, version, &data), Ok(event));
     }
+}
+
+fn without(change: impl FnOnce(&mut stored::RulePut)) -> Result<Event, DecodeError> {
+    let data = encode(&rule(Way::InApp(vec![Recipient::All]))).data;
+    let mut put = stored::RulePut::decode(data).unwrap();
+    change(&mut put);
+    decode("RulePut", 1, &put.encode_to_vec())
+}
+
+#[test]
+fn a_stored_template_that_cannot_be_read_is_damage_and_never_another_one() {
+    let malformed = |read| assert!(matches!(read, Err(DecodeError::Malformed(_))), "{read:?}");
+    malformed(without(|put| put.checked_template = None));
+    malformed(without(|put| put.template.clear()));
+    malformed(without(|put| put.checked_template.as_mut().unwrap().parts[0].kind = None));
+    for change in ["shout", ""] {
+        malformed(without(|put| {
+            let part = put.checked_template.as_mut().unwrap().parts[0].kind.as_mut().unwrap();
+            let stored::template_part::Kind::Value(value) = part else { panic!("{part:?}") };
+            let Some(stored::template_expression::Kind::Filter(filter)) = &mut value.kind else {
+                panic!("{value:?}")
+            };
+            filter.filter = change.to_owned();
+        }));
+    }
+    let none = without(|put| (put.template, put.checked_template) = (String::new(), None));
+    assert!(matches!(none, Ok(Event::RulePut(RulePut { template: None, .. }))));
+}
+
+#[test]
+fn a_webhook_without_a_body_is_damage() {
+    let Event::IntentMade(made) = intent(Target::Webhook(EndpointId::trusted("hook")), None) else {
+        unreachable!()
+    };
+    let empty = encode(&Event::IntentMade(IntentMade { body: String::new(), ..made }));
+    let read = decode("IntentMade", 1, &empty.data);
+    assert!(matches!(read, Err(DecodeError::Malformed(_))), "{read:?}");
 }
 
 #[test]

@@ -10,24 +10,23 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
 
 use async_trait::async_trait;
-use notify::{Address, AttemptResult, Secret};
+use kernel::{EndpointId, WorkspaceId};
+use notify::{Address, AttemptResult, SealedSecret};
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER};
 use reqwest::redirect::Policy;
 use reqwest::{Client, ClientBuilder, Url};
 use runtime::metrics::Counted;
 use standardwebhooks::{HEADER_WEBHOOK_ID, HEADER_WEBHOOK_SIGNATURE, HEADER_WEBHOOK_TIMESTAMP};
-use tokio::sync::Semaphore;
 
 use super::address::{Reach, check_url};
-use crate::Config;
+use crate::secrets::{Secret, Unopened};
+use crate::{Config, Keys};
 
 /// How long an attempt may take in all.
 const TIMEOUT: Duration = Duration::from_secs(15);
 /// How long connecting may take.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-/// How many attempts are made at once, over all endpoints of the process.
-const AT_ONCE_MAX: usize = 256;
 /// How many connections to a host are kept for the next attempt, and how long.
 const IDLE_MAX: (usize, Duration) = (2, Duration::from_secs(30));
 
@@ -36,17 +35,21 @@ const IDLE_MAX: (usize, Duration) = (2, Duration::from_secs(30));
 #[error("the HTTP client can't be set up")]
 pub struct SenderError(#[from] reqwest::Error);
 
-/// What is sent. Its `Debug` shows no secret.
+/// What is sent. It holds no secret in clear.
 #[derive(Debug, Clone)]
 pub struct Message {
+    /// The endpoint's workspace.
+    pub workspace: WorkspaceId,
+    /// The endpoint.
+    pub endpoint: EndpointId,
     /// The delivery's key: the same for every attempt.
     pub id: String,
     /// Where it goes.
     pub url: Address,
     /// Every one signs.
-    pub secrets: Vec<Secret>,
+    pub secrets: Vec<SealedSecret>,
     /// What it says.
-    pub body: String,
+    pub body: Arc<str>,
 }
 
 /// What makes an attempt: sends a message once, and says what came of it. Takes bounded time.
@@ -65,12 +68,13 @@ pub trait Courier: std::fmt::Debug + Send + Sync {
 #[derive(Debug)]
 pub(crate) struct Sender {
     config: Config,
+    /// Open the secrets, here alone.
+    keys: Keys,
     /// For https: public addresses, and private ones where they are allowed. None on a host without certificate authorities, where
     /// no certificate could be checked.
     https: Option<Client>,
     /// For http: private addresses alone.
     http: Client,
-    slots: Semaphore,
     made: Made,
 }
 
@@ -95,7 +99,7 @@ impl Made {
 }
 
 impl Sender {
-    pub(crate) fn new(config: Config) -> Result<Self, SenderError> {
+    pub(crate) fn new(config: Config, keys: Keys) -> Result<Self, SenderError> {
         // A second installation is refused, and the first one is as good.
         drop(rustls::crypto::ring::default_provider().install_default());
         let private = config.allow_private_endpoints;
@@ -109,22 +113,32 @@ impl Sender {
                 None
             }
         };
-        Ok(Self { config, https, http, slots: Semaphore::new(AT_ONCE_MAX), made: Made::default() })
+        Ok(Self { config, keys, https, http, made: Made::default() })
     }
 
     /// Makes one attempt.
     async fn attempt(&self, message: &Message) -> AttemptResult {
-        let Ok(_slot) = self.slots.acquire().await else { return not_sent("closed") };
         // Checked when it was put, but perhaps under another setting.
         let Ok(url) = check_url(message.url.expose(), self.config.allow_private_endpoints) else {
             return not_sent("address_refused");
         };
-        let Some(headers) = headers(message, SystemTime::now()) else {
-            return not_sent("secret");
+        let secrets = match self.secrets(message) {
+            Ok(secrets) => secrets,
+            Err(error) => return not_sent(error.word()),
         };
+        let headers = match headers(message, &secrets, SystemTime::now()) {
+            Ok(headers) => headers,
+            Err(word) => return not_sent(word),
+        };
+        drop(secrets);
         let client = if url.scheme() == "http" { Some(&self.http) } else { self.https.as_ref() };
         let Some(client) = client else { return not_sent("no_certificate_authorities") };
-        post(client, url, headers, message.body.clone()).await
+        post(client, url, headers, message.body.to_string()).await
+    }
+
+    fn secrets(&self, message: &Message) -> Result<Vec<Secret>, Unopened> {
+        let open = |sealed| self.keys.open(&message.workspace, &message.endpoint, sealed);
+        message.secrets.iter().map(open).collect()
     }
 }
 
@@ -190,14 +204,22 @@ fn is_refused(error: &reqwest::Error) -> bool {
     false
 }
 
-/// The headers of Standard Webhooks; none if a secret can't be used.
-fn headers(message: &Message, now: SystemTime) -> Option<HeaderMap> {
-    let seconds = i64::try_from(unix(now).as_secs()).ok()?;
+/// The headers of Standard Webhooks; one word for why there are none.
+fn headers(
+    message: &Message,
+    secrets: &[Secret],
+    now: SystemTime,
+) -> Result<HeaderMap, &'static str> {
+    let seconds = unix(now).and_then(|now| i64::try_from(now.as_secs()).ok()).ok_or("clock")?;
+    signed(message, secrets, seconds).ok_or("secret")
+}
+
+fn signed(message: &Message, secrets: &[Secret], seconds: i64) -> Option<HeaderMap> {
     let sign = |secret: &Secret| {
         let signer = standardwebhooks::Webhook::new(secret.expose()).ok()?;
         signer.sign(&message.id, seconds, message.body.as_bytes()).ok()
     };
-    let signatures: Vec<String> = message.secrets.iter().map(sign).collect::<Option<_>>()?;
+    let signatures: Vec<String> = secrets.iter().map(sign).collect::<Option<_>>()?;
     let mut headers = HeaderMap::new();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     headers.insert(HEADER_WEBHOOK_ID, message.id.parse().ok()?);
@@ -213,12 +235,13 @@ fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<u64> {
         return Some(seconds.saturating_mul(1_000));
     }
     let then = jiff::fmt::rfc2822::parse(text).ok()?.timestamp().as_millisecond();
-    let now = i64::try_from(unix(now).as_millis()).ok()?;
+    let now = i64::try_from(unix(now)?.as_millis()).ok()?;
     u64::try_from(then.saturating_sub(now).max(0)).ok()
 }
 
-fn unix(now: SystemTime) -> Duration {
-    now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default()
+/// Since 1970; `None`: the clock stands before.
+fn unix(now: SystemTime) -> Option<Duration> {
+    now.duration_since(SystemTime::UNIX_EPOCH).ok()
 }
 
 fn client(looked: Looked) -> ClientBuilder {

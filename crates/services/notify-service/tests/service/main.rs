@@ -14,7 +14,7 @@ use std::sync::Arc;
 use event_log::memory::MemoryProvider;
 use futures::StreamExt;
 use kernel::Timestamp;
-use notify_service::{Api, Config, NotifyService};
+use notify_service::{Api, Config, Keys, NotifyService};
 use runtime::{Clock, Node, NodeConfig, Positions, Service, ServiceId, initialise};
 use service_kit::Drain;
 use snapshots::NoSnapshots;
@@ -35,6 +35,7 @@ use receiver::Receiver;
 struct World {
     provider: Arc<MemoryProvider>,
     clock: Clock,
+    keys: Keys,
     intake: Node<Intake>,
     routing: Node<Routing>,
     sla: Node<Sla>,
@@ -64,11 +65,13 @@ impl World {
             sla: node(&provider, &clock, Sla).await,
             provider,
             clock,
+            keys: Keys::parse(&Keys::generate().unwrap()).unwrap(),
         }
     }
 
     async fn notify(&self) -> (Node<NotifyService>, Api) {
-        let service = NotifyService::new(Config { allow_private_endpoints: true }).unwrap();
+        let config = Config { allow_private_endpoints: true };
+        let service = NotifyService::new(config, self.keys.clone()).unwrap();
         let node = node(&self.provider, &self.clock, service).await;
         (node.clone(), Api::new(node, Drain::new()))
     }

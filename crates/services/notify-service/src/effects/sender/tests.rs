@@ -24,17 +24,19 @@ async fn receiver(router: Router) -> String {
     format!("http://{address}/hook?token=s3cr3t")
 }
 
+fn keys() -> Keys {
+    Keys::parse("c3dpdGNoeWFyZCdzIHRlc3RzIHNlYWwgd2l0aCB0aGk=").unwrap()
+}
+
 fn sender(allow_private_endpoints: bool) -> Sender {
-    Sender::new(Config { allow_private_endpoints }).unwrap()
+    Sender::new(Config { allow_private_endpoints }, keys()).unwrap()
 }
 
 fn message(url: String) -> Message {
-    Message {
-        id: "d-1".to_owned(),
-        url: Address::new(url),
-        secrets: vec![Secret::new(NEW), Secret::new(OLD)],
-        body: r#"{"type":"ClockBreached"}"#.to_owned(),
-    }
+    let (workspace, endpoint) = (WorkspaceId::trusted("acme"), EndpointId::trusted("hook"));
+    let secrets = [NEW, OLD].map(|it| keys().seal(&workspace, &endpoint, it).unwrap()).into();
+    let body = r#"{"type":"ClockBreached"}"#.into();
+    Message { workspace, endpoint, id: "d-1".to_owned(), url: Address::new(url), secrets, body }
 }
 
 fn answered(status: u16) -> AttemptResult {
@@ -52,7 +54,7 @@ async fn every_secret_signs_and_a_receiver_can_verify_with_either() {
     let message = message(url);
     assert_eq!(sender(true).send(&message).await, answered(204));
     let (headers, body) = requests.recv().await.unwrap();
-    assert_eq!(body, message.body);
+    assert_eq!(*body, *message.body);
     assert_eq!(headers[HEADER_WEBHOOK_ID], "d-1");
     assert_eq!(headers[CONTENT_TYPE], "application/json");
     for secret in [OLD, NEW] {
@@ -144,8 +146,23 @@ fn a_date_to_return_at_is_read_too() {
     }
 }
 
+#[tokio::test]
+async fn what_is_sealed_with_another_key_or_for_another_endpoint_is_not_sent() {
+    let (seen, mut requests) = mpsc::unbounded_channel::<()>();
+    let take = async move || seen.send(()).unwrap();
+    let url = receiver(Router::new().route("/hook", post(take))).await;
+    let other = Keys::parse(&Keys::generate().unwrap()).unwrap();
+    let without = Sender { keys: other, ..sender(true) };
+    let refused = without.send(&message(url.clone())).await;
+    assert_eq!(refused, not_sent("secret_key_missing"));
+    let elsewhere = Message { endpoint: EndpointId::trusted("other"), ..message(url) };
+    assert_eq!(sender(true).send(&elsewhere).await, not_sent("secret_damaged"));
+    assert!(requests.try_recv().is_err());
+}
+
 #[test]
 fn no_secret_is_shown() {
-    let shown = format!("{:?}", message("https://hooks.example/t0k3n".into()));
+    let message = message("https://hooks.example/t0k3n".into());
+    let shown = format!("{message:?} {:?} {:?}", sender(true), message.secrets);
     assert!(!shown.contains("MDEy") && !shown.contains("t0k3n"), "{shown}");
 }
