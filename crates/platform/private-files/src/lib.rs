@@ -92,11 +92,14 @@ fn close(path: &Path, mode: u32) -> io::Result<bool> {
     // may read.
     match fs::set_permissions(path, Permissions::from_mode(mode & 0o7777 & !OTHERS)) {
         Ok(()) => Ok(true),
-        Err(error) => match error.kind() {
-            io::ErrorKind::NotFound => Ok(true),
-            io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => Ok(false),
-            _ => Err(error),
-        },
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(true),
+        Err(error)
+            if [io::ErrorKind::PermissionDenied, io::ErrorKind::ReadOnlyFilesystem]
+                .contains(&error.kind()) =>
+        {
+            Ok(false)
+        }
+        Err(error) => Err(error),
     }
 }
 

@@ -63,7 +63,7 @@ struct Checker<'a> {
     depth: usize,
 }
 
-impl<'a> Checker<'a> {
+impl Checker<'_> {
     fn refuse<T>(&self, span: Span, what: impl Into<String>) -> Checked<T> {
         Err(at(self.source, span, what))
     }

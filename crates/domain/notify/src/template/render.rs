@@ -85,11 +85,11 @@ impl<'a> Run<'a> {
         match part {
             Part::Text(text) => self.write(text),
             Part::Value(expression) => {
-                let value = match self.value(expression)? {
-                    // Only an attribute's: a list of the event can't be written as it is.
-                    list @ Seen::List(_) => self.join(list, &[Seen::Text(", ".into())])?,
-                    value => value,
-                };
+                let mut value = self.value(expression)?;
+                // Only an attribute's: a list of the event can't be written as it is.
+                if matches!(value, Seen::List(_)) {
+                    value = self.join(value, &[Seen::Text(", ".into())])?;
+                }
                 self.write(&value.text()?)
             }
             Part::Choice { branches, otherwise } => {
@@ -186,7 +186,7 @@ impl<'a> Run<'a> {
         self.spend(cost::steps(path.len()))?;
         let seen = self.named(path)?;
         if self.is_item(path) {
-            let (seen, copied) = seen.as_element();
+            let (seen, copied) = seen.into_element();
             self.spend(bytes(copied))?;
             return Ok(seen);
         }

@@ -33,7 +33,8 @@ impl ReadersLayer {
     pub(crate) fn new(readers: Readers) -> Self {
         let mut lasting: HashSet<String> = FOREIGN.map(str::to_owned).into();
         for service in wire::descriptors().services() {
-            let streams = service.methods().filter(|method| method.is_server_streaming());
+            let streams =
+                service.methods().filter(prost_reflect::MethodDescriptor::is_server_streaming);
             let name = service.full_name();
             lasting.extend(streams.map(|method| format!("/{name}/{}", method.name())));
         }

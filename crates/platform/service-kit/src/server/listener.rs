@@ -24,7 +24,7 @@ const UNSENT_IN_KERNEL: u32 = 64 * 1024;
 /// A bound address that accepts at most so many connections at once.
 #[derive(Debug)]
 pub(crate) struct Listener {
-    listener: TcpListener,
+    socket: TcpListener,
     places: Arc<Semaphore>,
     connections_max: usize,
     metrics: EdgeMetrics,
@@ -58,7 +58,7 @@ impl Listener {
     /// Accepts at most `connections_max` at once from a bound address.
     pub(crate) fn new(listener: TcpListener, connections_max: usize, metrics: EdgeMetrics) -> Self {
         let places = Arc::new(Semaphore::new(connections_max.min(Semaphore::MAX_PERMITS)));
-        Self { listener, places, connections_max, metrics, refusing: None, starved: None }
+        Self { socket: listener, places, connections_max, metrics, refusing: None, starved: None }
     }
 
     /// The next connection that there is a place for. Those beyond are closed at once. While the system has no room for another,
@@ -70,7 +70,7 @@ impl Listener {
             if let Some(starved) = &self.starved {
                 sleep_until(starved.until).await;
             }
-            match self.listener.accept().await {
+            match self.socket.accept().await {
                 Ok((stream, _)) => {
                     if let Some(starved) = self.starved.take() {
                         starved.over();

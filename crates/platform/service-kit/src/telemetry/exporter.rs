@@ -27,7 +27,7 @@ pub(super) struct Unusable {
 /// What sends traces; none if the environment doesn't ask for any.
 pub(super) fn provider(service_name: &str) -> Result<Option<SdkTracerProvider>, Unusable> {
     let Some(setting) = setting(&variable)? else { return Ok(None) };
-    let exporter = Otlp::builder().with_tonic().build().map_err(|error| {
+    let otlp = Otlp::builder().with_tonic().build().map_err(|error| {
         // It may be another setting than the endpoint: the error names it.
         Unusable { setting, why: chain(&error) }
     })?;
@@ -35,7 +35,7 @@ pub(super) fn provider(service_name: &str) -> Result<Option<SdkTracerProvider>, 
     if variable("OTEL_SERVICE_NAME").is_none() {
         resource = resource.with_service_name(service_name.to_owned());
     }
-    let exporter = Exporter { exporter, setting, away: AtomicBool::new(false) };
+    let exporter = Exporter { otlp, setting, away: AtomicBool::new(false) };
     let provider = SdkTracerProvider::builder()
         .with_batch_exporter(exporter)
         .with_resource(resource.build())
@@ -79,14 +79,14 @@ fn chain(error: &(dyn Error + 'static)) -> String {
 /// holds a call up.
 #[derive(Debug)]
 struct Exporter {
-    exporter: Otlp,
+    otlp: Otlp,
     setting: &'static str,
     away: AtomicBool,
 }
 
 impl SpanExporter for Exporter {
     async fn export(&self, batch: Vec<SpanData>) -> OTelSdkResult {
-        let sent = self.exporter.export(batch).await;
+        let sent = self.otlp.export(batch).await;
         let away = self.away.swap(sent.is_err(), Ordering::Relaxed);
         let setting = self.setting;
         match sent {
@@ -101,15 +101,15 @@ impl SpanExporter for Exporter {
     }
 
     fn shutdown_with_timeout(&self, timeout: Duration) -> OTelSdkResult {
-        self.exporter.shutdown_with_timeout(timeout)
+        self.otlp.shutdown_with_timeout(timeout)
     }
 
     fn force_flush(&self) -> OTelSdkResult {
-        self.exporter.force_flush()
+        self.otlp.force_flush()
     }
 
     fn set_resource(&mut self, resource: &Resource) {
-        self.exporter.set_resource(resource);
+        self.otlp.set_resource(resource);
     }
 }
 

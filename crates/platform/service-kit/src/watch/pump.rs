@@ -84,16 +84,13 @@ impl<N, F, W> Pump<N, F, W> {
         F: FnMut(Position, &Event) -> Option<C>,
     {
         let Some(items) = &mut self.snapshot else { return Ok(self.change().await) };
-        let item = match items.next().await {
-            Some(item) => {
-                let (key, position, item) = item?;
-                (self.cursor.shown, self.shown_at) = (Some(key), position);
-                Item::Snapshot(item)
-            }
-            None => {
-                (self.snapshot, self.cursor.shown) = (None, None);
-                Item::SnapshotComplete
-            }
+        let item = if let Some(item) = items.next().await {
+            let (key, position, item) = item?;
+            (self.cursor.shown, self.shown_at) = (Some(key), position);
+            Item::Snapshot(item)
+        } else {
+            (self.snapshot, self.cursor.shown) = (None, None);
+            Item::SnapshotComplete
         };
         Ok(Ok(self.of(self.shown_at, item)))
     }

@@ -249,7 +249,12 @@ impl<'a> Checker<'a> {
         let fits = match input.kind {
             Kind::List(_) => takes_list,
             Kind::Attribute => true,
-            kind => kind.is_scalar() && filter != Filter::Join,
+            kind @ (Kind::Text(_)
+            | Kind::Number
+            | Kind::Boolean
+            | Kind::Element
+            | Kind::Group(_)
+            | Kind::Attributes) => kind.is_scalar() && filter != Filter::Join,
         };
         if !fits {
             let what = format!("`{}` can't be used on {}", it.name, input.kind.shown());

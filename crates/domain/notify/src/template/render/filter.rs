@@ -27,8 +27,8 @@ impl<'a> Run<'a> {
             }
             Filter::Length => self.length(&input),
             Filter::Join => self.join(input, arguments),
-            Filter::Lower => self.letters(input, |text| text.to_lowercase()),
-            Filter::Upper => self.letters(input, |text| text.to_uppercase()),
+            Filter::Lower => self.letters(input, str::to_lowercase),
+            Filter::Upper => self.letters(input, str::to_uppercase),
             Filter::Title => self.letters(input, title),
             Filter::Trim => self.letters(input, |text| text.trim().to_owned()),
             Filter::Replace => self.replace(input, arguments),
@@ -66,7 +66,7 @@ impl<'a> Run<'a> {
             if index > 0 {
                 push(&mut joined, &between);
             }
-            push(&mut joined, &Seen::of(element).as_element().0.text()?);
+            push(&mut joined, &Seen::of(element).into_element().0.text()?);
             if joined.len() >= SEEN_MAX {
                 break;
             }

@@ -37,14 +37,20 @@ impl<'a> Seen<'a> {
     }
 
     /// As an element of a list, whose text is cut earlier; and how many bytes were copied for that.
-    pub(super) fn as_element(self) -> (Self, usize) {
+    pub(super) fn into_element(self) -> (Self, usize) {
         match self {
             Self::Text(text) if text.len() > ELEMENT_MAX => {
                 let cut = crate::view::cut(&text, ELEMENT_MAX);
                 let copied = cut.len();
                 (Self::Text(cut.into()), copied)
             }
-            other => (other, 0),
+            other @ (Self::Text(_)
+            | Self::Integer(_)
+            | Self::Number(_)
+            | Self::Boolean(_)
+            | Self::List(_)
+            | Self::Absent
+            | Self::Group) => (other, 0),
         }
     }
 

@@ -22,7 +22,7 @@ fn slow(rig: &mut Rig) {
         let filter = format!("ticket.type == 'none{number}'");
         let filter = Some(Rule::compile(&filter, TICKET).unwrap());
         let order = 100 + i32::try_from(number).unwrap();
-        let policy = PolicyDraft { filter, order, ..policy(&format!("x{number}"), Targets::new()) };
+        let policy = PolicyDraft { order, filter, ..policy(&format!("x{number}"), Targets::new()) };
         rig.tell(at(0, 0), put(policy));
     }
 }
@@ -112,11 +112,12 @@ fn is_closed(rig: &Rig, step: &Step) -> bool {
     rig.space().ticket(&name(*ticket)).is_some_and(|it| it.status == TicketStatus::Closed)
 }
 
-/// What the clocks say: all but which warnings an ended one had given, which no caller sees.
+/// What the clocks say, but for the warnings of those that don't run: one that ends or pauses at the very moment of a warning, before
+/// its timer was looked at, gives none, with or without a sweep.
 fn clocks(rig: &Rig) -> BTreeMap<TicketId, Vec<Clock>> {
     let shown = |clock: &Clock| {
         let mut clock = clock.clone();
-        if !clock.is_open() {
+        if !clock.is_running() {
             clock.warned = 0;
         }
         clock

@@ -15,7 +15,7 @@ use crate::partition::{Outlet, Work};
 use crate::service::Service;
 
 /// For how long a leader decides before it looks up.
-const DECIDES_FOR: Duration = Duration::from_millis(10);
+const DECIDES_FOR: Duration = Duration::from_millis(5);
 /// How many calls and looks make one turn: they mostly take less than the clock's millisecond.
 const TAKEN_AT_ONCE: usize = 64;
 /// How many events of inputs make one turn.
