@@ -33,9 +33,9 @@ use crate::deadline::{deadline, set_deadline};
 use crate::error::LEADER;
 use crate::{Drain, Refusal, reason_text};
 use body::{Kept, relayed};
-use peers::{CALLS_MAX, Unanswered};
+use peers::CALLS_MAX;
 
-pub use peers::Peers;
+pub use peers::{Dial, Peers, Unanswered};
 
 /// Marks a call that was passed on, so that it is never passed on again: two instances with different views of who leads can't play
 /// ping-pong with it.
