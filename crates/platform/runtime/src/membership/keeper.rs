@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use event_log::{BoardError, NOTICE_STANDS, Notices, Seq};
+use kernel::planted::{self, Bug};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
@@ -110,6 +111,11 @@ impl Chair {
         let (log_id, head) = evidence.borrow().unwrap_or((*log_id, *applied.borrow()));
         Standing { role, epoch: self.epoch, log_id, head, snapshots: [older, seq] }
     }
+}
+
+/// See [`KNOWN_TO_STAND`].
+fn known_to_stand() -> Duration {
+    if planted::is(Bug::NoticeTrustedTooLong) { NOTICE_STANDS * 3 } else { KNOWN_TO_STAND }
 }
 
 /// A poisoned lock holds a list whose every change is one assignment.
@@ -220,7 +226,7 @@ impl Shared {
 
     /// Whether the board has been reached lately.
     fn reachable(&self, now: Instant) -> bool {
-        lock(&self.own).renewed_at.is_some_and(|at| now < at + KNOWN_TO_STAND)
+        lock(&self.own).renewed_at.is_some_and(|at| now < at + known_to_stand())
     }
 
     fn see(&self, notices: &Notices, told: &mut BTreeMap<String, u64>) {
@@ -335,7 +341,8 @@ impl Seat {
         let own = lock(&self.shared.own);
         let said = own.seats.get(&self.partition).and_then(|chair| chair.said);
         said.is_some_and(|(first, last)| {
-            now >= first + VOUCHES_AFTER && now < last + KNOWN_TO_STAND
+            let stands = now < last + known_to_stand();
+            now >= first + VOUCHES_AFTER && (stands || planted::is(Bug::LapsedNoticeVouches))
         })
     }
 
