@@ -54,6 +54,8 @@ pub enum Bug {
     LapsedNoticeVouches,
     /// An instance takes its notice to stand for three times as long as it does.
     NoticeTrustedTooLong,
+    /// An instance goes by what the board showed long ago, as long as its own notices can be put.
+    StaleViewTrusted,
     /// A standby claims the log's end without the records before it.
     ClaimNotCaughtUp,
     /// A claim counts as one's own whoever made it.
@@ -72,7 +74,7 @@ pub enum Bug {
 
 impl Bug {
     /// All of them.
-    pub const ALL: [Self; 31] = [
+    pub const ALL: [Self; 32] = [
         Self::UnknownIsFailure,
         Self::UnknownIsSuccess,
         Self::FenceNotCarried,
@@ -97,6 +99,7 @@ impl Bug {
         Self::WatchSkips,
         Self::LapsedNoticeVouches,
         Self::NoticeTrustedTooLong,
+        Self::StaleViewTrusted,
         Self::ClaimNotCaughtUp,
         Self::ClaimIgnoresWriter,
         Self::HandOverInFlight,
