@@ -2,5 +2,6 @@
 
 mod golden;
 mod house;
+mod invariants;
 mod names;
 mod steps;

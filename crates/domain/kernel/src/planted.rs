@@ -50,11 +50,31 @@ pub enum Bug {
     InputHandledTwice,
     /// A watch that has nothing to say of a commit's first event leaves the commit out.
     WatchSkips,
+    /// A leader whose notice has lapsed shows its state without asking the log.
+    LapsedNoticeVouches,
+    /// An instance takes its notice to stand for three times as long as it does.
+    NoticeTrustedTooLong,
+    /// An instance goes by what the board showed long ago, as long as its own notices can be put.
+    StaleViewTrusted,
+    /// A standby claims the log's end without the records before it.
+    ClaimNotCaughtUp,
+    /// A claim counts as one's own whoever made it.
+    ClaimIgnoresWriter,
+    /// A leader hands over while a commit is on its way.
+    HandOverInFlight,
+    /// What another wrote while a leader became a standby is passed over.
+    RecordsLostBetweenRoles,
+    /// An instance counts itself under another name than others do when it is asked who is next to lead.
+    HeirsDisagree,
+    /// A call that was passed on is passed on again.
+    PassedOnTwice,
+    /// A call is passed on again after the connection to a leader broke.
+    PassedOnAfterBreak,
 }
 
 impl Bug {
     /// All of them.
-    pub const ALL: [Self; 22] = [
+    pub const ALL: [Self; 32] = [
         Self::UnknownIsFailure,
         Self::UnknownIsSuccess,
         Self::FenceNotCarried,
@@ -77,6 +97,16 @@ impl Bug {
         Self::EpochNotRaised,
         Self::InputHandledTwice,
         Self::WatchSkips,
+        Self::LapsedNoticeVouches,
+        Self::NoticeTrustedTooLong,
+        Self::StaleViewTrusted,
+        Self::ClaimNotCaughtUp,
+        Self::ClaimIgnoresWriter,
+        Self::HandOverInFlight,
+        Self::RecordsLostBetweenRoles,
+        Self::HeirsDisagree,
+        Self::PassedOnTwice,
+        Self::PassedOnAfterBreak,
     ];
 }
 

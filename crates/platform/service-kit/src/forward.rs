@@ -22,6 +22,7 @@ use futures::future::BoxFuture;
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Response};
 use http_body_util::Full;
+use kernel::planted::{self, Bug};
 use tokio::time::{Instant, sleep};
 use tonic::Status;
 use tonic::body::Body;
@@ -33,9 +34,9 @@ use crate::deadline::{deadline, set_deadline};
 use crate::error::LEADER;
 use crate::{Drain, Refusal, reason_text};
 use body::{Kept, relayed};
-use peers::{CALLS_MAX, Unanswered};
+use peers::CALLS_MAX;
 
-pub use peers::Peers;
+pub use peers::{Dial, Peers, Unanswered};
 
 /// Marks a call that was passed on, so that it is never passed on again: two instances with different views of who leads can't play
 /// ping-pong with it.
@@ -96,7 +97,8 @@ where
 
     fn call(&mut self, request: Request<Body>) -> Self::Future {
         let peers = self.layer.peers.clone();
-        let marked = request.headers().contains_key(FORWARDED_HEADER);
+        let marked =
+            request.headers().contains_key(FORWARDED_HEADER) && !planted::is(Bug::PassedOnTwice);
         let Some(peers) = peers.filter(|_| !marked) else {
             return self.inner.call(request).boxed();
         };
@@ -158,6 +160,7 @@ impl Abroad {
                     }
                     // It has just stepped down, or died: soon somebody else leads.
                     Ok(_) | Err(Unanswered::NotSent) => {}
+                    Err(Unanswered::Unknown) if planted::is(Bug::PassedOnAfterBreak) => {}
                     Err(Unanswered::Unknown) => return unknown(),
                 }
             }

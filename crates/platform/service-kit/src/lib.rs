@@ -30,7 +30,7 @@ pub use drain::Drain;
 pub use error::{
     DOMAIN, Refusal, Refuse, code_of, internal, reason_text, refuse_failure, status_of,
 };
-pub use forward::{FORWARDED_HEADER, Peers};
+pub use forward::{Dial, FORWARDED_HEADER, Peers, Unanswered};
 pub use gate::{Gates, POSITION_HEADER, PositionGate};
 pub use launch::{Launch, Launched};
 pub use mutate::{Mutation, hash_of, mutate, reply_of};
@@ -38,7 +38,7 @@ pub use paging::Page;
 pub use readiness::Readiness;
 pub use server::{
     CONNECTIONS_MAX, DRAIN_WITHIN, EdgeMetrics, Limits, SLOW_AFTER, Server, ServerError, Services,
-    UNSENT_BYTES_MAX, WATCHES_MAX,
+    Stack, UNSENT_BYTES_MAX, WATCHES_MAX,
 };
 pub use telemetry::{Telemetry, TelemetryError};
 pub use validate::{Fields, PlainId, Size};

@@ -25,6 +25,7 @@ use tonic::service::RoutesBuilder;
 use tonic_health::ServingStatus;
 use tonic_health::server::{HealthReporter, HealthService};
 use tower::ServiceBuilder;
+use tower::util::BoxCloneSyncService;
 
 use crate::drain::Drain;
 use crate::forward::{ForwardLayer, Peers};
@@ -134,7 +135,21 @@ impl Services {
         self.routes.add_service(service);
         self
     }
+
+    /// What a call goes through in a server, for whoever carries calls without connections: a simulation. Health and reflection are
+    /// a server's, and so are the limits on what its connections hold.
+    pub fn stack(self, drain: Drain) -> Stack {
+        let Self { routes, gates, peers, .. } = self;
+        let service = ServiceBuilder::new()
+            .layer(HygieneLayer::new(Gates::new(gates)))
+            .layer(ForwardLayer::new(peers, drain))
+            .service(routes.routes().prepare());
+        BoxCloneSyncService::new(service)
+    }
 }
+
+/// See [`Services::stack`]. Clones serve the same services.
+pub type Stack = BoxCloneSyncService<Request<Body>, Response<Body>, Infallible>;
 
 /// A server that is bound and does not serve yet.
 #[derive(Debug)]

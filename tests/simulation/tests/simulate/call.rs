@@ -1,103 +1,17 @@
-//! A call as a careful client makes it: with a request id, again until it is answered, and written down.
+//! A call as a careful client makes it: with a request id, at any instance, again until it is answered, and written down.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures::future::BoxFuture;
-use intake_service::IntakeService;
-use notify_service::NotifyService;
 use prost::Message;
-use routing_service::RoutingService;
-use runtime::{Positions, Service, ServiceId};
-use sla_service::SlaService;
-use tonic::{Request, Status};
+use runtime::{Service, ServiceId, partition_of};
+use tonic::Status;
 use tonic_types::StatusExt;
-use wire::intake::v1 as intake;
-use wire::intake::v1::intake_service_server::IntakeService as _;
-use wire::notify::v1 as notify;
-use wire::notify::v1::notify_service_server::NotifyService as _;
-use wire::routing::v1 as routing;
-use wire::routing::v1::routing_service_server::RoutingService as _;
-use wire::sla::v1 as sla;
-use wire::sla::v1::sla_service_server::SlaService as _;
 
-use crate::cluster::{Slot, Staged};
+use crate::asked::{Asked, Head, in_time};
+use crate::door::Door;
 use crate::rng::Rng;
-use crate::world::World;
-
-/// A mutating request of the contract.
-pub(crate) trait Asked: Message + Clone + Default + 'static {
-    type Service: Staged;
-    type Reply: Message + Default;
-    /// The scope of its request id, with the workspace.
-    const METHOD: &'static str;
-
-    fn workspace(&self) -> &str;
-    fn request_id(&self) -> &str;
-    fn set_request_id(&mut self, id: String);
-    fn position(reply: &Self::Reply) -> &str;
-    fn send(self, slot: &Slot<Self::Service>) -> BoxFuture<'_, Result<Self::Reply, Status>>;
-}
-
-macro_rules! asked {
-    ($service:ty: $($request:path, $reply:path, $method:ident, $name:literal;)*) => {$(
-        impl Asked for $request {
-            type Service = $service;
-            type Reply = $reply;
-            const METHOD: &'static str = $name;
-
-            fn workspace(&self) -> &str {
-                &self.workspace_id
-            }
-
-            fn request_id(&self) -> &str {
-                &self.request_id
-            }
-
-            fn set_request_id(&mut self, id: String) {
-                self.request_id = id;
-            }
-
-            fn position(reply: &Self::Reply) -> &str {
-                &reply.position
-            }
-
-            fn send(self, slot: &Slot<$service>) -> BoxFuture<'_, Result<Self::Reply, Status>> {
-                Box::pin(async move {
-                    slot.api.$method(Request::new(self)).await.map(tonic::Response::into_inner)
-                })
-            }
-        }
-    )*};
-}
-
-asked! { IntakeService:
-    intake::CreateTicketRequest, intake::CreateTicketResponse, create_ticket, "CreateTicket";
-    intake::AddMessageRequest, intake::AddMessageResponse, add_message, "AddMessage";
-    intake::UpdateTicketRequest, intake::UpdateTicketResponse, update_ticket, "UpdateTicket";
-    intake::SetWaitingRequest, intake::SetWaitingResponse, set_waiting, "SetWaiting";
-    intake::ResumeRequest, intake::ResumeResponse, resume, "Resume";
-    intake::ResolveTicketRequest, intake::ResolveTicketResponse, resolve_ticket, "ResolveTicket";
-    intake::ReopenTicketRequest, intake::ReopenTicketResponse, reopen_ticket, "ReopenTicket";
-    intake::CloseTicketRequest, intake::CloseTicketResponse, close_ticket, "CloseTicket";
-}
-asked! { RoutingService:
-    routing::PutAgentRequest, routing::PutAgentResponse, put_agent, "PutAgent";
-    routing::SetPresenceRequest, routing::SetPresenceResponse, set_presence, "SetPresence";
-    routing::PutQueueRequest, routing::PutQueueResponse, put_queue, "PutQueue";
-    routing::AcceptOfferRequest, routing::AcceptOfferResponse, accept_offer, "AcceptOffer";
-    routing::DeclineOfferRequest, routing::DeclineOfferResponse, decline_offer, "DeclineOffer";
-    routing::CompleteWorkRequest, routing::CompleteWorkResponse, complete_work, "CompleteWork";
-    routing::TransferTicketRequest, routing::TransferTicketResponse, transfer_ticket, "TransferTicket";
-    routing::AssignTicketRequest, routing::AssignTicketResponse, assign_ticket, "AssignTicket";
-}
-asked! { SlaService:
-    sla::PutPolicyRequest, sla::PutPolicyResponse, put_policy, "PutPolicy";
-}
-asked! { NotifyService:
-    notify::PutRuleRequest, notify::PutRuleResponse, put_rule, "PutRule";
-    notify::PutEndpointRequest, notify::PutEndpointResponse, put_endpoint, "PutEndpoint";
-}
+use crate::world::{PARTITIONS, World};
 
 /// What one attempt of a call came to.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -124,24 +38,46 @@ pub(crate) struct Op {
     pub(crate) loose: u32,
 }
 
+/// What a request is known by in the log of its service and workspace.
+pub(crate) type Key = (ServiceId, u16, Vec<u8>);
+
+impl Op {
+    /// The request's key, as the contract describes it, and where it belongs.
+    pub(crate) fn key(&self) -> Key {
+        let mut hasher = blake3::Hasher::new();
+        for part in [self.workspace.as_str(), self.method, self.request_id.as_str()] {
+            hasher.update(part.as_bytes()).update(&[0]);
+        }
+        let key = hasher.finalize().as_bytes().iter().take(16).copied().collect();
+        (self.service, partition_of(&self.workspace, PARTITIONS), key)
+    }
+}
+
 /// Who calls.
 #[derive(Debug)]
 pub(crate) struct Caller {
     pub(crate) world: Arc<World>,
     pub(crate) name: String,
+    /// Where it works.
+    pub(crate) workspace: Arc<str>,
     pub(crate) rng: Rng,
     calls: u64,
+    attempts: u64,
 }
 
 /// How long a call is tried before it is left open.
 const PATIENCE: Duration = Duration::from_secs(20);
-/// How long one attempt may take.
-const ATTEMPT: Duration = Duration::from_secs(6);
 
 impl Caller {
-    pub(crate) fn new(world: &Arc<World>, name: impl Into<String>) -> Self {
-        let name = name.into();
-        Self { world: Arc::clone(world), rng: world.rng(&name), name, calls: 0 }
+    pub(crate) fn new(world: &Arc<World>, workspace: &Arc<str>, name: &str) -> Self {
+        let (world, workspace) = (Arc::clone(world), Arc::clone(workspace));
+        let name = format!("{workspace}-{name}");
+        Self { rng: world.rng(&name), world, name, workspace, calls: 0, attempts: 0 }
+    }
+
+    /// The workspace, as requests name it.
+    pub(crate) fn workspace(&self) -> String {
+        self.workspace.to_string()
     }
 
     pub(crate) async fn pause(&mut self, millis: std::ops::Range<u64>) {
@@ -162,7 +98,7 @@ impl Caller {
             request.set_request_id(id);
         }
         let world = Arc::clone(&self.world);
-        *world.told().operations.entry(A::METHOD).or_default() += 1;
+        world.count_operation(A::METHOD);
         let mut op = Op {
             service: <A::Service as Service>::ID,
             workspace: request.workspace().to_owned(),
@@ -172,7 +108,9 @@ impl Caller {
             outcomes: Vec::new(),
             loose: 0,
         };
-        let gives_up = self.rng.chance(300) && !world.is_healed();
+        // Some calls are still under way when the verdict is given.
+        world.told().asked.insert(op.key());
+        let gives_up = self.rng.chance(300) && world.is_troubled();
         let until = world.passed() + PATIENCE;
         let mut reply = None;
         loop {
@@ -204,23 +142,22 @@ impl Caller {
 
     async fn attempt<A: Asked>(&mut self, request: &A, op: &mut Op) -> Outcome {
         let world = Arc::clone(&self.world);
-        let older = self.rng.chance(2_000);
-        let Some(slot) = world.slots.current::<A::Service>(older) else {
+        let Some(slot) = world.seats.any::<A::Service>(&mut self.rng) else {
             return Outcome::No("NOT_READY".to_owned());
         };
         if world.fault("duplicate call", world.swarm.duplicate_call) {
             op.loose += 1;
-            let (slot, request) = (slot.clone(), request.clone());
+            let (request, head) = (request.clone(), self.head());
+            // By another way, perhaps.
+            let slot = world.seats.any::<A::Service>(&mut self.rng).unwrap_or_else(|| slot.clone());
             let pause = self.rng.millis(0..300);
             drop(tokio::spawn(async move {
                 tokio::time::sleep(pause).await;
                 // Nobody waits for its answer.
-                drop(once(&slot, request).await);
+                drop(once(slot.door, request, head).await);
             }));
         }
-        self.pause(0..4).await;
-        let outcome = once(&slot, request.clone()).await;
-        self.pause(0..4).await;
+        let outcome = once(slot.door, request.clone(), self.head()).await;
         if matches!(outcome, Outcome::Done { .. })
             && world.fault("lost reply", world.swarm.lost_reply)
         {
@@ -229,31 +166,23 @@ impl Caller {
         outcome
     }
 
-    /// Waits until what lies at this position is seen by the node that is asked, as a call that names it does. False: it wasn't.
-    pub(crate) async fn seen<S: Staged>(&self, slot: &Slot<S>, position: &str) -> bool {
-        let Ok(positions) = position.parse::<Positions>() else { return false };
-        let seen = slot.instance.live(slot.node.wait_for(&positions));
-        matches!(tokio::time::timeout(Duration::from_secs(3), seen).await, Ok(Ok(())))
+    /// The head of a call that no other bears.
+    pub(crate) fn head(&mut self) -> Head {
+        self.attempts += 1;
+        Head { call: format!("{}#{}", self.name, self.attempts), ..Head::default() }
     }
 }
 
-/// One attempt at one node.
-async fn once<A: Asked>(slot: &Slot<A::Service>, request: A) -> Outcome {
-    let dead = slot.instance.dead.clone();
-    let answer = tokio::select! {
-        biased;
-        () = dead.cancelled() => return Outcome::Open("the node died".to_owned()),
-        answer = tokio::time::timeout(ATTEMPT, request.send(slot)) => answer,
-    };
-    match answer {
-        Err(_) => Outcome::Open("no answer in time".to_owned()),
-        Ok(Ok(reply)) => {
+/// One attempt at one instance.
+async fn once<A: Asked>(door: Door, request: A, head: Head) -> Outcome {
+    match in_time(request.send(door, &head)).await {
+        Ok(reply) => {
             let position = A::position(&reply).to_owned();
             Outcome::Done { reply: reply.encode_to_vec(), position }
         }
-        Ok(Err(status)) => {
+        Err(status) => {
             let reason = reason_of(&status);
-            if is_open(&reason) { Outcome::Open(reason) } else { Outcome::No(reason) }
+            if is_open(&status, &reason) { Outcome::Open(reason) } else { Outcome::No(reason) }
         }
     }
 }
@@ -265,10 +194,11 @@ pub(crate) fn reason_of(status: &Status) -> String {
     reason.unwrap_or_else(|| format!("{:?}: {}", status.code(), status.message()))
 }
 
-/// Says nothing about whether it was done.
-fn is_open(reason: &str) -> bool {
-    ["OUTCOME_UNKNOWN", "SERVER_DRAINING", "PARTITION_HALTED", "DEADLINE_EXCEEDED", "INTERNAL"]
-        .contains(&reason)
+/// Says nothing about whether it was done. What is none of the contract's answers comes from a connection that broke.
+fn is_open(status: &Status, reason: &str) -> bool {
+    let open =
+        ["OUTCOME_UNKNOWN", "SERVER_DRAINING", "PARTITION_HALTED", "DEADLINE_EXCEEDED", "INTERNAL"];
+    status.get_details_error_info().is_none() || open.contains(&reason)
 }
 
 /// Wasn't done, and may be if it is asked again.

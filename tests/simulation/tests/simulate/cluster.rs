@@ -1,78 +1,106 @@
-//! The nodes: started, crashed, restarted in order, and raced by a second one.
+//! The instances: two of each service, started, crashed, stopped in order and started again.
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use intake_service::IntakeService;
 use notify_service::{Config, Keys, NotifyService};
 use routing_service::RoutingService;
-use runtime::{Clock, Health, Node, NodeConfig, Service, ServiceId};
-use service_kit::Drain;
+use runtime::{Clock, Membership, Node, NodeConfig, Service, ServiceId};
+use service_kit::{Drain, PositionGate, Services};
 use sla_service::SlaService;
-use tokio::sync::mpsc;
-use tokio_util::sync::CancellationToken;
+use tokio::sync::{mpsc, watch};
 
+use crate::board::FarBoard;
 use crate::courier::Post;
 use crate::disk::NodeDisk;
-use crate::log::{FarLogs, Instance};
-use crate::world::World;
+use crate::door::Door;
+use crate::instance::{Instance, Link, Place};
+use crate::log::FarLogs;
+use crate::observer;
+use crate::rng::Rng;
+use crate::world::{INSTANCES, World};
 
 /// A service that can be put on this stage.
 pub(crate) trait Staged: Service {
-    /// Its gRPC trait's implementation.
-    type Api: Clone + Send + Sync + 'static;
-
     fn make(instance: &Instance) -> Self;
-    fn api(node: Node<Self>) -> Self::Api;
-    fn slot(slots: &Slots) -> &Mutex<Vec<Slot<Self>>>;
+
+    /// Adds its gRPC service to a server's.
+    fn serve(
+        services: Services,
+        node: Node<Self>,
+        drain: Drain,
+        ready: watch::Receiver<bool>,
+        gate: Arc<dyn PositionGate>,
+    ) -> Services;
+
+    fn slots(seats: &Seats) -> &Mutex<Slots<Self>>;
 }
 
-/// A node and the way to call it.
+/// An instance and the way to call it.
 pub(crate) struct Slot<S: Staged> {
     pub(crate) node: Node<S>,
-    pub(crate) api: S::Api,
+    pub(crate) door: Door,
     pub(crate) instance: Instance,
+    drain: Drain,
 }
 
 impl<S: Staged> Clone for Slot<S> {
     fn clone(&self) -> Self {
-        Self { node: self.node.clone(), api: self.api.clone(), instance: self.instance.clone() }
+        Self {
+            node: self.node.clone(),
+            door: self.door.clone(),
+            instance: self.instance.clone(),
+            drain: self.drain.clone(),
+        }
     }
 }
 
-/// The nodes that callers know, the newest last: two at most.
+/// A service's instances, by the number of their place.
+pub(crate) type Slots<S> = BTreeMap<usize, Slot<S>>;
+
+/// The places, who is there, and what is asked of them.
 #[derive(Default)]
-pub(crate) struct Slots {
-    intake: Mutex<Vec<Slot<IntakeService>>>,
-    routing: Mutex<Vec<Slot<RoutingService>>>,
-    sla: Mutex<Vec<Slot<SlaService>>>,
-    notify: Mutex<Vec<Slot<NotifyService>>>,
-    orders: Mutex<BTreeMap<ServiceId, mpsc::UnboundedSender<Order>>>,
+pub(crate) struct Seats {
+    intake: Mutex<Slots<IntakeService>>,
+    routing: Mutex<Slots<RoutingService>>,
+    sla: Mutex<Slots<SlaService>>,
+    notify: Mutex<Slots<NotifyService>>,
+    doors: Mutex<BTreeMap<String, Door>>,
+    processes: Mutex<BTreeMap<Place, Instance>>,
+    links: Mutex<BTreeMap<Place, Arc<Link>>>,
+    orders: Mutex<BTreeMap<Place, mpsc::UnboundedSender<Order>>>,
+    closed: AtomicBool,
 }
 
-impl fmt::Debug for Slots {
+impl fmt::Debug for Seats {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Slots").finish_non_exhaustive()
+        f.debug_struct("Seats").finish_non_exhaustive()
     }
 }
 
 macro_rules! staged {
-    ($service:ty, $slot:ident, $api:ty, |$instance:ident| $make:expr) => {
+    ($service:ty, $slots:ident, $server:path, |$instance:ident| $make:expr) => {
         impl Staged for $service {
-            type Api = $api;
-
             fn make($instance: &Instance) -> Self {
                 $make
             }
 
-            fn api(node: Node<Self>) -> Self::Api {
-                <$api>::new(node, Drain::new())
+            fn serve(
+                services: Services,
+                node: Node<Self>,
+                drain: Drain,
+                ready: watch::Receiver<bool>,
+                gate: Arc<dyn PositionGate>,
+            ) -> Services {
+                services.with($server(node, drain), ready, gate)
             }
 
-            fn slot(slots: &Slots) -> &Mutex<Vec<Slot<Self>>> {
-                &slots.$slot
+            fn slots(seats: &Seats) -> &Mutex<Slots<Self>> {
+                &seats.$slots
             }
         }
     };
@@ -83,143 +111,180 @@ fn keys() -> Keys {
     Keys::parse("c2ltdWxhdGVkIGtleXMgc2VhbCBubyByZWFsIHNlY3I=").unwrap_or_default()
 }
 
-staged!(IntakeService, intake, intake_service::Api, |instance| IntakeService::new(Arc::new(
+staged!(IntakeService, intake, intake_service::server, |instance| IntakeService::new(Arc::new(
     FarLogs(instance.clone())
 )));
-staged!(RoutingService, routing, routing_service::Api, |_instance| RoutingService::new());
-staged!(SlaService, sla, sla_service::Api, |_instance| SlaService);
-staged!(NotifyService, notify, notify_service::Api, |instance| NotifyService::sending_by(
+staged!(RoutingService, routing, routing_service::server, |_instance| RoutingService::new());
+staged!(SlaService, sla, sla_service::server, |_instance| SlaService);
+staged!(NotifyService, notify, notify_service::server, |instance| NotifyService::sending_by(
     Arc::new(Post(instance.clone())),
     Config { allow_private_endpoints: true },
     keys()
 ));
 
-/// What the nemesis asks of a service's nodes.
+/// What the nemesis asks of a place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Order {
+    /// The process dies.
     Crash,
+    /// It stops in order, and gives away what it leads.
     Restart,
-    Race,
 }
 
-impl Slots {
+/// A poisoned lock holds a map whose every change is one insertion.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Seats {
     /// Gives an order, if somebody takes it.
-    pub(crate) fn order(&self, service: ServiceId, order: Order) {
-        let orders = self.orders.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(orders) = orders.get(&service) {
+    pub(crate) fn order(&self, place: Place, order: Order) {
+        if let Some(orders) = lock(&self.orders).get(&place) {
             orders.send(order).ok();
         }
     }
 
-    /// The node to call; sometimes, while there are two, the older one.
-    pub(crate) fn current<S: Staged>(&self, older: bool) -> Option<Slot<S>> {
-        let slots = S::slot(self).lock().unwrap_or_else(PoisonError::into_inner);
-        if older { slots.first().cloned() } else { slots.last().cloned() }
+    /// Every place.
+    pub(crate) fn places() -> impl Iterator<Item = Place> {
+        let numbers = |service| (0..INSTANCES).map(move |number| Place { service, number });
+        ServiceId::ALL.into_iter().flat_map(numbers)
+    }
+
+    /// The process at a place.
+    pub(crate) fn process(&self, place: Place) -> Option<Instance> {
+        lock(&self.processes).get(&place).cloned()
+    }
+
+    /// A place's network.
+    pub(crate) fn link(&self, place: Place) -> Arc<Link> {
+        Arc::clone(lock(&self.links).entry(place).or_default())
+    }
+
+    /// The way to the instance at an address, if one lives there.
+    pub(crate) fn door(&self, address: &str) -> Option<Door> {
+        lock(&self.doors).get(address).cloned()
+    }
+
+    /// A service's living instances.
+    pub(crate) fn living<S: Staged>(&self) -> Vec<Slot<S>> {
+        let slots = lock(S::slots(self));
+        slots.values().filter(|slot| !slot.instance.dead.is_cancelled()).cloned().collect()
+    }
+
+    /// An instance to call: any that lives.
+    pub(crate) fn any<S: Staged>(&self, rng: &mut Rng) -> Option<Slot<S>> {
+        rng.pick(&self.living::<S>()).cloned()
+    }
+
+    /// Nobody is started any more at the places.
+    pub(crate) fn close(&self) {
+        self.closed.store(true, Ordering::Relaxed);
+    }
+
+    fn is_closed(&self) -> bool {
+        self.closed.load(Ordering::Relaxed)
     }
 
     fn enter<S: Staged>(&self, slot: &Slot<S>) {
-        let mut slots = S::slot(self).lock().unwrap_or_else(PoisonError::into_inner);
-        slots.retain(|slot| !slot.instance.dead.is_cancelled());
-        slots.push(slot.clone());
+        let place = slot.instance.place;
+        lock(S::slots(self)).insert(place.number, slot.clone());
+        lock(&self.doors).insert(place.address(), slot.door.clone());
+        lock(&self.processes).insert(place, slot.instance.clone());
+    }
+
+    /// Ends a process, whatever it is about.
+    fn leave<S: Staged>(&self, slot: &Slot<S>) {
+        slot.instance.dead.cancel();
+        slot.node.crash();
+        lock(&self.doors).remove(&slot.instance.place.address());
     }
 }
 
-/// Runs a service's nodes for as long as the world stands.
+/// Runs a service's instances for as long as the world stands.
 pub(crate) fn run<S: Staged>(world: &Arc<World>) {
-    let (sender, orders) = mpsc::unbounded_channel();
-    let mut all = world.slots.orders.lock().unwrap_or_else(PoisonError::into_inner);
-    all.insert(S::ID, sender);
-    drop(tokio::spawn(supervise::<S>(Arc::clone(world), orders)));
+    for number in 0..INSTANCES {
+        let place = Place { service: S::ID, number };
+        let (sender, orders) = mpsc::unbounded_channel();
+        lock(&world.seats.orders).insert(place, sender);
+        drop(tokio::spawn(supervise::<S>(Arc::clone(world), place, orders)));
+    }
 }
 
-/// Why a node is followed by another.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Next {
-    Order(Order),
-    Died,
-    SteppedDown,
-    Halted,
-}
-
-async fn supervise<S: Staged>(world: Arc<World>, mut orders: mpsc::UnboundedReceiver<Order>) {
+async fn supervise<S: Staged>(
+    world: Arc<World>,
+    place: Place,
+    mut orders: mpsc::UnboundedReceiver<Order>,
+) {
+    let mut starts = 0;
     loop {
-        let slot = start::<S>(&world).await;
-        let next = tokio::select! {
+        let slot = start::<S>(&world, place, &mut starts).await;
+        let order = tokio::select! {
             biased;
-            () = slot.instance.dead.cancelled() => Next::Died,
-            next = ended(&slot) => next,
-            Some(order) = orders.recv() => Next::Order(order),
+            () = slot.instance.dead.cancelled() => Order::Crash,
+            Some(order) = orders.recv() => order,
         };
-        world.trace(&[b"node", S::ID.name().as_bytes(), format!("{next:?}").as_bytes()]);
-        match next {
-            Next::Order(Order::Crash) | Next::Died => {
-                slot.instance.dead.cancel();
-                tokio::time::sleep(world.chance(|rng| rng.millis(100..3_000))).await;
-            }
-            Next::Order(Order::Restart) => {
-                let shutdown = tokio::time::timeout(Duration::from_secs(15), slot.node.shutdown());
+        world.trace(&[b"instance", slot.instance.name.as_bytes(), format!("{order:?}").as_bytes()]);
+        let pause = match order {
+            Order::Crash => 100..6_000,
+            Order::Restart => {
                 tokio::select! {
                     biased;
                     () = slot.instance.dead.cancelled() => {}
-                    _ = shutdown => {}
+                    () = slot.instance.live(stop(&slot)) => {}
                 }
-                slot.instance.dead.cancel();
-                tokio::time::sleep(world.chance(|rng| rng.millis(10..1_000))).await;
+                10..2_000
             }
-            // The old one goes on until it finds out, and dies some time after.
-            Next::Order(Order::Race) => {
-                let (dead, pause) =
-                    (slot.instance.dead, world.chance(|rng| rng.millis(500..8_000)));
-                drop(tokio::spawn(async move {
-                    tokio::time::sleep(pause).await;
-                    dead.cancel();
-                }));
-            }
-            Next::SteppedDown => {
-                slot.instance.dead.cancel();
-                tokio::time::sleep(world.chance(|rng| rng.millis(10..500))).await;
-            }
-            Next::Halted => return,
+        };
+        world.seats.leave(&slot);
+        slot.instance.pause(pause).await;
+        if world.seats.is_closed() {
+            return;
         }
+        // What was asked of the one before is not asked of the next.
+        while orders.try_recv().is_ok() {}
     }
 }
 
-/// Returns when a node has stopped leading by itself.
-async fn ended<S: Staged>(slot: &Slot<S>) -> Next {
-    let Some(partition) = slot.node.partitions().first() else { return Next::Halted };
-    let mut health = partition.watch_health();
-    let over = |health: &Health| matches!(health, Health::SteppedDown | Health::Halted(_));
-    let found = health.wait_for(over).await.map(|health| health.clone());
-    match found {
-        Ok(Health::Halted(reason)) => {
-            slot.instance.world.violation(format!("I5: {} halted: {reason}", S::ID));
-            Next::Halted
-        }
-        Ok(_) => Next::SteppedDown,
-        Err(_) => std::future::pending().await,
-    }
+/// Stops as the product does: what it leads is given away, calls end, positions and hashes are written.
+async fn stop<S: Staged>(slot: &Slot<S>) {
+    slot.node.retire(Duration::from_secs(3)).await;
+    slot.drain.start();
+    // One that takes longer is killed.
+    drop(tokio::time::timeout(Duration::from_secs(15), slot.node.shutdown()).await);
 }
 
-/// A node of its own, with a clock of its own.
-pub(crate) async fn start<S: Staged>(world: &Arc<World>) -> Slot<S> {
+/// Starts an instance, again and again until one begins to run.
+pub(crate) async fn start<S: Staged>(
+    world: &Arc<World>,
+    place: Place,
+    starts: &mut u64,
+) -> Slot<S> {
     loop {
-        let instance = Instance { world: Arc::clone(world), dead: CancellationToken::new() };
-        match instance_of::<S>(world, &instance).await {
-            Some(slot) => return slot,
-            None => tokio::time::sleep(Duration::from_millis(200)).await,
+        *starts += 1;
+        let name = format!("{}{}-{starts}", S::ID, place.number);
+        let instance = Instance::new(world, place, &world.seats.link(place), name);
+        if let Some(slot) = begin::<S>(&instance).await {
+            return slot;
         }
+        tokio::time::sleep(Duration::from_millis(200)).await;
     }
 }
 
-async fn instance_of<S: Staged>(world: &Arc<World>, instance: &Instance) -> Option<Slot<S>> {
+async fn begin<S: Staged>(instance: &Instance) -> Option<Slot<S>> {
+    let world = &instance.world;
     let (skew, seed) = world.chance(|rng| (rng.range(0..world.swarm.skew_ms * 2 + 1), rng.next()));
     let clock = world.now().plus_millis(skew).minus_millis(world.swarm.skew_ms);
+    let membership = Membership {
+        instance: instance.name.to_string(),
+        address: instance.place.address(),
+        board: Arc::new(FarBoard::of(instance)),
+    };
     let config = NodeConfig {
         provider: Arc::new(FarLogs(instance.clone())),
         snapshots: Arc::new(NodeDisk(instance.clone())),
         snapshot_after: runtime::SNAPSHOT_AFTER,
         clock: Clock::simulated(clock, seed),
-        cluster: None,
+        cluster: Some(membership),
     };
     let started = tokio::select! {
         biased;
@@ -230,8 +295,10 @@ async fn instance_of<S: Staged>(world: &Arc<World>, instance: &Instance) -> Opti
         instance.dead.cancel();
         return None;
     };
-    *world.told().starts.entry(S::ID).or_default() += 1;
-    let slot = Slot { api: S::api(node.clone()), node, instance: instance.clone() };
-    world.slots.enter(&slot);
+    let drain = Drain::new();
+    let door = Door::new(instance, &node, &drain);
+    let slot = Slot { node, door, instance: instance.clone(), drain };
+    world.seats.enter(&slot);
+    observer::run(&slot);
     Some(slot)
 }

@@ -4,7 +4,7 @@ use async_trait::async_trait;
 use notify::AttemptResult;
 use notify_service::{Courier, Message};
 
-use crate::log::Instance;
+use crate::instance::Instance;
 
 /// A message that reached the receiver.
 #[derive(Debug, Clone)]
@@ -17,7 +17,7 @@ pub(crate) struct Arrival {
     pub(crate) body: String,
 }
 
-/// What a node of notify sends by.
+/// What an instance of notify sends by.
 #[derive(Debug)]
 pub(crate) struct Post(pub(crate) Instance);
 

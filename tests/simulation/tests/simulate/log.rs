@@ -1,7 +1,7 @@
-//! The logs as one node sees them: far away, and not to be relied on.
+//! The logs as one instance sees them: far away, and not to be relied on.
 //!
-//! What is written is written in the memory log behind; what an answer says, when it comes and whether it comes is up to the seed. A
-//! node that is dead gets no answer any more, so nothing of it goes on.
+//! What is written is written in the memory log behind; what an answer says, when it comes and whether it comes is up to the seed. An
+//! instance that is dead gets no answer any more, so nothing of it goes on (see [`Instance`]).
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,47 +9,14 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use event_log::{
-    AppendError, EventLog, EventLogProvider, LogError, LogName, OpenError, Record, Seq, Tail,
+    AppendError, Cause, EventLog, EventLogProvider, LogError, LogName, OpenError, Record, Seq, Tail,
 };
 use futures::stream::{self, BoxStream, StreamExt};
-use runtime::ServiceId;
-use tokio_util::sync::CancellationToken;
 
-use crate::world::World;
+use crate::instance::{Fault, Instance};
+use crate::world::{LogKey, World, log_keys};
 
-/// A node as the world around it sees it.
-#[derive(Debug, Clone)]
-pub(crate) struct Instance {
-    pub(crate) world: Arc<World>,
-    pub(crate) dead: CancellationToken,
-}
-
-impl Instance {
-    /// Goes on with `deed` as long as the node lives, and then never returns.
-    pub(crate) async fn live<T>(&self, deed: impl Future<Output = T>) -> T {
-        tokio::select! {
-            biased;
-            () = self.dead.cancelled() => std::future::pending().await,
-            done = deed => done,
-        }
-    }
-
-    /// A named point at which the node may die.
-    pub(crate) async fn may_crash(&self, point: &'static str) {
-        if !self.dead.is_cancelled() && self.world.fault(point, self.world.swarm.crash_point) {
-            self.dead.cancel();
-        }
-        if self.dead.is_cancelled() {
-            std::future::pending::<()>().await;
-        }
-    }
-
-    async fn latency(&self) {
-        tokio::time::sleep(self.world.chance(|rng| rng.millis(0..4))).await;
-    }
-}
-
-/// The provider of one node.
+/// The provider of one instance.
 #[derive(Debug)]
 pub(crate) struct FarLogs(pub(crate) Instance);
 
@@ -59,10 +26,10 @@ impl EventLogProvider for FarLogs {
         let open = async {
             self.0.latency().await;
             let inner = self.0.world.logs.open(name).await?;
-            let service = ServiceId::ALL.into_iter().find(|id| id.log(0) == *name);
-            let service = service.ok_or_else(|| OpenError::Missing { name: name.clone() })?;
+            let key = log_keys().find(|(service, partition)| service.log(*partition) == *name);
+            let key = key.ok_or_else(|| OpenError::Missing { name: name.clone() })?;
             let instance = self.0.clone();
-            let log: Arc<dyn EventLog> = Arc::new(FarLog { instance, service, inner });
+            let log: Arc<dyn EventLog> = Arc::new(FarLog { instance, key, inner });
             Ok(log)
         };
         self.0.live(open).await
@@ -77,25 +44,24 @@ impl EventLogProvider for FarLogs {
     }
 }
 
-/// A log of one node.
+/// A log of one instance.
 #[derive(Debug)]
 struct FarLog {
     instance: Instance,
-    /// Whose log.
-    service: ServiceId,
+    key: LogKey,
     inner: Arc<dyn EventLog>,
 }
 
 /// Appends for good, and has it looked at.
 pub(crate) async fn put(
     world: &World,
-    service: ServiceId,
+    key: LogKey,
     log: &dyn EventLog,
     fence: Seq,
     bytes: Bytes,
 ) -> Result<Seq, AppendError> {
     let seq = log.append(fence, bytes.clone()).await?;
-    world.appended(service, &Record { seq, bytes });
+    world.appended(key, &Record { seq, bytes });
     Ok(seq)
 }
 
@@ -110,6 +76,10 @@ enum Fate {
 }
 
 impl FarLog {
+    fn reached(&self) -> Result<(), Cause> {
+        if self.instance.link.is(Fault::Log) { Err("cut off".into()) } else { Ok(()) }
+    }
+
     fn fate(&self) -> Fate {
         let (world, swarm) = (&self.instance.world, &self.instance.world.swarm);
         if world.fault("lost ack", swarm.lost_ack) {
@@ -125,15 +95,15 @@ impl FarLog {
         }
     }
 
-    /// An append that arrives later, whatever becomes of the node.
+    /// An append that arrives later, whatever becomes of the instance.
     fn put_later(&self, fence: Seq, bytes: Bytes, most_ms: u64) {
-        let (world, service) = (Arc::clone(&self.instance.world), self.service);
+        let (world, key) = (Arc::clone(&self.instance.world), self.key);
         let inner = Arc::clone(&self.inner);
         let pause = world.chance(|rng| rng.millis(1..most_ms));
         drop(tokio::spawn(async move {
             tokio::time::sleep(pause).await;
             // Nobody waits for its answer.
-            drop(put(&world, service, &*inner, fence, bytes).await);
+            drop(put(&world, key, &*inner, fence, bytes).await);
         }));
     }
 
@@ -141,17 +111,18 @@ impl FarLog {
         let world = &self.instance.world;
         self.instance.may_crash("crash before append").await;
         self.instance.latency().await;
+        self.reached().map_err(AppendError::Unavailable)?;
         let patience = world.chance(|rng| rng.millis(100..2_500));
         let unknown = || AppendError::Unknown("the answer was lost".into());
         let answer = match self.fate() {
-            Fate::Arrives => put(world, self.service, &*self.inner, fence, bytes).await,
+            Fate::Arrives => put(world, self.key, &*self.inner, fence, bytes).await,
             Fate::Twice => {
                 self.put_later(fence, bytes.clone(), 3_000);
-                put(world, self.service, &*self.inner, fence, bytes).await
+                put(world, self.key, &*self.inner, fence, bytes).await
             }
             Fate::AnswerLost => {
                 // A refusal is lost as well.
-                drop(put(world, self.service, &*self.inner, fence, bytes).await);
+                drop(put(world, self.key, &*self.inner, fence, bytes).await);
                 tokio::time::sleep(patience).await;
                 Err(unknown())
             }
@@ -180,6 +151,7 @@ impl EventLog for FarLog {
     async fn read(&self, from: Seq, max_bytes: usize) -> Result<Vec<Record>, LogError> {
         let read = async {
             self.instance.latency().await;
+            self.reached().map_err(LogError::Unavailable)?;
             self.instance.may_crash("crash while reading").await;
             self.inner.read(from, max_bytes).await
         };
@@ -189,6 +161,7 @@ impl EventLog for FarLog {
     async fn tail(&self) -> Result<Tail, LogError> {
         let tail = async {
             self.instance.latency().await;
+            self.reached().map_err(LogError::Unavailable)?;
             self.inner.tail().await
         };
         self.instance.live(tail).await
@@ -199,6 +172,7 @@ impl EventLog for FarLog {
         stream::unfold(Some(following), |following| async {
             let (instance, mut inner) = following?;
             let record = instance.live(inner.next()).await?;
+            instance.link.log_reached().await;
             let (world, swarm) = (&instance.world, &instance.world.swarm);
             if world.fault("cut delivery", swarm.cut_delivery) {
                 return Some((Err(LogError::Unavailable("cut off".into())), None));

@@ -40,6 +40,9 @@ struct Options {
     /// Fails if there were fewer faults in all.
     #[arg(long, default_value_t = 0)]
     faults_min: u64,
+    /// Fails if logs changed hands less often in all.
+    #[arg(long, default_value_t = 0)]
+    handovers_min: u64,
     /// Prints the sum as JSON at the end.
     #[arg(long)]
     json: bool,
@@ -124,6 +127,8 @@ struct Sum {
     compared: u64,
     operations: BTreeMap<String, u64>,
     faults: BTreeMap<String, u64>,
+    hand_overs: BTreeMap<String, u64>,
+    looks: BTreeMap<String, u64>,
     simulated_s: f64,
     took_s: f64,
     failed: Vec<Report>,
@@ -132,9 +137,12 @@ struct Sum {
 impl Sum {
     fn add(&mut self, report: Report) {
         self.seeds += 1;
-        for (counts, more) in
-            [(&mut self.operations, &report.operations), (&mut self.faults, &report.faults)]
-        {
+        for (counts, more) in [
+            (&mut self.operations, &report.operations),
+            (&mut self.faults, &report.faults),
+            (&mut self.hand_overs, &report.hand_overs),
+            (&mut self.looks, &report.looks),
+        ] {
             for (name, count) in more {
                 *counts.entry(name.clone()).or_default() += count;
             }
@@ -212,12 +220,15 @@ fn many(options: &Options) -> anyhow::Result<bool> {
     let started = Instant::now();
     let bug = options.bug.as_deref();
     let sum = side_by_side(options, bug, options.twice_every, |_| false)?;
-    let (operations, faults) =
-        (sum.operations.values().sum::<u64>(), sum.faults.values().sum::<u64>());
+    let total = |counts: &BTreeMap<String, u64>| counts.values().sum::<u64>();
+    let (operations, faults) = (total(&sum.operations), total(&sum.faults));
+    let hand_overs = total(&sum.hand_overs);
     let took = started.elapsed().as_secs_f64();
     let rate = sum.simulated_s / took.max(0.001);
     let mut out = std::io::stdout().lock();
-    for (name, counts) in [("operations", &sum.operations), ("faults", &sum.faults)] {
+    for (name, counts) in
+        [("operations", &sum.operations), ("faults", &sum.faults), ("hand-overs", &sum.hand_overs)]
+    {
         writeln!(out, "{name}:")?;
         for (kind, count) in counts {
             writeln!(out, "  {count:8} {kind}")?;
@@ -225,7 +236,7 @@ fn many(options: &Options) -> anyhow::Result<bool> {
     }
     writeln!(
         out,
-        "{} seeds ({} of them twice), {operations} operations, {faults} faults, {:.0} simulated seconds in {took:.0} s: {rate:.0} a second",
+        "{} seeds ({} of them twice), {operations} operations, {faults} faults, {hand_overs} hand-overs, {:.0} simulated seconds in {took:.0} s: {rate:.0} a second",
         sum.seeds, sum.compared, sum.simulated_s,
     )?;
     for report in &sum.failed {
@@ -242,13 +253,16 @@ fn many(options: &Options) -> anyhow::Result<bool> {
             "compared": sum.compared,
             "operations": operations,
             "faults": faults,
+            "hand_overs": hand_overs,
             "simulated_s": sum.simulated_s,
             "simulated_s_per_s": rate,
             "failed": sum.failed.iter().map(|report| report.seed).collect::<Vec<_>>(),
         });
         writeln!(out, "{value}")?;
     }
-    let enough = operations >= options.operations_min && faults >= options.faults_min;
+    let enough = operations >= options.operations_min
+        && faults >= options.faults_min
+        && hand_overs >= options.handovers_min;
     if !enough {
         writeln!(out, "too little happened")?;
     }

@@ -3,16 +3,15 @@
 use prost_types::Duration;
 use wire::common::v1::{Priority, SkillRequirement};
 use wire::events::v1::{ClockMetric, NotificationChannel, Skill};
+use wire::intake::v1 as intake;
 use wire::notify::v1 as notify;
 use wire::routing::v1 as routing;
 use wire::sla::v1 as sla;
 
 use crate::call::Caller;
 
-/// The workspace in which everything happens: the one that is always there.
-pub(crate) const WORKSPACE: &str = "default";
-/// How many agents there are.
-pub(crate) const AGENTS: u64 = 6;
+/// How many agents each workspace has.
+pub(crate) const AGENTS: u64 = 4;
 /// The events that notify's rule tells of.
 pub(crate) const TOLD: [&str; 4] =
     ["TicketOpened", "OfferAccepted", "ClockBreached", "StatusChanged"];
@@ -39,7 +38,19 @@ pub(crate) fn agent(number: u64, capacity: i32) -> routing::Agent {
 }
 
 /// Asks for everything, until all of it was granted.
-pub(crate) async fn set(caller: &mut Caller) {
+pub(crate) async fn set(mut caller: Caller) {
+    let caller = &mut caller;
+    let workspace_id = caller.workspace();
+    let workspace = intake::Workspace {
+        workspace_id: workspace_id.clone(),
+        display_name: "Where work is done".into(),
+        ..Default::default()
+    };
+    insist(
+        caller,
+        intake::PutWorkspaceRequest { workspace: Some(workspace), ..Default::default() },
+    )
+    .await;
     for queue in [("default", 8, 0), ("french", 5, 3)] {
         let required = SkillRequirement { skill: "french".into(), min_level: queue.2 };
         let queue = routing::Queue {
@@ -52,7 +63,7 @@ pub(crate) async fn set(caller: &mut Caller) {
         insist(
             caller,
             routing::PutQueueRequest {
-                workspace_id: WORKSPACE.into(),
+                workspace_id: workspace_id.clone(),
                 queue: Some(queue),
                 ..Default::default()
             },
@@ -64,14 +75,14 @@ pub(crate) async fn set(caller: &mut Caller) {
         insist(
             caller,
             routing::PutAgentRequest {
-                workspace_id: WORKSPACE.into(),
+                workspace_id: workspace_id.clone(),
                 agent: Some(agent(number, capacity)),
                 ..Default::default()
             },
         )
         .await;
     }
-    insist(caller, policy(6)).await;
+    insist(caller, policy(workspace_id.clone(), 6)).await;
     let endpoint = notify::Endpoint {
         endpoint_id: "hook".into(),
         url: "http://127.0.0.1:9/hook".into(),
@@ -81,7 +92,7 @@ pub(crate) async fn set(caller: &mut Caller) {
     insist(
         caller,
         notify::PutEndpointRequest {
-            workspace_id: WORKSPACE.into(),
+            workspace_id: workspace_id.clone(),
             endpoint: Some(endpoint),
             ..Default::default()
         },
@@ -98,7 +109,7 @@ pub(crate) async fn set(caller: &mut Caller) {
     insist(
         caller,
         notify::PutRuleRequest {
-            workspace_id: WORKSPACE.into(),
+            workspace_id: workspace_id.clone(),
             rule: Some(rule),
             ..Default::default()
         },
@@ -107,7 +118,7 @@ pub(crate) async fn set(caller: &mut Caller) {
 }
 
 /// A policy whose promises are short enough to be broken now and then.
-pub(crate) fn policy(first_reply_s: i64) -> sla::PutPolicyRequest {
+pub(crate) fn policy(workspace_id: String, first_reply_s: i64) -> sla::PutPolicyRequest {
     let target = |metric: ClockMetric, priority: Priority, within| sla::PolicyTarget {
         metric: metric.into(),
         priority: priority.into(),
@@ -131,15 +142,11 @@ pub(crate) fn policy(first_reply_s: i64) -> sla::PutPolicyRequest {
         warn_at_permille: vec![500, 800],
         ..Default::default()
     };
-    sla::PutPolicyRequest {
-        workspace_id: WORKSPACE.into(),
-        policy: Some(policy),
-        ..Default::default()
-    }
+    sla::PutPolicyRequest { workspace_id, policy: Some(policy), ..Default::default() }
 }
 
-/// Calls until it is done: before the work begins there are no faults, but the nodes may still be learning of the workspace.
-async fn insist<A: crate::call::Asked>(caller: &mut Caller, request: A) {
+/// Calls until it is done: before the work begins there are no faults, but nobody may lead yet, and services still be learning of the workspace.
+async fn insist<A: crate::asked::Asked>(caller: &mut Caller, request: A) {
     for _ in 0..200 {
         if caller.call(request.clone()).await.is_some() {
             return;

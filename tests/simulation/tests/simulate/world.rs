@@ -1,34 +1,47 @@
 //! What all of a seed's actors share.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use event_log::Record;
-use event_log::memory::MemoryProvider;
+use event_log::memory::{MemoryBoard, MemoryProvider};
 use invariants::LogWalk;
 use kernel::Timestamp;
-use runtime::ServiceId;
+use runtime::{ServiceId, partition_of};
 use tokio::time::Instant;
 
-use crate::call::Op;
-use crate::cluster::Slots;
+use crate::call::{Key, Op};
+use crate::cluster::Seats;
 use crate::courier::Arrival;
 use crate::disk::Disk;
+use crate::ledger::Ledger;
 use crate::rng::Rng;
 use crate::swarm::Swarm;
 
+/// How many partitions each service has.
+pub(crate) const PARTITIONS: u16 = 2;
+/// How many instances each service has.
+pub(crate) const INSTANCES: usize = 2;
 /// When a seed's time begins.
 const BEGIN: Timestamp = Timestamp::from_millis(1_750_000_000_000);
 /// How long there is work, and faults with it but for the first and last seconds.
 pub(crate) const WORK: Duration = Duration::from_secs(100);
-/// When the last fault is over.
+/// When the last fault begins.
 pub(crate) const HEALED: Duration = Duration::from_secs(90);
 /// The least that a seed lasts.
 pub(crate) const WHOLE: Duration = Duration::from_secs(120);
 /// How long it may take to come to rest after that.
 pub(crate) const REST_WITHIN: Duration = Duration::from_secs(240);
+
+/// A log: whose, and which partition's.
+pub(crate) type LogKey = (ServiceId, u16);
+
+/// All logs.
+pub(crate) fn log_keys() -> impl Iterator<Item = LogKey> {
+    ServiceId::ALL.into_iter().flat_map(|service| (0..PARTITIONS).map(move |part| (service, part)))
+}
 
 /// One seed's world.
 #[derive(Debug)]
@@ -36,10 +49,13 @@ pub(crate) struct World {
     pub(crate) seed: u64,
     pub(crate) swarm: Swarm,
     pub(crate) logs: MemoryProvider,
+    pub(crate) board: MemoryBoard,
     pub(crate) disk: Disk,
-    pub(crate) slots: Slots,
+    pub(crate) seats: Seats,
+    /// One workspace of each partition.
+    pub(crate) workspaces: Vec<Arc<str>>,
     began: Instant,
-    healed: AtomicBool,
+    troubled: AtomicBool,
     chance: Mutex<Rng>,
     told: Mutex<Told>,
 }
@@ -48,19 +64,27 @@ pub(crate) struct World {
 #[derive(Debug, Default)]
 pub(crate) struct Told {
     pub(crate) history: Vec<Op>,
+    /// Every request that was ever made.
+    pub(crate) asked: BTreeSet<Key>,
     pub(crate) arrivals: Vec<Arrival>,
     pub(crate) operations: BTreeMap<&'static str, u64>,
     pub(crate) faults: BTreeMap<&'static str, u64>,
+    pub(crate) hand_overs: BTreeMap<&'static str, u64>,
+    pub(crate) looks: BTreeMap<&'static str, u64>,
     pub(crate) violations: Vec<String>,
-    pub(crate) walks: BTreeMap<ServiceId, LogWalk>,
-    /// When each record was appended, in milliseconds of true time; the first is record 1.
-    pub(crate) appended: BTreeMap<ServiceId, Vec<u64>>,
+    pub(crate) walks: BTreeMap<LogKey, LogWalk>,
+    pub(crate) ledgers: BTreeMap<LogKey, Ledger>,
+    /// The latest acknowledged revision of each ticket, by workspace and ticket.
+    pub(crate) revisions: BTreeMap<(Arc<str>, String), u64>,
+    /// Calls whose passing on has broken off: nobody knows whether they were served, so nobody may pass them on again.
+    pub(crate) broken_off: BTreeSet<String>,
+    /// The logs that can't be reached, or stall.
+    pub(crate) disturbed: BTreeSet<LogKey>,
     pub(crate) trace: blake3::Hasher,
-    /// How many nodes of each service were started.
-    pub(crate) starts: BTreeMap<ServiceId, u64>,
 }
 
 impl World {
+    /// Must be called on a tokio runtime, which keeps the time.
     pub(crate) fn new(seed: u64) -> Arc<Self> {
         let mut rng = Rng::new(seed);
         let swarm = Swarm::draw(&mut rng);
@@ -68,10 +92,12 @@ impl World {
             seed,
             swarm,
             logs: MemoryProvider::new(),
+            board: MemoryBoard::new(),
             disk: Disk::default(),
-            slots: Slots::default(),
+            seats: Seats::default(),
+            workspaces: workspaces(),
             began: Instant::now(),
-            healed: AtomicBool::new(false),
+            troubled: AtomicBool::new(false),
             chance: Mutex::new(rng.fork("chance")),
             told: Mutex::new(Told::default()),
         })
@@ -96,18 +122,33 @@ impl World {
         self.began.elapsed()
     }
 
+    fn passed_ms(&self) -> u64 {
+        u64::try_from(self.passed().as_millis()).unwrap_or(u64::MAX)
+    }
+
     /// The true time.
     pub(crate) fn now(&self) -> Timestamp {
-        BEGIN.plus_millis(u64::try_from(self.passed().as_millis()).unwrap_or(u64::MAX))
+        BEGIN.plus_millis(self.passed_ms())
+    }
+
+    /// Faults happen from here on: the scene is set.
+    pub(crate) fn trouble(&self) {
+        self.troubled.store(true, Ordering::Relaxed);
     }
 
     /// No fault happens from here on.
     pub(crate) fn heal(&self) {
-        self.healed.store(true, Ordering::Relaxed);
+        self.troubled.store(false, Ordering::Relaxed);
     }
 
+    /// Whether faults happen now.
+    pub(crate) fn is_troubled(&self) -> bool {
+        self.troubled.load(Ordering::Relaxed)
+    }
+
+    /// Whether the last fault is over.
     pub(crate) fn is_healed(&self) -> bool {
-        self.healed.load(Ordering::Relaxed)
+        !self.is_troubled() && self.passed() >= HEALED
     }
 
     /// Whether there is still work to be made.
@@ -117,10 +158,8 @@ impl World {
 
     /// Whether a fault of this rate happens now; it is counted.
     pub(crate) fn fault(&self, kind: &'static str, of_10_000: u64) -> bool {
-        let happens = !self.is_healed()
-            && of_10_000 > 0
-            && self.passed() > Duration::from_secs(3)
-            && self.chance(|rng| rng.chance(of_10_000));
+        let happens =
+            self.is_troubled() && of_10_000 > 0 && self.chance(|rng| rng.chance(of_10_000));
         if happens {
             self.count_fault(kind);
         }
@@ -130,6 +169,15 @@ impl World {
     pub(crate) fn count_fault(&self, kind: &'static str) {
         *self.told().faults.entry(kind).or_default() += 1;
         self.trace(&[b"fault", kind.as_bytes()]);
+    }
+
+    pub(crate) fn count_operation(&self, kind: &'static str) {
+        *self.told().operations.entry(kind).or_default() += 1;
+    }
+
+    /// Counts what was seen beside operations.
+    pub(crate) fn count_look(&self, kind: &'static str) {
+        *self.told().looks.entry(kind).or_default() += 1;
     }
 
     /// Notes what happened, for two runs of a seed must tell the same story.
@@ -154,16 +202,37 @@ impl World {
     }
 
     /// A record is in a log: looks at it.
-    pub(crate) fn appended(&self, service: ServiceId, record: &Record) {
-        let at_ms = u64::try_from(self.passed().as_millis()).unwrap_or(u64::MAX);
+    pub(crate) fn appended(&self, key: LogKey, record: &Record) {
+        let at_ms = self.passed_ms();
         let found = {
             let mut told = self.told();
-            told.appended.entry(service).or_default().push(at_ms);
-            told.trace.update(&record.bytes);
-            told.walks.get_mut(&service).map(|walk| walk.take(record).1).unwrap_or_default()
+            let Told { trace, walks, ledgers, hand_overs, .. } = &mut *told;
+            trace.update(&record.bytes);
+            let taken = walks.get_mut(&key).map(|walk| walk.take(record)).unwrap_or_default();
+            if let Some(hand_over) = ledgers.entry(key).or_default().note(at_ms, taken.0.as_ref()) {
+                *hand_overs.entry(hand_over.name()).or_default() += 1;
+            }
+            taken.1
         };
         for violation in found {
             self.violation(violation.to_string());
         }
     }
+
+    /// What is known of a log's leaders.
+    pub(crate) fn ledger<T>(&self, key: LogKey, look: impl FnOnce(&mut Ledger) -> T) -> T {
+        look(self.told().ledgers.entry(key).or_default())
+    }
+}
+
+/// One workspace of each partition: the one that is always there, and others.
+fn workspaces() -> Vec<Arc<str>> {
+    let names = std::iter::once("default".to_owned());
+    let names: Vec<_> = names.chain((1..100).map(|number| format!("workspace-{number}"))).collect();
+    (0..PARTITIONS)
+        .filter_map(|partition| {
+            names.iter().find(|name| partition_of(name, PARTITIONS) == partition)
+        })
+        .map(|name| Arc::from(name.as_str()))
+        .collect()
 }

@@ -31,6 +31,7 @@ struct Handle {
 #[derive(Clone, Copy, Debug, Default)]
 struct Link {
     cut: bool,
+    stalled: bool,
     slow: Duration,
 }
 
@@ -80,6 +81,11 @@ impl MemoryBoard {
     /// Cuts this handle off from the board, or back in: its notices can't be put, and what it sees stays as it is.
     pub fn set_unreachable(&self, unreachable: bool) {
         self.0.link.send_modify(|link| link.cut = unreachable);
+    }
+
+    /// Lets this handle see the board as it is now, or go on: its own notices get through all the while.
+    pub fn stall_view(&self, stalled: bool) {
+        self.0.link.send_modify(|link| link.stalled = stalled);
     }
 
     /// Lets every notice of this handle take so long on its way.
@@ -143,9 +149,9 @@ async fn look_out(
     loop {
         // Marked as seen before looking, so that a change in between is never slept through.
         changed.mark_unchanged();
-        let cut = link.borrow_and_update().cut;
+        let Link { cut, stalled, .. } = *link.borrow_and_update();
         let mut over = None;
-        if !cut {
+        if !cut && !stalled {
             let (standing, first) = shared.standing();
             over = first;
             seen.send_if_modified(|known| {

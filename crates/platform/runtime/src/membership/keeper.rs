@@ -1,10 +1,11 @@
 //! Keeps this instance's notice on the board, and what the board shows in view.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use event_log::{BoardError, NOTICE_STANDS, Notices, Seq};
+use kernel::planted::{self, Bug};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
@@ -24,6 +25,8 @@ const RENEWED_EVERY: Duration = Duration::from_secs(1);
 const AGAIN_AFTER: Duration = Duration::from_millis(250);
 /// For how long after it set out a notice is known to stand: less than it does, for clocks differ.
 const KNOWN_TO_STAND: Duration = Duration::from_millis(2500);
+/// So many renewals are known by when they set out: more than are on their way at any time.
+const SENT_MAX: usize = 16;
 /// A leader's word stands for itself only once all who decided before they saw it are done or have given up.
 const VOUCHES_AFTER: Duration = Duration::from_secs(6);
 /// After so many failures in a row to put the notice up that is said.
@@ -53,7 +56,31 @@ struct Own {
     renewal: u64,
     /// When the last notice that was put set out.
     renewed_at: Option<Instant>,
+    /// Renewals, and when they set out.
+    sent: VecDeque<(u64, Instant)>,
+    /// When the last notice that came back set out: what the board shows is no older.
+    seen_at: Option<Instant>,
     seats: BTreeMap<u16, Chair>,
+}
+
+impl Own {
+    /// The next renewal, which sets out now.
+    fn send(&mut self, now: Instant) -> u64 {
+        self.renewal += 1;
+        if self.sent.len() == SENT_MAX {
+            self.sent.pop_front();
+        }
+        self.sent.push_back((self.renewal, now));
+        self.renewal
+    }
+
+    /// A renewal came back.
+    fn came_back(&mut self, renewal: u64) {
+        while let Some((_, at)) = self.sent.front().filter(|(number, _)| *number <= renewal) {
+            self.seen_at = Some(*at);
+            self.sent.pop_front();
+        }
+    }
 }
 
 /// What a notice says of one partition, as it changes.
@@ -110,6 +137,11 @@ impl Chair {
         let (log_id, head) = evidence.borrow().unwrap_or((*log_id, *applied.borrow()));
         Standing { role, epoch: self.epoch, log_id, head, snapshots: [older, seq] }
     }
+}
+
+/// See [`KNOWN_TO_STAND`].
+fn known_to_stand() -> Duration {
+    if planted::is(Bug::NoticeTrustedTooLong) { NOTICE_STANDS * 3 } else { KNOWN_TO_STAND }
 }
 
 /// A poisoned lock holds a list whose every change is one assignment.
@@ -193,13 +225,13 @@ impl Shared {
 
     fn notice(&self, now: Instant) -> Notice {
         let mut own = lock(&self.own);
-        own.renewal += 1;
+        let renewal = own.send(now);
         let standings = own.seats.iter_mut().map(|(number, chair)| (*number, chair.standing(now)));
         let standings = standings.collect();
         Notice {
             address: self.membership.address.clone(),
             draining: self.view.borrow().draining,
-            renewal: own.renewal,
+            renewal,
             standings,
         }
     }
@@ -218,9 +250,12 @@ impl Shared {
         }
     }
 
-    /// Whether the board has been reached lately.
+    /// Whether the board has been reached lately, both ways: a notice was put, and one of ours was seen there. What is seen of a board
+    /// that shows nothing new, though notices can be put, is no reason for anything.
     fn reachable(&self, now: Instant) -> bool {
-        lock(&self.own).renewed_at.is_some_and(|at| now < at + KNOWN_TO_STAND)
+        let own = lock(&self.own);
+        let lately = |at: Option<Instant>| at.is_some_and(|at| now < at + known_to_stand());
+        lately(own.renewed_at) && (lately(own.seen_at) || planted::is(Bug::StaleViewTrusted))
     }
 
     fn see(&self, notices: &Notices, told: &mut BTreeMap<String, u64>) {
@@ -239,6 +274,7 @@ impl Shared {
             };
             if instance == self.membership.instance {
                 joined_at = joined_at.or(Some(now));
+                lock(&self.own).came_back(notice.renewal);
                 continue;
             }
             // Who had this very address and gives no sign of life is this instance's own past.
@@ -335,7 +371,8 @@ impl Seat {
         let own = lock(&self.shared.own);
         let said = own.seats.get(&self.partition).and_then(|chair| chair.said);
         said.is_some_and(|(first, last)| {
-            now >= first + VOUCHES_AFTER && now < last + KNOWN_TO_STAND
+            let stands = now < last + known_to_stand();
+            now >= first + VOUCHES_AFTER && (stands || planted::is(Bug::LapsedNoticeVouches))
         })
     }
 

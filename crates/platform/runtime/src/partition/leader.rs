@@ -341,7 +341,8 @@ impl<'a, S: Service> Leader<'a, S> {
                     self.show(batch).await?;
                 }
             }
-            if let (Some(last), None, true) = (self.last, &self.flight, self.looks.is_empty()) {
+            let landed = self.flight.is_none() || planted::is(Bug::HandOverInFlight);
+            if let (Some(last), true, true) = (self.last, landed, self.looks.is_empty()) {
                 return Ok(last);
             }
         }

@@ -9,12 +9,13 @@ use std::time::Duration;
 use event_log::{EventLog, LogError, Record, Seq};
 use futures::StreamExt;
 use futures::stream::BoxStream;
+use kernel::planted::{self, Bug};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::leader::Setting;
 use super::lineage::{Known, Standing, lost};
-use super::loading::{Claimed, claim_once, load, load_first};
+use super::loading::{Claimed, claim_once, load, load_first, pass_over};
 use super::stop::Stop;
 use super::watchdog::{Reader, Sight, Watchdog};
 use super::{Core, Outlet, View, Work};
@@ -79,7 +80,10 @@ pub(crate) async fn stand_by<S: Service>(
         core.epoch.load(Ordering::Relaxed),
     );
     standby.show();
-    let mut fold = if let Some(fold) = kept {
+    let mut fold = if let Some(mut fold) = kept {
+        if planted::is(Bug::RecordsLostBetweenRoles) {
+            standby.meanwhile(pass_over(core, &mut fold)).await??;
+        }
         fold
     } else {
         let first = *core.health.borrow() == Health::Starting;

@@ -141,6 +141,22 @@ async fn a_board_that_lost_its_memory_changes_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn who_sees_the_board_as_it_was_claims_nothing_though_its_own_notices_get_through() {
+    let (world, leader, standby) = World::pair().await;
+    let epoch = leader.node.partitions()[0].epoch();
+    // The last that the standby sees is a board without a leader.
+    world.board.forget_all();
+    sleep(Duration::from_millis(1)).await;
+    standby.board.stall_view(true);
+    sleep(Duration::from_secs(60)).await;
+    assert!(leader.leads(0) && !standby.leads(0));
+    assert_eq!(leader.node.partitions()[0].epoch(), epoch);
+    standby.board.stall_view(false);
+    leader.crash();
+    standby.led(0).await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_leader_cut_off_from_the_board_is_replaced_and_never_shows_what_is_old() {
     let (_world, old, new) = World::pair().await;
     persist(std::slice::from_ref(&old), "w", "r1").await;

@@ -9,6 +9,7 @@ use std::time::Duration;
 use http::{Request, Response, Uri};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
+use tonic::async_trait;
 use tonic::body::Body;
 use tonic::transport::{Channel, Endpoint};
 use tower::{Service, ServiceExt};
@@ -33,6 +34,8 @@ const PROBE_WITHIN: Duration = Duration::from_secs(3);
 pub struct Peers {
     /// Where the others reach this one.
     own: String,
+    /// Another way than by connections.
+    dial: Option<Box<dyn Dial>>,
     connections: Mutex<BTreeMap<String, Vec<Connection>>>,
     calls: Arc<Semaphore>,
 }
@@ -56,18 +59,34 @@ pub(super) struct Carried(#[expect(dead_code, reason = "it counts while it is th
 
 /// Why a peer gave no answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Unanswered {
+pub enum Unanswered {
     /// It can't be reached: the call wasn't sent.
     NotSent,
     /// The connection broke: whether it was served isn't known.
     Unknown,
 }
 
+/// How a call reaches another instance where it isn't by connections: in a simulation.
+#[async_trait]
+pub trait Dial: Send + Sync + 'static {
+    /// Sends a request to the instance at `address`, a `host:port` from the board.
+    async fn send(
+        &self,
+        address: &str,
+        request: Request<Body>,
+    ) -> Result<Response<Body>, Unanswered>;
+}
+
 impl Peers {
     /// None yet. `own` is the address that this instance tells the others, as `host:port`.
     pub fn new(own: impl Into<String>) -> Self {
         let calls = Arc::new(Semaphore::new(CALLS_MAX));
-        Self { own: own.into(), connections: Mutex::default(), calls }
+        Self { own: own.into(), dial: None, connections: Mutex::default(), calls }
+    }
+
+    /// The same, reached in another way.
+    pub fn by(own: impl Into<String>, dial: impl Dial) -> Self {
+        Self { dial: Some(Box::new(dial)), ..Self::new(own) }
     }
 
     pub(super) fn is_self(&self, address: &str) -> bool {
@@ -85,6 +104,10 @@ impl Peers {
         address: &str,
         request: Request<Body>,
     ) -> Result<(Response<Body>, Carried), Unanswered> {
+        if let Some(dial) = &self.dial {
+            let answer = dial.send(address, request).await;
+            return answer.map(|response| (response, Carried(Arc::default())));
+        }
         let (mut channel, carried) = self.connection(address).ok_or(Unanswered::NotSent)?;
         let sent = match channel.ready().await {
             Ok(channel) => channel.call(request).await,
