@@ -14,7 +14,7 @@ use crate::call;
 pub fn workspace_in(partition: u16, prefix: &str) -> String {
     let name = |number: u32| format!("{prefix}-{number}");
     let fits = |name: &String| runtime::partition_of(name, 4) == partition;
-    (0..).map(name).find(fits).unwrap_or_default()
+    (0..1_000).map(name).find(fits).unwrap_or_default()
 }
 
 /// Makes a workspace.

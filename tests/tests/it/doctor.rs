@@ -6,6 +6,7 @@ use anyhow::{Context as _, ensure};
 use async_nats::jetstream::stream::DiscardPolicy;
 use event_log::{EventLogProvider as _, LogName, OpenError};
 use event_log_nats::{NatsConfig, NatsProvider};
+use serde_json::Value;
 use tests::api::{Addresses, Api};
 use tests::call;
 use tests::doctor::{doctor, text, wrong};

@@ -1,5 +1,7 @@
 //! A partition whose log is in doubt stops alone: the others serve, at once and after a restart, and everybody says which one it is.
 
+#![expect(clippy::indexing_slicing, reason = "a test fails by it")]
+
 use anyhow::{Context as _, ensure};
 use runtime::{ServiceId, partition_of};
 use tests::api::{Api, reason_of, until};

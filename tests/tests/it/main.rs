@@ -2,6 +2,8 @@
 //!
 //! One executable, since each one more is linked with all of the product again.
 
+#![expect(clippy::print_stdout, reason = "figures are told to whoever runs a test by itself")]
+
 mod backup;
 mod bad_input;
 mod bench;

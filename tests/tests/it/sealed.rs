@@ -111,7 +111,7 @@ async fn records(api: &Api) -> anyhow::Result<Vec<Bytes>> {
             if read.is_empty() {
                 break;
             }
-            from_seq += read.len() as u64;
+            from_seq += u64::try_from(read.len())?;
             for record in read {
                 all.extend([record.data, record.json.into()]);
             }

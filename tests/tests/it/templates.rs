@@ -93,7 +93,7 @@ async fn templates_that_took_a_processor_for_ever_are_refused_while_others_are_s
     };
     let (longest, beside) = tokio::join!(attack, slowest(&api, &other));
     let (longest, beside) = (longest?, beside?);
-    eprintln!("refused within {longest:?}; others' calls {beside:?}, {quiet:?} when it is quiet");
+    println!("refused within {longest:?}; others' calls {beside:?}, {quiet:?} when it is quiet");
     // A refusal writes nothing, so it takes less than calls that do; several at once share two processors.
     ensure!(longest < quiet * 10, "the slowest refusal took {longest:?}, others' calls {quiet:?}");
     ensure!(beside < quiet * 10, "others' calls took {beside:?}, {quiet:?} before");
@@ -132,7 +132,7 @@ async fn the_costliest_templates_that_are_accepted_let_others_in() -> anyhow::Re
     let (loaded, beside) = tokio::join!(load, slowest(&api, &other));
     loaded?;
     let beside = beside?;
-    eprintln!("{rules} costliest rules: others' calls {beside:?}, {quiet:?} when it is quiet");
+    println!("{rules} costliest rules: others' calls {beside:?}, {quiet:?} when it is quiet");
     ensure!(beside < quiet * 10, "others' calls took {beside:?}, {quiet:?} before");
     stack.stop().await
 }

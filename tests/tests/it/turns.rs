@@ -259,10 +259,7 @@ async fn costly_policies(api: &Api, workspace: &str) -> anyhow::Result<usize> {
         if let Some(policy) = &mut put.policy {
             policy.order = -1;
         }
-        let refused = match call!(api, sla.put_policy, put).await {
-            Ok(_) => continue,
-            Err(refused) => refused,
-        };
+        let Err(refused) = call!(api, sla.put_policy, put).await else { continue };
         ensure!(number > 0, "{refused:?}");
         ensure!(!reason_of(&refused).is_empty(), "{refused:?}");
         return Ok(number);

@@ -112,7 +112,7 @@ async fn open(api: &Api, subject: &str) -> anyhow::Result<(i64, i64)> {
 /// What speaks against a server's time.
 async fn doubts(api: &Api) -> anyhow::Result<Vec<ClockDoubtKind>> {
     let reply = api.clock(ServiceId::Intake).get_time(GetTimeRequest::default()).await?;
-    Ok(reply.into_inner().doubts.iter().map(|doubt| doubt.kind()).collect())
+    Ok(reply.into_inner().doubts.iter().map(wire::admin::v1::ClockDoubt::kind).collect())
 }
 
 /// The server's time, in milliseconds since 1970.

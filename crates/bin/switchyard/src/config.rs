@@ -137,7 +137,10 @@ mod tests {
         let text = "log = 'nats://a:1'\npartitions = 8\nreplicas = 3\n";
         let parsed = with_file(text, &["init", "--partitions", "9"]).unwrap().unwrap();
         let Command::Init(init) = parsed.command else { panic!("another command") };
-        assert_eq!((init.log.as_str(), init.partitions, init.replicas), ("nats://a:1", 9, 3));
+        assert_eq!(
+            (init.log.as_deref(), init.partitions, init.replicas),
+            (Some("nats://a:1"), 9, 3)
+        );
         assert_eq!(init.nats.stream_prefix, "SY");
     }
 

@@ -225,7 +225,9 @@ mod tests {
         #[test]
         fn positions_survive_their_text(all in vec(position(), 0..Positions::MAX)) {
             let mut positions = Positions::default();
-            all.into_iter().for_each(|position| positions.merge(position));
+            for position in all {
+                positions.merge(position);
+            }
             prop_assert_eq!(positions.to_string().parse(), Ok(positions));
         }
 

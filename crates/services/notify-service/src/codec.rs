@@ -83,12 +83,12 @@ fn endpoint_put(put: &EndpointPut) -> stored::EndpointPut {
 /// A sealed secret as it is stored.
 pub(crate) fn sealed_secret(secret: &SealedSecret) -> stored::SealedSecret {
     let SealedSecret { key_id, sealed } = secret.clone();
-    stored::SealedSecret { key_id, sealed: sealed.into() }
+    stored::SealedSecret { key_id, sealed }
 }
 
 /// A sealed secret from its stored form.
 pub(crate) fn sealed_secret_of(secret: stored::SealedSecret) -> SealedSecret {
-    SealedSecret { key_id: secret.key_id, sealed: secret.sealed.into() }
+    SealedSecret { key_id: secret.key_id, sealed: secret.sealed }
 }
 
 fn endpoint_put_of(put: stored::EndpointPut) -> EndpointPut {

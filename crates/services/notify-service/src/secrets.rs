@@ -140,7 +140,7 @@ impl Keys {
     pub fn generate() -> Result<Zeroizing<String>, KeysError> {
         let mut key = Zeroizing::new([0; KEY_BYTES]);
         random(&mut *key).map_err(|NoRandomness| KeysError::NoRandomness)?;
-        let key = Zeroizing::new(STANDARD.encode(&*key));
+        let key = Zeroizing::new(STANDARD.encode(*key));
         Ok(Zeroizing::new(format!(
             "# Switchyard seals webhooks' secrets with the first key; every key opens what it has sealed.\n{}\n",
             *key
@@ -208,7 +208,10 @@ impl Key {
         let id = derived("switchyard webhook secret key id v1");
         let key = derived("switchyard webhook secret seal v1");
         Some(Self {
-            id: id.iter().take(ID_BYTES).map(|byte| format!("{byte:02x}")).collect(),
+            id: id
+                .iter()
+                .take(ID_BYTES)
+                .fold(String::new(), |id, byte| id + &format!("{byte:02x}")),
             cipher: XChaCha20Poly1305::new((&*key).into()),
             nonces: derived("switchyard webhook secret nonce v1"),
         })

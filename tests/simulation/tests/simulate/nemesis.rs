@@ -101,7 +101,9 @@ async fn links(
     let set = |wrong: bool| {
         for place in places {
             let link = world.seats.link(*place);
-            faults.iter().for_each(|fault| link.set(*fault, wrong));
+            for fault in faults {
+                link.set(*fault, wrong);
+            }
         }
     };
     set(true);
@@ -114,7 +116,9 @@ async fn logs(world: &World, keys: &[LogKey], time: Duration, switch: impl Fn(&F
     let faults = keys.iter().filter_map(|key| world.logs.faults(&log(key)));
     let faults: Vec<Faults> = faults.collect();
     let set = |wrong: bool| {
-        faults.iter().for_each(|one| switch(one, wrong));
+        for one in &faults {
+            switch(one, wrong);
+        }
         let mut told = world.told();
         for key in keys {
             if wrong {

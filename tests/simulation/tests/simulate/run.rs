@@ -140,7 +140,13 @@ async fn one_rests<S: Staged>(world: &Arc<World>, partition: u16) -> Result<(), 
         match handle.health() {
             Health::Ready => leaders += 1,
             Health::Standby { leader: Some(_) } => continue,
-            other => return Err(format!("{name} is {other:?} at {instance}")),
+            other @ (Health::Starting
+            | Health::LogUnavailable
+            | Health::LogFull
+            | Health::Standby { leader: None }
+            | Health::SteppedDown
+            | Health::Halted(_)
+            | Health::Draining) => return Err(format!("{name} is {other:?} at {instance}")),
         }
         for input in handle.inputs() {
             reached(world, input.seq, (input.service, partition), instance).await?;

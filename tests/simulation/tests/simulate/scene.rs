@@ -83,6 +83,11 @@ pub(crate) async fn set(mut caller: Caller) {
         .await;
     }
     insist(caller, policy(workspace_id.clone(), 6)).await;
+    notify_of(caller, workspace_id).await;
+}
+
+/// An endpoint, and a rule that sends to it.
+async fn notify_of(caller: &mut Caller, workspace_id: String) {
     let endpoint = notify::Endpoint {
         endpoint_id: "hook".into(),
         url: "http://127.0.0.1:9/hook".into(),
@@ -106,15 +111,8 @@ pub(crate) async fn set(mut caller: Caller) {
         template: "News of #{{ ticket.number }}".into(),
         ..Default::default()
     };
-    insist(
-        caller,
-        notify::PutRuleRequest {
-            workspace_id: workspace_id.clone(),
-            rule: Some(rule),
-            ..Default::default()
-        },
-    )
-    .await;
+    insist(caller, notify::PutRuleRequest { workspace_id, rule: Some(rule), ..Default::default() })
+        .await;
 }
 
 /// A policy whose promises are short enough to be broken now and then.

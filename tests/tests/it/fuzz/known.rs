@@ -124,16 +124,17 @@ impl Known {
 fn ids_of(message: &DynamicMessage) -> Record {
     let mut record = Record::new();
     for (field, value) in message.fields() {
-        match value {
-            Value::String(id) if field.name().ends_with("_id") && !id.is_empty() => {
-                record.insert(field.name().to_owned(), id.clone());
+        if let Value::String(id) = value
+            && field.name().ends_with("_id")
+            && !id.is_empty()
+        {
+            record.insert(field.name().to_owned(), id.clone());
+        } else if let Value::Message(inner) = value
+            && inner.descriptor().full_name().starts_with("switchyard.")
+        {
+            for (name, id) in ids_of(inner) {
+                record.entry(name).or_insert(id);
             }
-            Value::Message(inner) if inner.descriptor().full_name().starts_with("switchyard.") => {
-                for (name, id) in ids_of(inner) {
-                    record.entry(name).or_insert(id);
-                }
-            }
-            _ => {}
         }
     }
     record.remove("request_id");

@@ -110,10 +110,11 @@ impl Planner<'_> {
             shape::fit(method, &mut message, &mut draw);
         }
         // A flipped bit must not make another address of a good one.
-        if nameless && let Some(endpoint) = message.get_field_by_name_mut("endpoint") {
-            if let Some(endpoint) = endpoint.as_message_mut() {
-                endpoint.clear_field_by_name("url");
-            }
+        if nameless
+            && let Some(endpoint) = message.get_field_by_name_mut("endpoint")
+            && let Some(endpoint) = endpoint.as_message_mut()
+        {
+            endpoint.clear_field_by_name("url");
         }
         message
     }

@@ -31,7 +31,8 @@ pub(super) fn show(
 
 fn cut(mut text: String) -> String {
     if text.len() > SHOWN {
-        let end = text.floor_char_boundary(SHOWN);
+        let end =
+            (0..=SHOWN.min(text.len())).rev().find(|end| text.is_char_boundary(*end)).unwrap_or(0);
         text.truncate(end);
         text.push('…');
     }
@@ -39,5 +40,5 @@ fn cut(mut text: String) -> String {
 }
 
 fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    bytes.iter().fold(String::new(), |text, byte| text + &format!("{byte:02x}"))
 }

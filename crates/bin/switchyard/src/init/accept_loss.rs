@@ -175,8 +175,7 @@ async fn must_agree(provider: &dyn EventLogProvider, partitions: u16) -> Result<
 async fn heard(board: &dyn LeaseBoard) -> Notices {
     let shown = board.watch();
     tokio::time::sleep(ALL_HEARD_AFTER).await;
-    let notices = shown.borrow().clone();
-    notices
+    shown.borrow().clone()
 }
 
 async fn look(
@@ -203,13 +202,11 @@ async fn look(
     }
     let read = read_through(&*log, service, partition).await;
     Ok(match (read, more) {
-        (Err(why), _) => Case::Lost { why, known },
         (Ok(whole), None) if whole.supersedes => Case::Done,
-        (Ok(whole), Some(why)) if !whole.supersedes => Case::Lost { why, known },
         (Ok(whole), None) if whole.records == 1 => {
             Case::Lost { why: "it held nothing but its birth".to_owned(), known }
         }
-        (Ok(_), Some(why)) => Case::Lost { why, known },
+        (Err(why), _) | (Ok(_), Some(why)) => Case::Lost { why, known },
         (Ok(_), None) => Case::Whole,
     })
 }

@@ -96,8 +96,9 @@ pub(super) async fn start(
     if let Some(cluster) = &config.cluster {
         services = services.beside(Peers::new(&cluster.address));
     }
-    let sources: Vec<Arc<dyn AdminSource>> =
-        all.iter().map(|node| Arc::clone(node) as Arc<dyn AdminSource>).collect();
+    let source =
+        |node: &Arc<dyn Launched>| -> Arc<dyn AdminSource> { Arc::<dyn Launched>::clone(node) };
+    let sources: Vec<_> = all.iter().map(source).collect();
     let scrape = Scrape::new(sources.clone(), config.clock.clone(), edge.clone());
     let admin = Admin::new(sources, config.clock.clone(), drain.clone());
     Ok((Nodes { all, ready, _vigils: vigils }, admin.add_to(services), scrape))

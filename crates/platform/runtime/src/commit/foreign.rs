@@ -166,7 +166,9 @@ proptest! {
     fn a_harmed_record_is_refused(commit in commit(9), harms in vec(harm(), 1..4)) {
         let good = seal(&commit);
         let mut bytes = good.to_vec();
-        harms.iter().for_each(|harm| do_harm(&mut bytes, harm));
+        for harm in &harms {
+            do_harm(&mut bytes, harm);
+        }
         prop_assume!(bytes != good);
         let record = Record { seq: 9, bytes: bytes.into() };
         prop_assert!(open_record(&record).is_err());
@@ -200,7 +202,9 @@ proptest! {
         prop_assert!(reader.take(&next).is_ok());
 
         let mut bytes = good.bytes[..good.bytes.len() - CRC_BYTES].to_vec();
-        harms.iter().for_each(|harm| do_harm(&mut bytes, harm));
+        for harm in &harms {
+            do_harm(&mut bytes, harm);
+        }
         let forged = Record { seq: 1, bytes: sealed(bytes) };
         prop_assume!(forged != good);
         read_by_all(&forged)?;

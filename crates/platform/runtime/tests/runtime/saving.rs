@@ -186,7 +186,7 @@ async fn a_snapshot_that_knows_more_than_the_log_stops_the_partition() {
 }
 
 fn hex(log_id: [u8; 16]) -> String {
-    log_id.iter().map(|byte| format!("{byte:02x}")).collect()
+    hex::encode(log_id)
 }
 
 /// A store whose disk is full.

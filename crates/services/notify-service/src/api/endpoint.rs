@@ -73,7 +73,7 @@ fn is_secret(text: &str) -> bool {
 fn fresh_secret() -> Result<Secret, Status> {
     let mut key = Zeroizing::new([0; FRESH_BYTES]);
     random(&mut *key).map_err(|error| internal(&error))?;
-    let key = Zeroizing::new(STANDARD.encode(&*key));
+    let key = Zeroizing::new(STANDARD.encode(*key));
     Ok(Secret::new(format!("{PREFIX}{}", *key)))
 }
 

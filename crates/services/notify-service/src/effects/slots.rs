@@ -25,7 +25,7 @@ struct Turns<T> {
     used: usize,
     workspaces: BTreeMap<WorkspaceId, Workspace<T>>,
     /// Those with an endpoint that could send.
-    turns: VecDeque<WorkspaceId>,
+    order: VecDeque<WorkspaceId>,
 }
 
 #[derive(Debug)]
@@ -60,8 +60,8 @@ impl<T> Default for Endpoint<T> {
 
 impl<T> Turns<T> {
     fn new(total: usize, per_endpoint: usize) -> Self {
-        let (workspaces, turns) = (BTreeMap::new(), VecDeque::new());
-        Self { total, per_endpoint, used: 0, workspaces, turns }
+        let (workspaces, order) = (BTreeMap::new(), VecDeque::new());
+        Self { total, per_endpoint, used: 0, workspaces, order }
     }
 
     /// Puts an attempt behind those that wait for its endpoint.
@@ -76,7 +76,7 @@ impl<T> Turns<T> {
     fn next(&mut self) -> Option<(WorkspaceId, EndpointId, T)> {
         let left = self.total.saturating_sub(self.used);
         let may = |id: &WorkspaceId| self.workspaces.get(id).is_some_and(|it| it.used < left);
-        let workspace_id = self.turns.remove(self.turns.iter().position(may)?)?;
+        let workspace_id = self.order.remove(self.order.iter().position(may)?)?;
         let workspace = self.workspaces.get_mut(&workspace_id)?;
         let endpoint_id = workspace.turns.pop_front()?;
         let endpoint = workspace.endpoints.get_mut(&endpoint_id)?;
@@ -117,7 +117,7 @@ impl<T> Turns<T> {
         }
         if !workspace.turns.is_empty() && !workspace.lined_up {
             workspace.lined_up = true;
-            self.turns.push_back(workspace_id.clone());
+            self.order.push_back(workspace_id.clone());
         }
     }
 }

@@ -161,6 +161,6 @@ proptest! {
             }
         }
         prop_assert_eq!(started.len(), waited);
-        prop_assert!(turns.workspaces.is_empty() && turns.turns.is_empty() && turns.used == 0);
+        prop_assert!(turns.workspaces.is_empty() && turns.order.is_empty() && turns.used == 0);
     }
 }
