@@ -1,11 +1,6 @@
 //! The invariants' numbers: those of the simulation's table are those that code checks, and those that the architecture names.
 
-#![expect(
-    clippy::unwrap_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    reason = "a test fails by it"
-)]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by it")]
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
