@@ -12,6 +12,7 @@ use event_log::LogName;
 use event_log::{EventLogProvider, Record};
 use event_log_embedded::EmbeddedProvider;
 use runtime::{ServiceId, open_record, partition_of};
+use tests::api::reason_of;
 use tests::process::run;
 use tests::stack::Stack;
 use tests::{call, forge};
@@ -20,6 +21,8 @@ use wire::admin::v1::log_service_client::LogServiceClient;
 use wire::common::v1::Service;
 use wire::events::v1::{Event, WorkspacePut};
 use wire::intake::v1 as intake;
+
+use crate::halted::{until_halted, workspaces};
 
 /// The workspace that is always there, and its name from a later release.
 const WORKSPACE: &str = "default";
@@ -159,7 +162,7 @@ async fn what_is_not_understood_stops_the_partition() -> anyhow::Result<()> {
         ("it needs reader 99", Arc::new(same), 99),
     ];
     for (why, changed, min_reader) in cases {
-        let stack = stopped().await?;
+        let mut stack = stopped().await?;
         let data = stack.directory().join("up");
         let written = append(&data, |all| {
             let commit = forge::after(all.last().context("the log is empty")?)?;
@@ -167,18 +170,37 @@ async fn what_is_not_understood_stops_the_partition() -> anyhow::Result<()> {
             Ok(forge::record(&wire::events::v1::Commit { events, min_reader, ..commit }))
         })
         .await?;
-        let data = data.display().to_string();
-        for arguments in [
-            vec!["up", "--data-dir", &data, "--listen", "127.0.0.1:0"],
-            vec!["verify", "--data-dir", &data],
-        ] {
-            let ended = run(&arguments).await?;
-            let said = [&ended.stdout, &ended.stderr].map(|text| String::from_utf8_lossy(text));
-            let said = said.concat();
-            ensure!(!ended.status.success(), "{arguments:?} went on: {said}");
-            let named = said.contains(why) && said.contains(&format!("record {}", written.seq));
-            ensure!(named, "{arguments:?} does not say {why:?}: {said}");
+        let names =
+            |said: &str| said.contains(why) && said.contains(&format!("record {}", written.seq));
+        // It halts alone, also at each later start, and its service serves the others.
+        let halted = log().partition;
+        for _ in 0..2 {
+            stack.processes[0].start_again().await?;
+            let api = stack.api()?;
+            let reasons = until_halted(&api, ServiceId::Intake, &[halted]).await?;
+            ensure!(reasons.iter().all(|reason| names(reason)), "not {why:?}: {reasons:?}");
+            let get = intake::GetWorkspaceRequest { workspace_id: WORKSPACE.to_owned() };
+            let refused = api.intake.clone().get_workspace(api.request(get)).await;
+            let status = refused.err().context("a halted partition shows its state")?;
+            ensure!(reason_of(&status) == "PARTITION_HALTED", "{status:?}");
+            let others = workspaces().into_iter();
+            for workspace_id in others.filter(|one| partition_of(one, PARTITIONS) != halted) {
+                let workspace = Some(intake::Workspace { workspace_id, ..Default::default() });
+                let put = intake::PutWorkspaceRequest { workspace, ..Default::default() };
+                call!(api, intake.put_workspace, put).await?;
+            }
+            ensure!(stack.processes[0].stop().await?.success(), "{}", stack.said());
         }
+        // Nothing was written behind what is not understood.
+        let logs = EmbeddedProvider::open(data.join("log"))?;
+        let last = records(&logs).await?.pop();
+        logs.close().await;
+        ensure!(last.as_ref() == Some(&written), "it was passed over: {last:?}");
+        let ended = run(&["verify", "--data-dir", &data.display().to_string()]).await?;
+        let said = [&ended.stdout, &ended.stderr].map(|text| String::from_utf8_lossy(text));
+        let said = said.concat();
+        ensure!(!ended.status.success(), "verify went on: {said}");
+        ensure!(names(&said), "verify does not say {why:?}: {said}");
     }
     Ok(())
 }

@@ -355,5 +355,5 @@ async fn an_endpoint_is_refused_by_reason_where_nothing_can_seal() -> anyhow::Re
     let refused = refused.err().context("taken")?;
     ensure!(reason_of(&refused) == "UNIMPLEMENTED", "{refused:?}");
     ensure!(!stack.directory().join("up/keys").exists(), "no key is made for nobody");
-    stack.stop().await
+    Ok(()) // Not stopped as others are: notify's logs have nothing that could be verified.
 }

@@ -85,7 +85,8 @@ fn with_defaults(command: clap::Command, settings: &Settings) -> clap::Command {
         let value = argument.get_long().and_then(|name| settings.get(name)).cloned();
         match value {
             Some(value) if argument.get_env().is_some() => {
-                argument.default_value(value).required(false)
+                let reset = clap::builder::Resettable::Reset;
+                argument.default_value(value).required(false).required_unless_present(reset)
             }
             Some(_) | None => argument,
         }

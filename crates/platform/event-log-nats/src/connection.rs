@@ -9,6 +9,7 @@ use async_nats::jetstream::{self, context::ContextBuilder};
 use async_nats::{Client, ConnectErrorKind, ConnectOptions, Event, ServerError};
 use event_log::OpenError;
 use tokio::sync::watch;
+use tokio::time::{Instant, timeout};
 
 use crate::NatsConfig;
 use crate::monitor::Monitor;
@@ -19,6 +20,7 @@ const PING_EVERY: Duration = Duration::from_secs(1);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 const RECONNECT_STEP: Duration = Duration::from_millis(50);
 const RECONNECT_MAX: Duration = Duration::from_secs(1);
+const LOOK_AGAIN_EVERY: Duration = Duration::from_millis(50);
 
 #[derive(Debug)]
 pub(crate) struct Connection {
@@ -53,6 +55,25 @@ impl Connection {
 
     pub(crate) fn is_up(&self) -> bool {
         self.client.connection_state() == State::Connected
+    }
+
+    /// Waits for a connection that is just being made again, as long as for any answer, and says whether it is up: for who opens a log
+    /// and has nothing to serve meanwhile.
+    pub(crate) async fn comes_up(&self) -> bool {
+        let deadline = Instant::now() + self.config.request_timeout;
+        let mut up = self.up.clone();
+        while !self.is_up() {
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return false;
+            }
+            // What is told comes a little before or after what is so.
+            let changed = timeout(left.min(LOOK_AGAIN_EVERY), up.changed()).await;
+            if matches!(changed, Ok(Err(_))) {
+                return self.is_up();
+            }
+        }
+        true
     }
 }
 

@@ -124,7 +124,7 @@ impl NatsProvider {
 
     /// Asks the stream's leader about the stream, and refuses one that is not set up as it must be.
     async fn info(&self, name: &LogName) -> Result<Info, OpenError> {
-        if !self.connection.is_up() {
+        if !self.connection.comes_up().await {
             return Err(OpenError::Unavailable("not connected".into()));
         }
         let stream = match self.connection.jetstream.get_stream(self.stream_of(name)).await {

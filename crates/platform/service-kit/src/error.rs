@@ -269,18 +269,21 @@ mod tests {
     #[test]
     fn every_reason_has_the_code_that_the_contract_documents() {
         let documented = include_str!("../../../../proto/switchyard/common/v1/errors.proto");
-        let mut lines = documented.lines().peekable();
         let mut seen = 0;
-        let mut comment = "";
-        for line in lines.by_ref() {
+        // The first line of the comment, which may have several.
+        let mut comment = None;
+        for line in documented.lines() {
             let line = line.trim();
             if let Some(text) = line.strip_prefix("// ") {
-                comment = text;
-            } else if let Some((name, _)) = line.split_once(" = ")
+                comment.get_or_insert(text);
+                continue;
+            }
+            let comment = comment.take();
+            if let Some((name, _)) = line.split_once(" = ")
                 && let Some(reason) = ErrorReason::from_str_name(name)
                 && reason != ErrorReason::Unspecified
             {
-                let (code, _) = comment.split_once(':').unwrap();
+                let (code, _) = comment.and_then(|text| text.split_once(':')).unwrap();
                 let camel = format!("{:?}", code_of(reason));
                 assert_eq!(camel.to_uppercase(), code.replace('_', ""), "{name}");
                 seen += 1;

@@ -149,17 +149,17 @@ impl Collector for Figures {
             let labels = labels(one);
             one.metrics.append_seconds.encode(histogram.encode_family(&labels)?)?;
         }
-        counter(
+        single(
             encoder,
             "filters_stopped",
             "Evaluations of a filter that took more steps than it may, and so counted as false",
-            [(Vec::new(), rules::exceeded())],
+            &ConstCounter::new(rules::exceeded()),
         )?;
-        gauge(
+        single(
             encoder,
             "clock_doubtful",
             "1: the wall clock parted from the time since boot, and timers hold",
-            [(Vec::new(), i64::from(self.clock_doubtful))],
+            &ConstGauge::new(i64::from(self.clock_doubtful)),
         )
     }
 }
@@ -276,10 +276,10 @@ impl Figures {
 
     fn of_edge(&self, encoder: &mut DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
         for (name, help, value) in self.edge.gauges() {
-            gauge(encoder, name, help, [(Vec::new(), value)])?;
+            single(encoder, name, help, &ConstGauge::new(value))?;
         }
         for (name, help, count) in self.edge.counters() {
-            counter(encoder, name, help, [(Vec::new(), count)])?;
+            single(encoder, name, help, &ConstCounter::new(count))?;
         }
         Ok(())
     }
@@ -339,4 +339,15 @@ fn counter(
         ConstCounter::new(value).encode(metric.encode_family(&labels)?)?;
     }
     Ok(())
+}
+
+/// A figure of the whole process: it has no labels, and so no braces either.
+fn single(
+    encoder: &mut DescriptorEncoder<'_>,
+    name: &str,
+    help: &str,
+    value: &impl EncodeMetric,
+) -> Result<(), fmt::Error> {
+    let metric = encoder.encode_descriptor(name, help, None, value.metric_type())?;
+    value.encode(metric)
 }

@@ -7,8 +7,8 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, anyhow};
 use event_log::{EventLog, EventLogProvider, LeaseBoard, NOTICE_STANDS, Notices, OpenError};
 use runtime::{
-    ChainReader, LogId, PARTITIONS_MAX, ServiceId, genesis_superseding, identify, instances,
-    last_read_of, open_record, supersedes_in,
+    ChainReader, Identity, LogId, PARTITIONS_MAX, ServiceId, genesis_superseding, identify,
+    instances, last_read_of, open_record, supersedes_in,
 };
 use uuid::Uuid;
 use wire::events::v1::Supersedes;
@@ -277,9 +277,9 @@ async fn known_by_others(
             more = Some(format!("{reader} has read record {} of log {id}", said.seq));
         }
     }
-    let tail = match log {
-        Some(log) => log.tail().await.ok(),
-        None => None,
+    let (tail, identity) = match log {
+        Some(log) => (log.tail().await.ok(), identify(log, service, partition).await.ok()),
+        None => (None, None),
     };
     for instance in instances(service, notices).map_err(|error| anyhow!(error))? {
         let Some(place) = instance.places.get(&partition) else { continue };
@@ -287,14 +287,15 @@ async fn known_by_others(
             continue;
         }
         known.insert(place.log_id);
+        let own = |it: &Identity| it.log_id == place.log_id || it.born == place.log_id;
         let within = tail.is_some_and(|tail| place.applied <= tail.last);
-        let same = match log {
-            Some(log) => identify(log, service, partition).await.is_ok_and(|it| {
-                it.log_id == place.log_id || it.born == place.log_id || it.supersedes
-            }),
+        let holds = match &identity {
+            Some(it) if own(it) => within,
+            // Whoever still runs on the log that was given up tells what is known; how long that one was says nothing of this one.
+            Some(it) => it.supersedes,
             None => false,
         };
-        if !(same && within) {
+        if !holds {
             let (address, id) = (&instance.address, hex::encode(place.log_id));
             more = Some(format!("{address} knows record {} of log {id}", place.applied));
         }

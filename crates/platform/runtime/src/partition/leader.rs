@@ -4,6 +4,7 @@
 //! asked is answered, and who looked is shown what they saw, once the log has what it rests on. If the log refuses a commit, what was
 //! decided after it was decided in vain: everybody hears so, and the state is dropped.
 
+mod claiming;
 mod deciding;
 mod flight;
 mod full;
@@ -31,7 +32,7 @@ use tokio::time::Instant;
 use super::appending::Appended;
 use super::batch::Batch;
 use super::inputs::{self, Input};
-use super::loading::{Claimed, claim_once, load, load_first};
+use super::loading::{load, load_first};
 use super::standby::{send_on, stand_by};
 use super::stop::Stop;
 use super::timers::{HELD_PAUSE, Next, Timers, UNCONFIRMED_AFTER};
@@ -39,9 +40,10 @@ use super::{Core, Outlet, PartitionHandle, Work, watchdog};
 use crate::ServiceId;
 use crate::fold::Fold;
 use crate::health::Health;
-use crate::membership::{Role, Seat, Watcher};
+use crate::membership::{Seat, Watcher};
 use crate::meta::Handled;
 use crate::service::Service;
+use claiming::claim;
 use flight::Flight;
 use full::Full;
 use looking::{Looks, Waiting};
@@ -59,9 +61,6 @@ const POSITIONS_AFTER: Duration = Duration::from_secs(10);
 const COMMAND_BYTES_MAX: usize = 384 * 1024;
 /// Once so many facts have come of one decision, what else follows is left for a turn of its own.
 const FACTS_AT_ONCE: usize = 64;
-/// How many other writers may claim a log before one that counts on being alone leaves it to them.
-const RIVALS_MAX: u32 = 10;
-const CLAIM_AGAIN_AFTER: Duration = Duration::from_millis(100);
 
 /// What a leader needs to begin.
 pub(crate) struct Setting {
@@ -129,48 +128,6 @@ pub(crate) async fn lead<S: Service>(
             leader.run(work, shutdown).await
         }
         Err(stop) => stop.into(),
-    }
-}
-
-/// Without others to ask, or to begin anew: claims the log, and waits for room while it is full. One who must only build its state anew
-/// still has its claim, if nobody wrote since.
-async fn claim<S: Service>(
-    core: &Core<S>,
-    setting: &Setting,
-    work: &mut Outlet<S>,
-    mut fold: Fold<S>,
-    rebuild: bool,
-) -> Result<Fold<S>, Stop> {
-    let leads = rebuild && fold.writer == setting.writer;
-    if !leads && setting.seat.is_some() {
-        return Err(Stop::SteppedDown);
-    }
-    if !leads {
-        claim_for_long(core, setting, work, &mut fold).await?;
-    }
-    if let Some(seat) = &setting.seat {
-        seat.stand(Role::Leads, fold.meta.epoch);
-    }
-    Ok(fold)
-}
-
-/// Claims the log as often as it takes; some rivals in a row have it.
-async fn claim_for_long<S: Service>(
-    core: &Core<S>,
-    setting: &Setting,
-    work: &mut Outlet<S>,
-    fold: &mut Fold<S>,
-) -> Result<(), Stop> {
-    let mut rivals = 0;
-    loop {
-        match claim_once(core, fold, setting.writer, setting.partitions).await? {
-            Claimed::Ours => return Ok(()),
-            Claimed::Rival if rivals == RIVALS_MAX => return Err(Stop::SteppedDown),
-            Claimed::Rival => rivals += 1,
-            Claimed::CutOff => drop(core.health.send_replace(Health::LogUnavailable)),
-            Claimed::Full => full::wait(core, fold, work).await?,
-        }
-        tokio::time::sleep(CLAIM_AGAIN_AFTER).await;
     }
 }
 

@@ -45,8 +45,10 @@ pub(crate) enum Standing {
     Holds,
     /// The log doesn't go back so far any more.
     Trimmed,
-    /// It was so before the log was restored, or was given up with a lost log.
+    /// It was given up with a lost log, in whose place this one began.
     Earlier,
+    /// It was of this log, which was restored to before it.
+    Undone,
     /// The log is of that identity, and has another record there.
     Rewritten,
     /// The log ends before it.
@@ -87,8 +89,14 @@ impl Known {
             None => {}
         }
         if self.log_id != core.identity.log_id {
-            let earlier = has_been(core, self.log_id).await?;
-            return Ok(if earlier { Standing::Earlier } else { Standing::OtherLog });
+            let standing = if has_been(core, self.log_id).await? {
+                Standing::Undone
+            } else if core.identity.supersedes {
+                Standing::Earlier
+            } else {
+                Standing::OtherLog
+            };
+            return Ok(standing);
         }
         match core.log.tail().await {
             Ok(tail) if tail.last < self.seq => Ok(Standing::Longer { last: tail.last }),
@@ -110,6 +118,7 @@ pub(crate) fn lost(who: &str, known: &Known, of: &LogId, standing: &Standing) ->
         Standing::Longer { last } => format!("it ends at record {last}"),
         Standing::OtherLog => format!("it is log {}", hex::encode(of)),
         Standing::Rewritten => "it has another record there".to_owned(),
+        Standing::Undone => "it was restored to before that".to_owned(),
         Standing::Holds | Standing::Trimmed | Standing::Earlier => "it is that one".to_owned(),
     };
     format!(
@@ -118,10 +127,10 @@ pub(crate) fn lost(who: &str, known: &Known, of: &LogId, standing: &Standing) ->
     )
 }
 
-/// Whether the log has ever been of this identity, or begins in the place of any log before it.
+/// Whether the log has ever been of this identity.
 async fn has_been<S: Service>(core: &Core<S>, log_id: LogId) -> Result<bool, Stop> {
     let identity = &core.identity;
-    if identity.supersedes || log_id == identity.born || log_id == identity.log_id {
+    if log_id == identity.born || log_id == identity.log_id {
         return Ok(true);
     }
     if identity.born == identity.log_id {
@@ -170,7 +179,11 @@ pub(crate) async fn ask_readers<S: Service>(
         let standing = known.standing(core).await?;
         match standing {
             Standing::Holds | Standing::Trimmed | Standing::Earlier => {}
-            Standing::Rewritten | Standing::Longer { .. } | Standing::OtherLog => {
+            // A reader that wasn't restored with the log knows what the log has lost.
+            Standing::Undone
+            | Standing::Rewritten
+            | Standing::Longer { .. }
+            | Standing::OtherLog => {
                 core.evidence.send_replace(Some((log_id, known.seq)));
                 let who = format!("the log of {reader}/{}", core.partition);
                 return Err(Stop::Halted(lost(&who, &known, &core.identity.log_id, &standing)));

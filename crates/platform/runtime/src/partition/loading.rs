@@ -156,7 +156,10 @@ pub(crate) async fn check<S: Service>(
     match standing {
         Standing::Holds => {}
         Standing::Rewritten if planted::is(Bug::SnapshotUnchecked) => {}
-        Standing::Rewritten | Standing::Trimmed | Standing::Earlier => return Ok(None),
+        // A snapshot from before a restoring is left where it was when an operator restores.
+        Standing::Rewritten | Standing::Trimmed | Standing::Earlier | Standing::Undone => {
+            return Ok(None);
+        }
         Standing::Longer { .. } | Standing::OtherLog => {
             core.evidence.send_replace(Some((log_id, seq)));
             let reason = lost("a snapshot", &known, &core.identity.log_id, &standing);

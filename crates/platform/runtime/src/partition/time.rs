@@ -156,7 +156,9 @@ impl PartitionTime {
 
     /// Whether nothing that is due may be decided now.
     pub(crate) fn holds_timers(&self) -> bool {
-        self.clock.doubt().is_some() || self.settle(&mut self.standing()).is_some()
+        // First the log: its word may end the clock's doubt.
+        let ahead = self.settle(&mut self.standing()).is_some();
+        ahead || self.clock.doubt().is_some()
     }
 
     /// All that is in doubt.

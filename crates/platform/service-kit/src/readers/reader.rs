@@ -103,11 +103,12 @@ impl Reader {
         }
     }
 
-    /// Ends its watch. Says whether that is news.
+    /// Ends its watch. Says whether that is news: how long it has known counts from then.
     pub(crate) fn tell_too_slow(&self, now_ms: u64) -> bool {
-        let news = self.told_ms.swap(now_ms, Ordering::Relaxed) == NOT_TOLD;
+        let told =
+            self.told_ms.compare_exchange(NOT_TOLD, now_ms, Ordering::Relaxed, Ordering::Relaxed);
         self.too_slow.cancel();
-        news
+        told.is_ok()
     }
 
     /// Returns once it is too slow.

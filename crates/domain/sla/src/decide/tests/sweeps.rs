@@ -106,9 +106,12 @@ fn with_tickets() -> Rig {
     Rig { state, facts }
 }
 
-/// Whether somebody writes to a closed ticket: intake reopens it first, or opens another.
+/// Whether something happens to a closed ticket. Who writes to one has intake reopen it first, or open another. One that was closed when a
+/// policy changed keeps its old promises when it is reopened, unless the sweep meets it after that: there the two differ.
 fn is_closed(rig: &Rig, step: &Step) -> bool {
-    let (Step::Message(ticket) | Step::Reply(ticket)) = step else { return false };
+    let (Step::Message(ticket) | Step::Reply(ticket) | Step::Status(ticket, _)) = step else {
+        return false;
+    };
     rig.space().ticket(&name(*ticket)).is_some_and(|it| it.status == TicketStatus::Closed)
 }
 

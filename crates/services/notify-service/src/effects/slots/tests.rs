@@ -33,7 +33,8 @@ fn one_workspace_takes_half_and_the_next_one_finds_room() {
     }
     assert_eq!(given(&mut turns).len(), 63, "half of what is left");
     turns.release(&workspace(0), &endpoint(0));
-    assert_eq!(given(&mut turns).len(), 0, "the share of the first one has become smaller");
+    let next: Vec<_> = given(&mut turns).into_iter().map(|(workspace, _, _)| workspace).collect();
+    assert_eq!(next, [workspace(1)], "the share of the first one has become smaller");
 }
 
 #[test]
@@ -122,7 +123,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
 
 proptest! {
     #[test]
-    fn no_share_is_passed_nobody_is_forgotten_and_a_newcomer_starts(steps in steps()) {
+    fn no_share_is_passed_nobody_is_forgotten_and_a_newcomer_goes_first(steps in steps()) {
         const TOTAL: usize = 12;
         const PER_ENDPOINT: usize = 3;
         let mut turns = Turns::new(TOTAL, PER_ENDPOINT);
@@ -150,8 +151,9 @@ proptest! {
                 prop_assert!(started.insert(attempt), "twice");
                 running.push((workspace, endpoint));
             }
-            // One of six workspaces always finds room beside the others.
-            prop_assert!(running.len() < TOTAL);
+            // Who has nothing under way waits only while no slot is free at all.
+            let left_out = turns.workspaces.values().any(|it| it.used == 0 && !it.turns.is_empty());
+            prop_assert!(!left_out || running.len() == TOTAL);
         }
         while let Some((workspace, endpoint)) = running.pop() {
             turns.release(&workspace, &endpoint);
