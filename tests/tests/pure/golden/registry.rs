@@ -23,7 +23,8 @@ pub(crate) fn types_of<S: Service>() -> Vec<Written> {
     S::EVENTS.iter().map(written).collect()
 }
 
-/// A service's events by the contract: the messages of its file that are no part of another.
+/// A service's events by the contract: the messages of its file that are no part of another, and no reply that is remembered with a
+/// request.
 pub(crate) fn contract_of(service: ServiceId) -> BTreeSet<String> {
     let pool = wire::descriptors();
     let stored = |message: &MessageDescriptor| message.package_name() == PACKAGE;
@@ -36,7 +37,7 @@ pub(crate) fn contract_of(service: ServiceId) -> BTreeSet<String> {
         .collect();
     let file = format!("switchyard/events/v1/{}.proto", service.name());
     let own = pool.all_messages().filter(|message| message.parent_file().name() == file);
-    own.filter(|message| !parts.contains(message.full_name()))
+    own.filter(|message| !parts.contains(message.full_name()) && !message.name().ends_with("Reply"))
         .map(|message| message.name().to_owned())
         .collect()
 }
