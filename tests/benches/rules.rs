@@ -3,7 +3,6 @@
 #![expect(clippy::unwrap_used, reason = "what is measured must not fail")]
 
 use std::cell::RefCell;
-use std::collections::BTreeSet;
 use std::hint::black_box;
 use std::sync::Arc;
 

@@ -26,7 +26,7 @@ pub trait AnyFold: Debug + Send {
     /// [`Fold::take_and_check`].
     fn take_and_check(&mut self, record: &Record) -> Result<Option<HashCheck>, Doubt>;
 
-    /// [`replay`](crate::replay): folds what the log has beyond this fold. After an error the fold is at its start again.
+    /// [`replay`](crate::replay()): folds what the log has beyond this fold. After an error the fold is at its start again.
     fn replay<'a>(&'a mut self, log: &'a dyn EventLog) -> BoxFuture<'a, Result<(), ReplayError>>;
 
     /// [`Fold::events`].
