@@ -23,8 +23,8 @@ pub(crate) fn types_of<S: Service>() -> Vec<Written> {
     S::EVENTS.iter().map(written).collect()
 }
 
-/// A service's events by the contract: the messages of its file that are no part of another, and no reply that is remembered with a
-/// request.
+/// A service's events by the contract: the messages of its file that are no part of another, and no reply that is
+/// remembered with a request.
 pub(crate) fn contract_of(service: ServiceId) -> BTreeSet<String> {
     let pool = wire::descriptors();
     let stored = |message: &MessageDescriptor| message.package_name() == PACKAGE;

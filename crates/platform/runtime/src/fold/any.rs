@@ -17,8 +17,8 @@ use crate::{LogId, ServiceId};
 
 /// A [`Fold`] whose service is chosen when the program runs.
 ///
-/// Each service's crate makes its own (`fold`), so that folding is compiled once for each service and not again in every program that
-/// folds logs.
+/// Each service's crate makes its own (`fold`), so that folding is compiled once for each service and not again in every
+/// program that folds logs.
 pub trait AnyFold: Debug + Send {
     /// [`Fold::LAYOUT`].
     fn layout(&self) -> u32;
@@ -26,7 +26,8 @@ pub trait AnyFold: Debug + Send {
     /// [`Fold::take_and_check`].
     fn take_and_check(&mut self, record: &Record) -> Result<Option<HashCheck>, Doubt>;
 
-    /// [`replay`](crate::replay()): folds what the log has beyond this fold. After an error the fold is at its start again.
+    /// [`replay`](crate::replay()): folds what the log has beyond this fold. After an error the fold is at its start
+    /// again.
     fn replay<'a>(&'a mut self, log: &'a dyn EventLog) -> BoxFuture<'a, Result<(), ReplayError>>;
 
     /// [`Fold::events`].

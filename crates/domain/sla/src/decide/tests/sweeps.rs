@@ -106,9 +106,9 @@ fn with_tickets() -> Rig {
     Rig { state, facts }
 }
 
-/// Whether a step is none that comes about, or one that both ways may take differently. A customer who writes to a resolved or closed
-/// ticket has intake reopen it first, or open another; nobody replies on a closed one. One that was closed when a policy changed keeps its old promises when it is reopened, unless
-/// the sweep meets it after that.
+/// Whether a step is none that comes about, or one that both ways may take differently. A customer who writes to a
+/// resolved or closed ticket has intake reopen it first, or open another; nobody replies on a closed one. One that was
+/// closed when a policy changed keeps its old promises when it is reopened, unless the sweep meets it after that.
 fn is_left_out(rig: &Rig, step: &Step) -> bool {
     let (ticket, ended): (_, &[TicketStatus]) = match step {
         Step::Message(ticket) => (ticket, &[TicketStatus::Resolved, TicketStatus::Closed]),
@@ -118,8 +118,8 @@ fn is_left_out(rig: &Rig, step: &Step) -> bool {
     rig.space().ticket(&name(*ticket)).is_some_and(|it| ended.contains(&it.status))
 }
 
-/// What the clocks say, but for the warnings of those that don't run: one that ends or pauses at the very moment of a warning, before
-/// its timer was looked at, gives none, with or without a sweep.
+/// What the clocks say, but for the warnings of those that don't run: one that ends or pauses at the very moment of a
+/// warning, before its timer was looked at, gives none, with or without a sweep.
 fn clocks(rig: &Rig) -> BTreeMap<TicketId, Vec<Clock>> {
     let shown = |clock: &Clock| {
         let mut clock = clock.clone();
