@@ -1,7 +1,5 @@
 //! `switchyard clock`: a server's time, what speaks against it, and an operator's word that it is right.
 
-use std::time::Duration;
-
 use anyhow::Result;
 use clap::{Args, Subcommand};
 use wire::admin::v1::{
@@ -9,8 +7,8 @@ use wire::admin::v1::{
 };
 use wire::common::v1::Service;
 
-use crate::client::Client;
-use crate::out::{self, Output};
+use crate::out;
+use crate::parked::Server;
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum ClockCommand {
@@ -25,31 +23,6 @@ pub(crate) enum ClockCommand {
     ///
     /// Example: `switchyard clock accept --address 127.0.0.1:7403 --by olga --reason 'the host was 2 h behind'`
     Accept(Accept),
-}
-
-/// The server.
-#[derive(Debug, Clone, Args)]
-pub(crate) struct Server {
-    /// The server: `up`, or the one with the role
-    #[arg(
-        long,
-        env = "SWITCHYARD_ADDRESS",
-        default_value = "127.0.0.1:7400",
-        value_name = "ADDRESS"
-    )]
-    address: String,
-    /// As a table, or as protobuf JSON
-    #[arg(short, long, env = "SWITCHYARD_OUTPUT", default_value = "table")]
-    output: Output,
-    /// How many seconds a call may take
-    #[arg(long, env = "SWITCHYARD_TIMEOUT", default_value_t = 15)]
-    timeout: u64,
-}
-
-impl Server {
-    async fn connect(&self) -> Result<Client> {
-        Client::connect(&self.address, Duration::from_secs(self.timeout)).await
-    }
 }
 
 #[derive(Debug, Args)]

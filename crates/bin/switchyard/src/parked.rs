@@ -39,17 +39,17 @@ pub(crate) struct Server {
         default_value = "127.0.0.1:7400",
         value_name = "ADDRESS"
     )]
-    address: String,
+    pub(crate) address: String,
     /// As a table, or as protobuf JSON
     #[arg(short, long, env = "SWITCHYARD_OUTPUT", default_value = "table")]
-    output: Output,
+    pub(crate) output: Output,
     /// How many seconds a call may take
     #[arg(long, env = "SWITCHYARD_TIMEOUT", default_value_t = 15)]
     timeout: u64,
 }
 
 impl Server {
-    async fn connect(&self) -> Result<Client> {
+    pub(crate) async fn connect(&self) -> Result<Client> {
         Client::connect(&self.address, Duration::from_secs(self.timeout)).await
     }
 }
