@@ -1,4 +1,5 @@
-//! A client of all four services: retries what was unavailable with the same request, and passes on the positions it has seen.
+//! A client of all four services: retries what was unavailable with the same request, and passes on the positions it
+//! has seen.
 
 use std::future::Future;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -110,7 +111,8 @@ replies! {
         notify::ListDeliveriesResponse,
 }
 
-/// Calls a method: `call!(api, intake.create_ticket, request)`. Retried while unavailable; the reply's position is remembered.
+/// Calls a method: `call!(api, intake.create_ticket, request)`. Retried while unavailable; the reply's position is
+/// remembered.
 #[macro_export]
 macro_rules! call {
     ($api:expr, $service:ident . $method:ident, $message:expr) => {
@@ -253,7 +255,8 @@ impl Api {
     }
 }
 
-/// What a careful client tries again: what was not served, and what it can't know of. The connection's own errors have no details.
+/// What a careful client tries again: what was not served, and what it can't know of. The connection's own errors have
+/// no details.
 pub fn may_retry(status: &Status) -> bool {
     let broken = status.get_details_error_info().is_none();
     let code = status.code();

@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 
-/// A control group with a limit on its memory, of either version of the kernel's interface. Removed when dropped, once nothing runs in it.
+/// A control group with a limit on its memory, of either version of the kernel's interface. Removed when dropped, once
+/// nothing runs in it.
 #[derive(Debug)]
 pub struct MemoryLimit {
     directory: PathBuf,

@@ -65,13 +65,15 @@ impl fmt::Display for At {
 }
 
 impl Cluster {
-    /// Makes the streams, with a replica on each server, and starts two instances of each service. `url`: where these reach NATS.
+    /// Makes the streams, with a replica on each server, and starts two instances of each service. `url`: where these
+    /// reach NATS.
     pub async fn start(nats: Nats, url: &str) -> anyhow::Result<Self> {
         let url = |_| url.to_owned();
         Self::start_in(tempfile::tempdir()?, nats, url, &[("SWITCHYARD_METRICS_LISTEN", ANY)]).await
     }
 
-    /// The same with the data directories in `directory`, each instance with a way to NATS of its own, and in this environment.
+    /// The same with the data directories in `directory`, each instance with a way to NATS of its own, and in this
+    /// environment.
     pub async fn start_in(
         directory: TempDir,
         nats: Nats,
@@ -174,7 +176,8 @@ impl Cluster {
         Ok(())
     }
 
-    /// Stops all, each of which must end well; then every log, folded again, must come to the states that leaders wrote down.
+    /// Stops all, each of which must end well; then every log, folded again, must come to the states that leaders wrote
+    /// down.
     pub async fn stop(mut self) -> anyhow::Result<()> {
         self.stop_instances().await?;
         self.verify().await
@@ -182,8 +185,8 @@ impl Cluster {
 
     /// Stops all instances, each of which must end well. The log stays.
     ///
-    /// The last one of each service leads all of it before it is told to stop: a leader writes its state's hash when it stops, and one
-    /// who only hands over leaves that to the next.
+    /// The last one of each service leads all of it before it is told to stop: a leader writes its state's hash when it
+    /// stops, and one who only hands over leaves that to the next.
     pub async fn stop_instances(&mut self) -> anyhow::Result<()> {
         for at in At::all() {
             if at.instance + 1 == INSTANCES {

@@ -1,4 +1,5 @@
-//! A nats-server in operator mode: the operator vouches for accounts, an account for its users, and a user proves by a key who it is.
+//! A nats-server in operator mode: the operator vouches for accounts, an account for its users, and a user proves by a
+//! key who it is.
 
 use std::fs::File;
 use std::io::Write as _;

@@ -1,4 +1,5 @@
-//! A nats-server as `deploy/nats-secure.conf` has it: TLS both ways, and a user for each service that may write its own log alone.
+//! A nats-server as `deploy/nats-secure.conf` has it: TLS both ways, and a user for each service that may write its own
+//! log alone.
 
 use std::path::Path;
 

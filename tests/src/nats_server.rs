@@ -35,7 +35,8 @@ impl Server {
         Ok(Self { process, directory: directory.to_owned() })
     }
 
-    /// The ports that it has picked, each named as its file does: `nats` for clients, `monitoring`. Waits until it says them.
+    /// The ports that it has picked, each named as its file does: `nats` for clients, `monitoring`. Waits until it says
+    /// them.
     pub(crate) async fn ports<const N: usize>(
         &mut self,
         named: [&str; N],

@@ -38,8 +38,8 @@ struct Running {
 }
 
 impl Process {
-    /// Starts a server and waits until it says where it listens. `directory` becomes its data directory; what it prints on stderr
-    /// goes to a file beside it.
+    /// Starts a server and waits until it says where it listens. `directory` becomes its data directory; what it prints
+    /// on stderr goes to a file beside it.
     pub async fn start(
         name: &str,
         directory: &Path,

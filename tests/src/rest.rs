@@ -20,11 +20,11 @@ struct Place {
     inputs: BTreeMap<i32, u64>,
 }
 
-/// Waits until all instances rest together, twice at the same places: nothing is due, no effect in flight, and each leader has applied
-/// its inputs up to what their leaders wrote.
+/// Waits until all instances rest together, twice at the same places: nothing is due, no effect in flight, and each
+/// leader has applied its inputs up to what their leaders wrote.
 ///
-/// That servers call themselves idle isn't enough: a process knows of an input only what has reached it, and a reader that was cut off
-/// learns of the rest when it looks around.
+/// That servers call themselves idle isn't enough: a process knows of an input only what has reached it, and a reader
+/// that was cut off learns of the rest when it looks around.
 pub async fn rest(sides: &[Api]) -> anyhow::Result<()> {
     let deadline = Instant::now() + WITHIN;
     let mut before = None;

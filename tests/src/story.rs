@@ -1,4 +1,5 @@
-//! A ticket's whole story, told by a Rust client: a call that goes from the customer to an agent and back, through all services.
+//! A ticket's whole story, told by a Rust client: a call that goes from the customer to an agent and back, through all
+//! services.
 
 use std::collections::BTreeSet;
 

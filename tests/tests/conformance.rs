@@ -1,7 +1,7 @@
 //! Every log passes the same suite: in memory, embedded, on one NATS server and on three.
 //!
-//! A program without the usual harness, so that what is not applicable, and why, is always printed. It speaks the part of libtest's
-//! command line that test runners use: `--list`, names or parts of them, `--exact`.
+//! A program without the usual harness, so that what is not applicable, and why, is always printed. It speaks the part
+//! of libtest's command line that test runners use: `--list`, names or parts of them, `--exact`.
 
 use event_log::conformance::{self, Harness};
 use tests::logs::{Embedded, Memory};

@@ -47,8 +47,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     Ok(())
 }
 
-/// The same messages for who reads many and keeps little: texts are slices of what is read, maps are lists of their entries, in the order
-/// in which they stand there, and a commit's events are left as they are.
+/// The same messages for who reads many and keeps little: texts are slices of what is read, maps are lists of their
+/// entries, in the order in which they stand there, and a commit's events are left as they are.
 fn lend(mut descriptors: FileDescriptorSet) -> FileDescriptorSet {
     descriptors.file.retain(|file| LENT.contains(&file.package()));
     for file in &mut descriptors.file {

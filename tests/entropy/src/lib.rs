@@ -1,15 +1,16 @@
 //! A process's randomness from a seed: what stands in the way of running a simulation twice.
 //!
-//! The standard library draws the keys of its hash maps from `getrandom`, and tokio from them the order in which it wakes those who
-//! wait for one thing. Both look the function up by name, and a program's own comes before that of C: here it is. Link this crate into
-//! simulations only; nothing secret may be made in such a process.
+//! The standard library draws the keys of its hash maps from `getrandom`, and tokio from them the order in which it
+//! wakes those who wait for one thing. Both look the function up by name, and a program's own comes before that of C:
+//! here it is. Link this crate into simulations only; nothing secret may be made in such a process.
 
 use std::ffi::{c_uint, c_void};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 static STATE: AtomicU64 = AtomicU64::new(0);
 
-/// Lets everything random follow from `seed` from here on. The order of draws counts too, so draw from one thread alone.
+/// Lets everything random follow from `seed` from here on. The order of draws counts too, so draw from one thread
+/// alone.
 pub fn seed(seed: u64) {
     STATE.store(seed, Ordering::Relaxed);
 }

@@ -1,4 +1,5 @@
-//! A backup taken under load, restored elsewhere, verified: the same states at its positions, and nothing trusts old positions.
+//! A backup taken under load, restored elsewhere, verified: the same states at its positions, and nothing trusts old
+//! positions.
 
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};

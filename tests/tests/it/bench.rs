@@ -1,4 +1,5 @@
-//! `switchyard bench` at a tiny scale: it measures what it says and says it as promised. Goals are for a quiet machine, not for a test.
+//! `switchyard bench` at a tiny scale: it measures what it says and says it as promised. Goals are for a quiet machine,
+//! not for a test.
 
 use std::time::Duration;
 

@@ -1,5 +1,6 @@
-//! Chaos on real processes: three servers of NATS that sync every write, two instances of each service, an open workload whose client
-//! keeps book of every call, and one fault after the other. In the end a checker of our own holds the book against the logs.
+//! Chaos on real processes: three servers of NATS that sync every write, two instances of each service, an open
+//! workload whose client keeps book of every call, and one fault after the other. In the end a checker of our own holds
+//! the book against the logs.
 //!
 //! The short run has every kind of fault once. `tests/chaos` runs as many as it is told to, and writes the report.
 

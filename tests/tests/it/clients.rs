@@ -1,5 +1,5 @@
-//! A client that knows nothing but the address: it asks for health, learns the services by reflection, and calls one method of each
-//! by the descriptors that it was given.
+//! A client that knows nothing but the address: it asks for health, learns the services by reflection, and calls one
+//! method of each by the descriptors that it was given.
 
 use std::collections::BTreeSet;
 

@@ -1,4 +1,5 @@
-//! The edge under callers who mean no good, or can't do better: half-open connections, no file descriptors, settings that are wrong.
+//! The edge under callers who mean no good, or can't do better: half-open connections, no file descriptors, settings
+//! that are wrong.
 
 use std::collections::BTreeMap;
 use std::net::TcpListener;

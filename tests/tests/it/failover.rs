@@ -1,5 +1,6 @@
-//! Two instances of every service under load, and each way in which one of them, or a server of the log, may go: no call is lost or
-//! done twice. `tests/failover` runs it. Prints for each how long a service acknowledged nothing, as JSON lines; none of these times is asserted.
+//! Two instances of every service under load, and each way in which one of them, or a server of the log, may go: no
+//! call is lost or done twice. `tests/failover` runs it. Prints for each how long a service acknowledged nothing, as
+//! JSON lines; none of these times is asserted.
 
 #![expect(clippy::indexing_slicing, reason = "a test fails by it")]
 

@@ -1,7 +1,8 @@
-//! The failure modes F1 to F22 that a service over a log must notice, each injected: on real NATS servers where it is about NATS.
+//! The failure modes F1 to F22 that a service over a log must notice, each injected: on real NATS servers where it is
+//! about NATS.
 //!
-//! A test's name begins with the number of what it injects. `crates/README.md` section 7 has the table of modes, and the last test
-//! here keeps it complete.
+//! A test's name begins with the number of what it injects. `crates/README.md` section 7 has the table of modes, and
+//! the last test here keeps it complete.
 
 #![expect(
     clippy::unwrap_used,

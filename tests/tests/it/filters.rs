@@ -30,8 +30,8 @@ const TIMES: usize = 60;
 /// How much longer it may take beside the other workspace.
 const FACTOR: u32 = 10;
 
-/// A filter that is false of [`ticket`], and takes nearly a thousand steps, as much as each of [`QUEUES`] may have of their workspace's:
-/// four patterns over the longest subject, and a macro over the longest list.
+/// A filter that is false of [`ticket`], and takes nearly a thousand steps, as much as each of [`QUEUES`] may have of
+/// their workspace's: four patterns over the longest subject, and a macro over the longest list.
 fn filter(queue: usize) -> String {
     let pattern = |letter| format!("ticket.subject.matches('{letter}.*{letter}.*{queue}x')");
     let patterns = ["a", "b", "c", "d"].map(pattern).join(" || ");

@@ -73,7 +73,8 @@ fn read(ticket_id: &str) -> intake::GetTicketRequest {
     }
 }
 
-/// Writes until the log is full, then writes and reads side by side. How many writes were refused, and how many of these said why.
+/// Writes until the log is full, then writes and reads side by side. How many writes were refused, and how many of
+/// these said why.
 async fn write_and_read(api: &Api, known: &str) -> anyhow::Result<()> {
     let mut client = api.intake.clone();
     for _ in 0..2_000 {

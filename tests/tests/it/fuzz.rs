@@ -1,6 +1,6 @@
-//! Every method of every service, called with what a seed makes up: good requests, bad fields, bytes that are no message, frames and
-//! headers that are none. Whatever is sent, the server goes on, says what was wrong by the contract's words, writes nothing of what it
-//! refuses, and serves the neighbours as before.
+//! Every method of every service, called with what a seed makes up: good requests, bad fields, bytes that are no
+//! message, frames and headers that are none. Whatever is sent, the server goes on, says what was wrong by the
+//! contract's words, writes nothing of what it refuses, and serves the neighbours as before.
 //!
 //! `SWITCHYARD_FUZZ_CALLS` and `SWITCHYARD_FUZZ_SEED` say how much and what. A failure names both, and shows the call.
 

@@ -1,4 +1,5 @@
-//! A partition whose log is in doubt stops alone: the others serve, at once and after a restart, and everybody says which one it is.
+//! A partition whose log is in doubt stops alone: the others serve, at once and after a restart, and everybody says
+//! which one it is.
 
 #![expect(clippy::indexing_slicing, reason = "a test fails by it")]
 

@@ -1,5 +1,5 @@
-//! A rolling upgrade in which intake comes first: what the other services don't know in its events is set aside, with a word, and
-//! everything else goes on. Dropped without one, a ticket would go to somebody who lacks a skill.
+//! A rolling upgrade in which intake comes first: what the other services don't know in its events is set aside, with a
+//! word, and everything else goes on. Dropped without one, a ticket would go to somebody who lacks a skill.
 
 use std::collections::BTreeMap;
 

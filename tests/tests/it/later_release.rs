@@ -1,5 +1,5 @@
-//! What a later release has written: fields that are unknown are passed over and never lost; what can't be understood stops the
-//! partition and is not skipped.
+//! What a later release has written: fields that are unknown are passed over and never lost; what can't be understood
+//! stops the partition and is not skipped.
 
 #![expect(clippy::indexing_slicing, reason = "a test fails by it")]
 

@@ -1,4 +1,5 @@
-//! The board of notices on real servers: what is renewed stands, what is silent goes, and while the board is away nothing goes.
+//! The board of notices on real servers: what is renewed stands, what is silent goes, and while the board is away
+//! nothing goes.
 
 use std::sync::Arc;
 use std::time::Duration;

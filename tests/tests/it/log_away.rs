@@ -42,7 +42,8 @@ async fn until_serving(api: &Api, wanted: bool) -> anyhow::Result<Duration> {
     Ok(begun.elapsed())
 }
 
-/// The lines of a process that say that something is wrong with the log, or right again, from a place in what it said on.
+/// The lines of a process that say that something is wrong with the log, or right again, from a place in what it said
+/// on.
 fn lines(said: &str, from: usize, words: &str) -> Vec<String> {
     let since = said.get(from..).unwrap_or_default();
     since.lines().filter(|line| line.contains(words)).map(str::to_owned).collect()

@@ -1,4 +1,5 @@
-//! A log that was lost is not an empty one: whoever knows more of it stops its partition, until an operator gives it up.
+//! A log that was lost is not an empty one: whoever knows more of it stops its partition, until an operator gives it
+//! up.
 
 use std::path::Path;
 
@@ -131,7 +132,8 @@ async fn waiting(api: &Api, workspace: &str) -> anyhow::Result<u32> {
     Ok(call!(api, routing.get_queue_stats, request).await?.waiting)
 }
 
-/// Intake's streams are lost, and its snapshots with them; the other services' logs are whole and know what they have read.
+/// Intake's streams are lost, and its snapshots with them; the other services' logs are whole and know what they have
+/// read.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_lost_log_is_noticed_by_those_who_have_read_it_and_they_keep_their_state()
 -> anyhow::Result<()> {

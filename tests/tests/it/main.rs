@@ -1,4 +1,5 @@
-//! What can only be seen of real processes: each module is one story about the product's binary, about NATS, or about both.
+//! What can only be seen of real processes: each module is one story about the product's binary, about NATS, or about
+//! both.
 //!
 //! One executable, since each one more is linked with all of the product again.
 

@@ -1,7 +1,8 @@
 //! NATS that lets in only whom it knows.
 //!
-//! As `deploy/nats-secure.conf` has it, each service proves who it is by a certificate, writes its own log and no other, and the whole
-//! story is told. With an operator and accounts, whoever comes proves it by a credentials file, and no command prints what is secret there.
+//! As `deploy/nats-secure.conf` has it, each service proves who it is by a certificate, writes its own log and no
+//! other, and the whole story is told. With an operator and accounts, whoever comes proves it by a credentials file,
+//! and no command prints what is secret there.
 
 use std::path::Path;
 

@@ -1,4 +1,5 @@
-//! The end-to-end story: in one process on the embedded log, and over four processes and NATS; told in Rust and in Python.
+//! The end-to-end story: in one process on the embedded log, and over four processes and NATS; told in Rust and in
+//! Python.
 
 use std::path::Path;
 

@@ -62,7 +62,8 @@ fn missing(spans: &[Seen]) -> Vec<(&'static str, &'static str)> {
     TOLD.into_iter().filter(|(service, name)| !told(service, name)).collect()
 }
 
-/// Every parent and link is a span that came too, and from each span of the caller's trace the way up ends at the caller.
+/// Every parent and link is a span that came too, and from each span of the caller's trace the way up ends at the
+/// caller.
 fn check_tree(spans: &[Seen]) -> anyhow::Result<()> {
     let lost = dangling(spans, &[SPAN_ID.to_vec()]);
     ensure!(lost.is_empty(), "spans whose parent or link never came: {lost:?}");
@@ -85,8 +86,8 @@ fn check_tree(spans: &[Seen]) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The offer is made within the handling of the ticket's opening, the notification within that of the offer, and appends are roots of
-/// their own, linked with what they carry.
+/// The offer is made within the handling of the ticket's opening, the notification within that of the offer, and
+/// appends are roots of their own, linked with what they carry.
 fn check_notification(spans: &[Seen]) -> anyhow::Result<()> {
     let ours = by_id(spans, &TRACE_ID);
     let named = |name: &'static str| ours.values().filter(move |seen| seen.span.name == name);

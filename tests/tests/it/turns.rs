@@ -1,5 +1,5 @@
-//! What one workspace does takes turns with the others of its partition: a flood of calls, and a policy that changes for all its
-//! tickets. Shown by the order in the log; the rates and times are told beside it.
+//! What one workspace does takes turns with the others of its partition: a flood of calls, and a policy that changes
+//! for all its tickets. Shown by the order in the log; the rates and times are told beside it.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -204,7 +204,8 @@ async fn a_flood_of_one_workspace_takes_turns_with_its_neighbour() -> anyhow::Re
         "of_the_flood_between_two_calls": typical, "calls_beside_it": counted,
     });
     println!("{figures}");
-    // A commit on its way and the next one may be full when a call comes. In one line behind the flood it would wait for all of it.
+    // A commit on its way and the next one may be full when a call comes. In one line behind the flood it would wait
+    // for all of it.
     ensure!(typical <= 2 * EVENTS_MAX, "{figures}");
     ensure!(typical < WAITING_OF_WORKSPACE_MAX / 2, "{figures}");
     stack.stop().await

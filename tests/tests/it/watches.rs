@@ -1,4 +1,5 @@
-//! Watches: never more than there may be, never more memory than there may be, and nothing left out or told twice by them.
+//! Watches: never more than there may be, never more memory than there may be, and nothing left out or told twice by
+//! them.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -245,7 +246,8 @@ async fn agrees(api: &Api, mirror: &Mirror) -> anyhow::Result<bool> {
     }
 }
 
-/// Watchers that take nothing: half of them read their sockets and nothing of their streams, half don't even read their sockets.
+/// Watchers that take nothing: half of them read their sockets and nothing of their streams, half don't even read their
+/// sockets.
 struct Slow {
     unread: Vec<Changes>,
     /// Not polled any more, so that nothing reads.
@@ -307,7 +309,8 @@ fn freeze(url: &str, count: usize) -> anyhow::Result<Runtime> {
     Ok(runtime)
 }
 
-/// Slow watchers, large events, and somebody who reads and writes all the while. Returns how far the process's memory rose.
+/// Slow watchers, large events, and somebody who reads and writes all the while. Returns how far the process's memory
+/// rose.
 async fn under_slow_watchers(
     stack: &Stack,
     watchers: usize,
@@ -333,15 +336,16 @@ async fn under_slow_watchers(
         }
     }
     let after = process.memory_peak()?;
-    // One of the slow ones reads after all: what it was sent, then an end, and goes on from there without gap or repeat.
+    // One of the slow ones reads after all: what it was sent, then an end, and goes on from there without gap or
+    // repeat.
     let late = slow.unread.pop().context("no watcher")?;
     read_to_the_end(&api, late).await?;
     slow.end().await?;
     Ok(after.saturating_sub(before))
 }
 
-/// Reads a watch from the log's beginning to what is there now, however often it is ended, and checks that each ticket's changes come in
-/// their order, each once.
+/// Reads a watch from the log's beginning to what is there now, however often it is ended, and checks that each
+/// ticket's changes come in their order, each once.
 async fn read_to_the_end(api: &Api, mut changes: Changes) -> anyhow::Result<()> {
     let (mut mirror, deadline) = (Mirror::default(), Instant::now() + WITHIN);
     loop {

@@ -1,17 +1,13 @@
-//! The invariants' numbers: those of the simulation's table are those that code checks, and those that the architecture names.
+//! The invariants' numbers: those of the simulation's table are those that code checks, and those that the architecture
+//! names.
 
-#![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by it")]
+#![expect(clippy::unwrap_used, reason = "a test fails by it")]
 
 use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
 
-fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
-}
+use runtime::metrics::Invariant;
 
-fn read(path: &Path) -> String {
-    std::fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
-}
+use crate::house::{read, root};
 
 /// The words of a text that are an `I` and a number.
 fn numbers(text: &str) -> BTreeSet<u32> {
@@ -46,7 +42,8 @@ fn table() -> BTreeSet<u32> {
 /// `I1 to I3, I5` as numbers.
 fn spelled_out(list: &str) -> BTreeSet<u32> {
     let number = |word: &str| word.trim().strip_prefix('I').unwrap().parse::<u32>().unwrap();
-    let ranges = list.split([',', '\n']).flat_map(|part| part.split(" and "));
+    let list = list.replace('\n', " ");
+    let ranges = list.split(',').flat_map(|part| part.split(" and "));
     ranges
         .filter(|part| !part.trim().is_empty())
         .flat_map(|part| match part.split_once(" to ") {
@@ -60,6 +57,11 @@ fn spelled_out(list: &str) -> BTreeSet<u32> {
 fn the_table_lists_just_the_invariants_that_code_checks() {
     let mut checked = named_in("crates/platform/invariants/src");
     checked.extend(named_in("tests/simulation/tests"));
+    checked.extend(named_in("tests/tests/it/chaos/check"));
+    checked.extend(
+        Invariant::ALL.map(|one| one.number().trim_start_matches('I').parse::<u32>().unwrap()),
+    );
+    assert!(checked.len() > 20, "{checked:?}");
     assert_eq!(table(), checked);
 }
 
@@ -74,8 +76,8 @@ fn the_architecture_names_just_those() {
 #[test]
 fn a_list_is_read_as_it_is_meant() {
     assert_eq!(
-        spelled_out("I1 to I3, I5,\nI7 and I9 to I10"),
-        BTreeSet::from([1, 2, 3, 5, 7, 9, 10])
+        spelled_out("I1 to I3, I5, I7\nto I8 and I9 to I10"),
+        BTreeSet::from([1, 2, 3, 5, 7, 8, 9, 10])
     );
     assert_eq!(numbers("I8: INV-9, \"I12\" (I46), I5x, EI7"), BTreeSet::from([8, 12, 46]));
 }

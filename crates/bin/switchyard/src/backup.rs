@@ -70,7 +70,8 @@ async fn partitions(source: &Source) -> Result<u16> {
     Ok(partitions)
 }
 
-/// Copies the logs of one partition to their heads of now, and takes back what would not fit together. Returns their generations.
+/// Copies the logs of one partition to their heads of now, and takes back what would not fit together. Returns their
+/// generations.
 async fn copy_partition(
     source: &Source,
     archive: &Archive,

@@ -1,10 +1,12 @@
-//! `switchyard bench`: how fast it is and how much memory it takes, each figure beside a floor measured in the same run.
+//! `switchyard bench`: how fast it is and how much memory it takes, each figure beside a floor measured in the same
+//! run.
 //!
-//! A floor is the least that any program must do for the same effect: publish the same bytes and await the acknowledgement, read the
-//! same records. Product and floor take turns, so that a machine that slows down slows both; what is compared is the ratio. Calls go
-//! over real gRPC on loopback. For `create`, `echo`, `append`, `replay` and `e2e` product and floor both run in this process, so that
-//! they differ in nothing but what they do; for `restart` and `memory` the services are processes of their own, so that neither
-//! warm caches nor the memory of what was measured before count.
+//! A floor is the least that any program must do for the same effect: publish the same bytes and await the
+//! acknowledgement, read the same records. Product and floor take turns, so that a machine that slows down slows both;
+//! what is compared is the ratio. Calls go over real gRPC on loopback. For `create`, `echo`, `append`, `replay` and
+//! `e2e` product and floor both run in this process, so that they differ in nothing but what they do; for `restart` and
+//! `memory` the services are processes of their own, so that neither warm caches nor the memory of what was measured
+//! before count.
 
 mod append;
 mod children;

@@ -1,6 +1,6 @@
 //! The command line: every command, every setting, where each comes from.
 //!
-//! A setting is taken from its flag, else from its environment variable, else from the file of `--config`, else its default.
+//! A setting is taken from its flag, else from its environment variable, else from `--config`'s file, else its default.
 
 mod edge;
 mod settings;
@@ -23,8 +23,8 @@ pub(crate) use settings::{
 
 /// A self-hosted router for customer-support tickets, over an event log.
 ///
-/// Settings come from flags, else from the environment (SWITCHYARD_…, named with each), else from the TOML file of --config,
-/// whose keys are the flags' names without the dashes: `data-dir = "/var/lib/switchyard"`.
+/// Settings come from flags, else from the environment (SWITCHYARD_…, named with each), else from the TOML file of
+/// --config, whose keys are the flags' names without the dashes: `data-dir = "/var/lib/switchyard"`.
 #[derive(Debug, Parser)]
 #[command(name = "switchyard", version, after_help = EXIT_CODES, max_term_width = 100)]
 pub(crate) struct Cli {
@@ -45,21 +45,22 @@ pub(crate) enum Command {
     Up(Up),
     /// Runs one service; its log is on NATS
     ///
-    /// Prints {"listening": "ADDRESS"} when ready. The streams must be there: `switchyard init` makes them. Run it several times, on
-    /// as many hosts: the instances share the partitions, any of them answers, and when one goes the others take over.
+    /// Prints {"listening": "ADDRESS"} when ready. The streams must be there: `switchyard init` makes them. Run it
+    /// on several hosts: the instances share the partitions, any of them answers, and when one goes others take over.
     ///
     /// Example: `switchyard serve intake --log nats://127.0.0.1:4222`
     Serve(Serve),
     /// Makes the streams on NATS; run again, it changes nothing
     ///
-    /// With --accept-loss it also begins logs anew in the place of those that were lost. A partition whose log was lost stops as soon as
-    /// anything knows more of it than is there: a snapshot, the log of a service that has read it, another instance. It goes on once an
-    /// operator has given the lost log up: the services that followed it keep their own state and read the new log from its first
-    /// record. What is left of the lost log is deleted, so back it up first; then restart the services.
+    /// With --accept-loss it also begins logs anew in the place of those that were lost. A partition whose log was lost
+    /// stops as soon as anything knows more of it than is there: a snapshot, the log of a service that has read it,
+    /// another instance. It goes on once an operator has given the lost log up: the services that followed it keep
+    /// their own state and read the new log from its first record. What is left of the lost log is deleted, so back it
+    /// up first; then restart the services.
     ///
     /// Example: `switchyard init --log nats://127.0.0.1:4222 --partitions 16 --replicas 3`
     ///
-    /// Example: `switchyard init --log nats://127.0.0.1:4222 --accept-loss intake/3,sla --by olga --reason 'disk of n1 is gone'`
+    /// Example: `switchyard init --log nats://127.0.0.1:4222 --accept-loss intake/3,sla --by olga --reason 'disk lost'`
     Init(Init),
     /// Asks a server whether it is healthy: exit code 0 if it is
     ///
@@ -67,15 +68,14 @@ pub(crate) enum Command {
     Healthcheck(Healthcheck),
     /// Looks whether an installation is well, and says what to do where it isn't
     ///
-    /// Names what is wrong with the log's servers, the streams and their histories, the services' partitions and snapshots. Exit
-    /// code 1 if anything is.
+    /// Names what is wrong with servers, streams and their histories, partitions and snapshots. Exit code 1 if any is.
     ///
     /// Example: `switchyard doctor --log nats://127.0.0.1:4222 --target 127.0.0.1:7401,127.0.0.1:7402`
     Doctor(Doctor),
     /// Folds logs from their first record on and compares the states' hashes with those in the log
     ///
-    /// Reads a stopped node's directory, or asks running servers. Also checks that no record is missing, changed or out of its
-    /// chain. Exit code 1 if anything differs, or if there is nothing to compare with.
+    /// Reads a stopped node's directory, or asks running servers. Also checks that no record is missing, changed or out
+    /// of its chain. Exit code 1 if anything differs, or if there is nothing to compare with.
     ///
     /// Example: `switchyard verify --data-dir /tmp/sy`
     Verify(Verify),
@@ -84,15 +84,15 @@ pub(crate) enum Command {
     Log(LogCommand),
     /// Copies all logs of an installation, running or not, to a new directory
     ///
-    /// What is copied of the logs of a partition fits together: none has read more of another than is there. Everything is read back,
-    /// and the states that come of it are recorded.
+    /// What is copied of the logs of a partition fits together: none has read more of another than is there. Everything
+    /// is read back, and the states that come of it are recorded.
     ///
     /// Example: `switchyard backup --log nats://127.0.0.1:4222 --to /backups/today`
     Backup(Backup),
     /// Makes the logs of a backup anew, in a data directory or on NATS, where there must be none
     ///
-    /// The logs get a new identity: positions and tokens from before are refused with `LOG_GENERATION_CHANGED`. Start no service
-    /// before it is done.
+    /// The logs get a new identity: positions and tokens from before are refused with `LOG_GENERATION_CHANGED`. Start
+    /// no service before it is done.
     ///
     /// Example: `switchyard restore --from /backups/today --data-dir /tmp/restored`
     Restore(Restore),
@@ -113,12 +113,13 @@ pub(crate) enum Command {
     Sla(sla::SlaCommand),
     /// Receives webhooks: verifies each and prints a JSON line for it
     ///
-    /// GET /deliveries returns {"delivered", "keys", "rejected", "conflicting"}; a key is conflicting when it came with two bodies.
+    /// GET /deliveries returns {"delivered", "keys", "rejected", "conflicting"}; a key is conflicting when it came with
+    /// two bodies.
     ReceiveWebhooks(ReceiveWebhooks),
     /// Measures how fast it is and how much memory it takes, each figure beside a floor of the same run
     ///
-    /// Makes logs of its own, in a temporary directory or under a prefix of its own on NATS, and removes them. Exit code 1 if a goal
-    /// is missed. Needs an optimised build and a quiet machine.
+    /// Makes logs of its own, in a temporary directory or under a prefix of its own on NATS, and removes them. Exit
+    /// code 1 if a goal is missed. Needs an optimised build and a quiet machine.
     ///
     /// Example: `switchyard bench create/64 replay --log nats://127.0.0.1:4222`
     Bench(Bench),
@@ -158,7 +159,8 @@ pub(crate) struct Up {
 pub(crate) struct Serve {
     /// Which service
     pub(crate) role: Role,
-    /// The address to listen on; port 0 takes a free one; unset: port 7401, 7402, 7403 or 7404 of 127.0.0.1, by the role
+    /// The address to listen on; port 0 takes a free one; unset: port 7401, 7402, 7403 or 7404 of 127.0.0.1, by the
+    /// role
     #[arg(long, env = "SWITCHYARD_LISTEN", value_name = "ADDRESS")]
     pub(crate) listen: Option<SocketAddr>,
     /// The NATS server of the log: `nats://HOST:PORT`
@@ -317,11 +319,11 @@ pub(crate) enum LogCommand {
     Archive(LogArchive),
     /// Forgets records for good that nobody needs any more and that the archive has
     ///
-    /// Of every log goes what is in the archive, whose every segment is read and checked, and what lies before all of this: what the
-    /// services that follow the log have read, by their own logs; the older of the two snapshots of every instance; what is set aside.
-    /// The rest stays, and the command says what is in the way. Before anything goes, all records of archive and log are folded and the
-    /// states compared with the hashes in the log. On NATS, instances that run are asked; name the directories of those that don't
-    /// with --stopped.
+    /// Of every log goes what is in the archive, whose every segment is read and checked, and what lies before all of
+    /// this: what the services that follow the log have read, by their own logs; the older of the two snapshots of
+    /// every instance; what is set aside. The rest stays, and the command says what is in the way. Before anything
+    /// goes, all records of archive and log are folded and the states compared with the hashes in the log. On NATS,
+    /// instances that run are asked; name the directories of those that don't with --stopped.
     ///
     /// Example: `switchyard log trim --log nats://127.0.0.1:4222 --archive /archive --keep-days 90`
     Trim(LogTrim),

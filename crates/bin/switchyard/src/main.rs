@@ -43,8 +43,8 @@ use anyhow::Result;
 
 use cli::{Cli, Command};
 
-/// Gives back what is no longer needed, by threads of its own: a snapshot takes for a moment what the state takes, and the system's
-/// allocator would keep that for ever. How soon is set where it is built (`.cargo/config.toml`).
+/// Gives back what is no longer needed, by threads of its own: a snapshot takes for a moment what the state takes, and
+/// the system's allocator would keep that for ever. How soon is set where it is built (`.cargo/config.toml`).
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 

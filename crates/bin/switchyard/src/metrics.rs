@@ -19,7 +19,8 @@ impl Drop for Metrics {
     }
 }
 
-/// Begins to serve. An address that can't be listened on is bad configuration: what was asked for would be missing without a word.
+/// Begins to serve. An address that can't be listened on is bad configuration: what was asked for would be missing
+/// without a word.
 pub(crate) async fn listen(address: SocketAddr, scrape: Scrape) -> Result<Metrics> {
     let taken = |error| bad_configuration(format!("--metrics-listen {address}: {error}"));
     let listener = TcpListener::bind(address).await.map_err(taken)?;

@@ -65,7 +65,8 @@ pub(crate) fn instant(at: Option<prost_types::Timestamp>) -> String {
         .unwrap_or_default()
 }
 
-/// The word of an enum's number without the prefix of its name, in lower case: `TICKET_STATUS_NEW` as `new`. Empty if unknown.
+/// The word of an enum's number without the prefix of its name, in lower case: `TICKET_STATUS_NEW` as `new`. Empty if
+/// unknown.
 pub(crate) fn word<E: Named>(number: i32, prefix: &str) -> String {
     let name = E::try_from(number).map_or("", |value| value.name());
     name.strip_prefix(prefix).unwrap_or(name).to_lowercase()

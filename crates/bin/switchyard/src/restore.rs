@@ -136,8 +136,8 @@ async fn check_all(source: &Source, manifest: &Manifest) -> Result<()> {
     Ok(())
 }
 
-/// Writes the records of one log as they were, and then the one that gives it its new identity. What was written before is passed
-/// over: it was compared.
+/// Writes the records of one log as they were, and then the one that gives it its new identity. What was written before
+/// is passed over: it was compared.
 async fn write(
     backup: &ArchiveProvider,
     target: &dyn EventLogProvider,

@@ -200,8 +200,8 @@ impl Running {
     }
 }
 
-/// How long the nodes may take to leave their logs in order. A log that can't be reached must not keep the process: nothing that
-/// was acknowledged waits for it.
+/// How long the nodes may take to leave their logs in order. A log that can't be reached must not keep the process:
+/// nothing that was acknowledged waits for it.
 const STOP_WITHIN: Duration = Duration::from_secs(10);
 
 async fn stop_nodes(nodes: &Nodes) {

@@ -1,7 +1,7 @@
 //! `switchyard log trim`: forgets records that the archive has and that nobody needs any more.
 //!
-//! All logs are proven and planned first; only then does anything go. Who still needs what is in [`needs`], how far a log may go in
-//! [`plan`].
+//! All logs are proven and planned first; only then does anything go. Who still needs what is in [`needs`], how far a
+//! log may go in [`plan`].
 
 mod needs;
 mod plan;
@@ -105,7 +105,8 @@ impl Trim {
         Ok(Self { archive, logs, whole, needs })
     }
 
-    /// Plans all logs that were chosen. How far one may go is in the logs that follow it, so all of a partition are read.
+    /// Plans all logs that were chosen. How far one may go is in the logs that follow it, so all of a partition are
+    /// read.
     async fn plan(
         &self,
         settings: &LogTrim,
@@ -146,7 +147,8 @@ impl Trim {
         Ok(planned)
     }
 
-    /// Reads a log from its birth on: every segment of the archive, whether the archive is this log's past, and what the records come to.
+    /// Reads a log from its birth on: every segment of the archive, whether the archive is this log's past, and what
+    /// the records come to.
     async fn prove(&self, service: ServiceId, partition: u16) -> Result<Proven> {
         let name = service.log(partition);
         let log = self.logs.open(&name).await.map_err(logs::explain_open)?;

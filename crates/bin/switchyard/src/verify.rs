@@ -1,5 +1,5 @@
-//! `switchyard verify`: folds logs anew, compares what comes of it with what the leaders had, and looks for broken invariants on the
-//! way.
+//! `switchyard verify`: folds logs anew, compares what comes of it with what the leaders had, and looks for broken
+//! invariants on the way.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -37,8 +37,8 @@ pub(crate) struct Finding {
 }
 
 impl Finding {
-    /// Whether its leaders should have written down a state by now, and none has. Those of a short log need not have: a leader writes
-    /// one when it rests after many records, and when it stops and no other goes on.
+    /// Whether its leaders should have written down a state by now, and none has. Those of a short log need not have: a
+    /// leader writes one when it rests after many records, and when it stops and no other goes on.
     const fn lacks_states(&self) -> bool {
         self.compared == 0 && self.records > runtime::HASH_AT_LAST
     }

@@ -53,8 +53,8 @@ struct Received {
 }
 
 impl Receiver {
-    /// A receiver that knows the secret (`whsec_…`). With `any_time` it takes what was signed at another time than about now,
-    /// as under a manual clock; with `print` it prints a line for each delivery.
+    /// A receiver that knows the secret (`whsec_…`). With `any_time` it takes what was signed at another time than
+    /// about now, as under a manual clock; with `print` it prints a line for each delivery.
     pub(crate) fn new(secret: &str, any_time: bool, print: bool) -> Result<Self> {
         let webhook = Webhook::new(secret)
             .map_err(|error| bad_configuration(format!("the webhook secret: {error}")))?;

@@ -119,7 +119,8 @@ pub struct MessageAdded {
     pub visibility: Visibility,
     /// What it says.
     pub body: Box<str>,
-    /// The queue that the ticket is in or came from; none: not known yet. So whoever watches a queue needs to remember nothing.
+    /// The queue that the ticket is in or came from; none: not known yet. So whoever watches a queue needs to remember
+    /// nothing.
     pub queue: Option<QueueId>,
 }
 

@@ -7,8 +7,8 @@ use serde::{Deserialize, Serialize};
 use crate::{Timestamp, in_order};
 
 /// How long a state keeps a closed ticket whole, in milliseconds: 30 days. A ticket may be reopened for 7 days and a
-/// caller be late by 7 more; the rest is for services that read of a reopening late. Not a setting: a log would give another state
-/// under another one.
+/// caller be late by 7 more; the rest is for services that read of a reopening late. Not a setting: a log would give
+/// another state under another one.
 pub const CLOSED_KEPT_MS: u64 = 30 * 24 * 60 * 60 * 1_000;
 
 /// How many tickets one fact sends away: more than the one that it may close, and so few that no fact waits for many.
@@ -44,8 +44,9 @@ impl<T: Ord + Clone> Closed<T> {
         after.map(|at| self.0.insert((at, ticket.clone())));
     }
 
-    /// Takes out those that were closed more than [`CLOSED_KEPT_MS`] before `now`, the oldest first, [`SENT_AWAY_AT_ONCE`] at most.
-    /// `now` must be a fact's time, so that a reader who is late sends no ticket away whose reopening it has yet to read.
+    /// Takes out those that were closed more than [`CLOSED_KEPT_MS`] before `now`, the oldest first,
+    /// [`SENT_AWAY_AT_ONCE`] at most. `now` must be a fact's time, so that a reader who is late sends no ticket away
+    /// whose reopening it has yet to read.
     pub fn send_away(&mut self, now: Timestamp) -> Vec<T> {
         let kept_from = now.minus_millis(CLOSED_KEPT_MS);
         let next = |_| {

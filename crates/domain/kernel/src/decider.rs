@@ -48,28 +48,30 @@ pub trait Decider: 'static {
     /// Why not.
     type Rejection: Error + Clone + PartialEq + Send + 'static;
 
-    /// Decides a command. No facts means that the wish already holds. Facts of one decision happen together or not at all.
+    /// Decides a command. No facts means that the wish already holds. Facts of one decision happen together or not at
+    /// all.
     fn decide(
         state: &Self::State,
         context: &Context,
         command: Self::Command,
     ) -> Result<Vec<Fact<Self::Event>>, Self::Rejection>;
 
-    /// Takes a fact into the state. Cannot fail: what happened, happened. It takes the state in place, where the textbook takes
-    /// and returns it, since a partition's state is large.
+    /// Takes a fact into the state. Cannot fail: what happened, happened. It takes the state in place, where the
+    /// textbook takes and returns it, since a partition's state is large.
     fn evolve(state: &mut Self::State, fact: &Fact<Self::Event>);
 
-    /// Takes successive facts into the state, with the same outcome as [`evolve`](Self::evolve) for each. For who does better with
-    /// several of one entity: a leader takes them by the decision, a fold of a log by the record.
+    /// Takes successive facts into the state, with the same outcome as [`evolve`](Self::evolve) for each. For who does
+    /// better with several of one entity: a leader takes them by the decision, a fold of a log by the record.
     fn evolve_all(state: &mut Self::State, facts: &[Fact<Self::Event>]) {
         for fact in facts {
             Self::evolve(state, fact);
         }
     }
 
-    /// Decides what follows at once from the state in `context.workspace`, without anybody asking (a freed agent gets the next
-    /// ticket). Called after every command and reaction, and again after its own facts, until it has none or the decision has become
-    /// large; each answer must bring that end nearer. What a large decision leaves must be [`due`](Self::due) at once.
+    /// Decides what follows at once from the state in `context.workspace`, without anybody asking (a freed agent gets
+    /// the next ticket). Called after every command and reaction, and again after its own facts, until it has none or
+    /// the decision has become large; each answer must bring that end nearer. What a large decision leaves must be
+    /// [`due`](Self::due) at once.
     fn follow_up(_state: &Self::State, _context: &Context) -> Vec<Fact<Self::Event>> {
         Vec::new()
     }
@@ -79,9 +81,10 @@ pub trait Decider: 'static {
         None
     }
 
-    /// What is due at `now`, as commands, the first some dozens of them: deadlines that passed, each workspace's in order of their
-    /// instants; and the next step of whatever is done in steps. Deciding them must move [`next_due`](Self::next_due) on, and none of
-    /// them may take long: calls and inputs are served in between, not meanwhile.
+    /// What is due at `now`, as commands, the first some dozens of them: deadlines that passed, each workspace's in
+    /// order of their instants; and the next step of whatever is done in steps. Deciding them must move
+    /// [`next_due`](Self::next_due) on, and none of them may take long: calls and inputs are served in between, not
+    /// meanwhile.
     fn due(_state: &Self::State, _now: Timestamp) -> Vec<(WorkspaceId, Self::Command)> {
         Vec::new()
     }

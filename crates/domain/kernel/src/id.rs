@@ -1,7 +1,7 @@
 //! Plain ids: what callers name things by.
 //!
-//! An id of up to 23 bytes stands where it is kept, with nothing allocated: a state's maps compare ids all the time, and most ids are
-//! short. Longer ones share their text.
+//! An id of up to 23 bytes stands where it is kept, with nothing allocated: a state's maps compare ids all the time,
+//! and most ids are short. Longer ones share their text.
 
 mod shared;
 
@@ -71,7 +71,8 @@ macro_rules! plain_ids {
                 Ok(Self(text.into()))
             }
 
-            /// Takes a text as it is: for what the log holds, which was checked when it was written, and for ids made here.
+            /// Takes a text as it is: for what the log holds, which was checked when it was written, and for ids made
+            /// here.
             pub fn trusted(text: &str) -> Self {
                 Self(text.into())
             }

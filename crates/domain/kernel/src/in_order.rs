@@ -1,5 +1,5 @@
-//! Reading large maps and sets back: they were written in their order, so they are built in one pass, where serde's own way looks
-//! for each entry's place.
+//! Reading large maps and sets back: they were written in their order, so they are built in one pass, where serde's own
+//! way looks for each entry's place.
 
 use std::collections::{BTreeMap, BTreeSet};
 

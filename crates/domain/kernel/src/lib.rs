@@ -5,8 +5,8 @@
 //! order anywhere below `crates/domain`. A type enters this crate when two contexts use it. The ids of all contexts are
 //! here, of whichever use, so that they are made, bounded and stored in one way.
 //!
-//! `State`s derive serde, so that snapshots (disposable caches) and state hashes need no second hand-written codec. Facts do not:
-//! what is stored for ever has an explicit schema in `proto/`.
+//! `State`s derive serde, so that snapshots (disposable caches) and state hashes need no second hand-written codec.
+//! Facts do not: what is stored for ever has an explicit schema in `proto/`.
 
 mod closed;
 mod decider;

@@ -13,8 +13,8 @@ use crate::{AttributeValue, Attributes};
 /// Values up to this size are encoded without a buffer of their own.
 const SMALL_BYTES: usize = 2048;
 
-/// A value kept as its encoding: one allocation, and a fraction of the memory that its parts would take by themselves. Equal values
-/// have equal encodings. Cheap to clone; each [`get`](Self::get) decodes anew.
+/// A value kept as its encoding: one allocation, and a fraction of the memory that its parts would take by themselves.
+/// Equal values have equal encodings. Cheap to clone; each [`get`](Self::get) decodes anew.
 pub struct Packed<T> {
     bytes: Arc<[u8]>,
     of: PhantomData<fn() -> T>,

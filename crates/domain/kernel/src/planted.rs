@@ -1,7 +1,7 @@
 //! Planted bugs: mistakes that the simulation must find, each at the place where it would be made.
 //!
-//! They show what the simulation's silence is worth. Without the feature `planted-bugs` the question [`is`] is a constant `false`, so
-//! that nothing of them is in a product; with it one bug is chosen, once, when the process starts.
+//! They show what the simulation's silence is worth. Without the feature `planted-bugs` the question [`is`] is a
+//! constant `false`, so that nothing of them is in a product; with it one bug is chosen, once, when the process starts.
 
 /// A mistake.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -4,7 +4,8 @@ use kernel::{DeliveryId, RuleId, WorkspaceId};
 
 use crate::{Cause, Target};
 
-/// The key: hex of BLAKE3 over all that makes a delivery the one it is. Step and repetition are those of an escalation; 0 for now.
+/// The key: hex of BLAKE3 over all that makes a delivery the one it is. Step and repetition are those of an escalation;
+/// 0 for now.
 pub(crate) fn delivery_id(
     workspace: &WorkspaceId,
     cause: Cause,

@@ -2,8 +2,8 @@
 
 use rules::{LIST_MAX, Names, Shape};
 
-/// The names of a filter, `event` and `ticket`, and how large their values can be. The longest text of an event is a message's body, of
-/// at most 128 KiB; any other has at most 8 KiB (a note of 2,000 characters).
+/// The names of a filter, `event` and `ticket`, and how large their values can be. The longest text of an event is a
+/// message's body, of at most 128 KiB; any other has at most 8 KiB (a note of 2,000 characters).
 pub const FILTER_NAMES: Names = Names(&[
     (
         "event",

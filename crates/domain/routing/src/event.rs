@@ -60,8 +60,8 @@ pub struct Queued {
     pub cost_units: u32,
     /// Its priority; none queues as P3.
     pub priority: Option<Priority>,
-    /// What its agent must be able to do, the queue's requirements included. For readers: routing itself joins `own_skills` with
-    /// what the queue requires at the time of matching.
+    /// What its agent must be able to do, the queue's requirements included. For readers: routing itself joins
+    /// `own_skills` with what the queue requires at the time of matching.
     pub required_skills: Vec<SkillRequirement>,
     /// What the ticket itself asks for; sorted by skill, each once.
     pub own_skills: Vec<SkillRequirement>,

@@ -1,4 +1,5 @@
-//! Facts into state. Cannot fail: a fact that doesn't fit (there is none, in a log that was written by `decide`) changes nothing.
+//! Facts into state. Cannot fail: a fact that doesn't fit (there is none, in a log that was written by `decide`)
+//! changes nothing.
 
 mod placing;
 

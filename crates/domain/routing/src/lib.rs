@@ -12,15 +12,16 @@
 //!                      (else it returns to the owner)
 //! ```
 //!
-//! Binding is late: a ticket waits in a central queue until someone can take it, so nobody's private pile delays it. The original
-//! instant of queueing survives everything that happens to a ticket.
+//! Binding is late: a ticket waits in a central queue until someone can take it, so nobody's private pile delays it.
+//! The original instant of queueing survives everything that happens to a ticket.
 //!
-//! **Invariants**, each tested over random histories: no ticket waits while an agent could take it (INV1); no ticket has two owners
-//! (INV2); no offer takes an agent above its capacity (INV3); no ticket goes by itself to an agent who lacks a skill (INV4); age
-//! survives (INV5); a decline is respected for its cooldown unless nobody else could ever take the ticket (INV9).
+//! **Invariants**, each tested over random histories: no ticket waits while an agent could take it (INV1); no ticket
+//! has two owners (INV2); no offer takes an agent above its capacity (INV3); no ticket goes by itself to an agent who
+//! lacks a skill (INV4); age survives (INV5); a decline is respected for its cooldown unless nobody else could ever
+//! take the ticket (INV9).
 //!
-//! **Invariant:** nothing that a customer wrote is in this crate's state; filters are evaluated where the ticket's facts are at hand,
-//! and a command carries the outcome.
+//! **Invariant:** nothing that a customer wrote is in this crate's state; filters are evaluated where the ticket's
+//! facts are at hand, and a command carries the outcome.
 //!
 //! Reading order: [`words`], [`event`], [`state`], [`command`], [`rejection`], `decide`, `evolve`, [`explain`].
 

@@ -23,8 +23,8 @@ use crate::{Command, DUE_MAX};
 
 /// All workspaces of a partition, and when each next wants attention.
 ///
-/// **Invariant:** after every fact, `timers` and `leases` hold the earliest timer and lease of each workspace that has one, and
-/// `unmatched` each with a ticket that somebody could take.
+/// **Invariant:** after every fact, `timers` and `leases` hold the earliest timer and lease of each workspace that has
+/// one, and `unmatched` each with a ticket that somebody could take.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct State {
     workspaces: BTreeMap<WorkspaceId, Workspace>,
@@ -73,7 +73,8 @@ impl State {
         self.leases.first().map(|(at, _)| *at)
     }
 
-    /// What is due at `now` besides leases, at most [`DUE_MAX`] of it: of each workspace its earliest before any has a second.
+    /// What is due at `now` besides leases, at most [`DUE_MAX`] of it: of each workspace its earliest before any has a
+    /// second.
     pub fn timers_due(&self, now: Timestamp) -> Vec<(Timestamp, WorkspaceId, Command)> {
         collect(&self.timers, now, |id| {
             let workspace = self.workspaces.get(id).into_iter();
@@ -91,8 +92,8 @@ impl State {
         })
     }
 
-    /// The workspaces where someone could take a ticket that waits: the next matches are due at once. There are some only while one
-    /// decision had too many for itself.
+    /// The workspaces where someone could take a ticket that waits: the next matches are due at once. There are some
+    /// only while one decision had too many for itself.
     pub fn matches_due(&self) -> impl Iterator<Item = (WorkspaceId, Command)> {
         self.unmatched.iter().take(DUE_MAX).map(|id| (id.clone(), Command::Match))
     }
@@ -116,7 +117,8 @@ impl State {
 
 type Due = (Timestamp, WorkspaceId, Command);
 
-/// What is due of the workspaces on an agenda, in turns: a workspace with thousands of deadlines delays none of another.
+/// What is due of the workspaces on an agenda, in turns: a workspace with thousands of deadlines delays none of
+/// another.
 fn collect<'a, T: Iterator<Item = (Timestamp, Command)>>(
     agenda: &'a BTreeSet<(Timestamp, WorkspaceId)>,
     now: Timestamp,

@@ -1,4 +1,5 @@
-//! A small world to tell stories in: commands go in, everything that follows happens, and the invariants are checked each time.
+//! A small world to tell stories in: commands go in, everything that follows happens, and the invariants are checked
+//! each time.
 
 mod invariants;
 mod matches;

@@ -257,8 +257,8 @@ pub struct Decision {
     pub candidates: Vec<Candidate>,
     /// How many agents failed, each counted at its first rule; only rules at which one did.
     pub failures: Vec<(Rule, u32)>,
-    /// The record of routing's log that it stands in: the decision saw what was decided before it in that record, and all records
-    /// before.
+    /// The record of routing's log that it stands in: the decision saw what was decided before it in that record, and
+    /// all records before.
     pub log_seq: u64,
     /// The strategy and its version.
     pub policy_version: String,

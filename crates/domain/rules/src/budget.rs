@@ -14,8 +14,8 @@ pub struct OverBudget {
     pub others: u64,
 }
 
-/// Refuses a filter that, with all others of its workspace, could take more than [`WORKSPACE_STEPS_MAX`] steps. One that takes no more
-/// than the one that it replaces is never refused.
+/// Refuses a filter that, with all others of its workspace, could take more than [`WORKSPACE_STEPS_MAX`] steps. One
+/// that takes no more than the one that it replaces is never refused.
 pub fn check_budget<'a>(
     filter: Option<&Rule>,
     replaced: Option<&Rule>,

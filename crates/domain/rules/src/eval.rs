@@ -1,7 +1,7 @@
 //! The evaluator: a tree over facts, step by counted step.
 //!
-//! What CEL says holds: `&&` and `||` take the answer from one side if it alone decides, whatever becomes of the other; so do `all`
-//! and `exists`. All else errs with its operands.
+//! What CEL says holds: `&&` and `||` take the answer from one side if it alone decides, whatever becomes of the other;
+//! so do `all` and `exists`. All else errs with its operands.
 
 mod calls;
 mod compare;

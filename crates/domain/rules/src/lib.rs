@@ -7,14 +7,15 @@
 //!                  CheckedRule
 //! ```
 //!
-//! A rule is a pure function of the facts that it is given. What can't be evaluated is never an error: a name that the facts lack
-//! makes the verdict [`Verdict::Missing`], which counts as false, and anything else that goes wrong makes it false.
+//! A rule is a pure function of the facts that it is given. What can't be evaluated is never an error: a name that the
+//! facts lack makes the verdict [`Verdict::Missing`], which counts as false, and anything else that goes wrong makes it
+//! false.
 //!
-//! What a rule costs is counted in steps (`steps.rs` has the model): at most [`STEPS_MAX`] an evaluation, whatever the facts, and
-//! [`WORKSPACE_STEPS_MAX`] for all filters of a workspace in one service.
+//! What a rule costs is counted in steps (`steps.rs` has the model): at most [`STEPS_MAX`] an evaluation, whatever the
+//! facts, and [`WORKSPACE_STEPS_MAX`] for all filters of a workspace in one service.
 //!
-//! **Invariant:** no rule iterates over a map, and none runs a loop within a loop. **Invariant:** of the crate `cel` only the parser
-//! is used, and only in `parse.rs`; nothing that was compiled once is parsed again.
+//! **Invariant:** no rule iterates over a map, and none runs a loop within a loop. **Invariant:** of the crate `cel`
+//! only the parser is used, and only in `parse.rs`; nothing that was compiled once is parsed again.
 
 mod bound;
 mod budget;

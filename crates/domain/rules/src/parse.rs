@@ -1,7 +1,8 @@
 //! From a text to a tree: the parser of `cel`, and a walk over what it gives that refuses what no rule may be.
 //!
-//! Of the crate `cel` only the parser is used, and only here. It is the one that its documentation hides, since the other needs up
-//! to 4 MiB of stack for texts that are let in here, and this one less than a quarter of what a thread has.
+//! Of the crate `cel` only the parser is used, and only here. It is the one that its documentation hides, since the
+//! other needs up to 4 MiB of stack for texts that are let in here, and this one less than a quarter of what a thread
+//! has.
 
 use cel::common::ast::{CallExpr, ComprehensionExpr, EntryExpr, Expr as Parsed, LiteralValue};
 use cel::parser::{ParseErrors, PrattParser};

@@ -1,7 +1,8 @@
 //! Regular expressions, compiled once with their rule.
 //!
-//! A pattern becomes a table: an automaton that takes one step for each byte, whatever the text. It is made whole when the rule is
-//! compiled and never grows, so that both its size and the time of a match are bounded. What would need a larger table is refused.
+//! A pattern becomes a table: an automaton that takes one step for each byte, whatever the text. It is made whole when
+//! the rule is compiled and never grows, so that both its size and the time of a match are bounded. What would need a
+//! larger table is refused.
 //!
 //! The syntax is RE2's, as CEL has it: `\d`, `\w`, `\s` and `\b` are about ASCII, `.` and `(?i)` about Unicode.
 
@@ -23,7 +24,8 @@ pub const MATCHES_MAX: usize = 4;
 /// How large a pattern's table may be, in bytes.
 pub const TABLE_MAX: usize = 32 * 1024;
 
-/// How large the automaton may be that the table is made of, in bytes. What passes it would take milliseconds to compile.
+/// How large the automaton may be that the table is made of, in bytes. What passes it would take milliseconds to
+/// compile.
 const NFA_MAX: usize = 32 * 1024;
 /// How much memory making the table may take.
 const WORK_MAX: usize = 4 * TABLE_MAX;

@@ -46,7 +46,8 @@ pub enum Verdict {
     False,
     /// It looks at something that the facts lack. Counts as false.
     Missing,
-    /// It took more steps than a rule may, since the facts were larger than their names allow. Counts as false; see [`exceeded`].
+    /// It took more steps than a rule may, since the facts were larger than their names allow. Counts as false; see
+    /// [`exceeded`].
     Exceeded,
 }
 
@@ -62,8 +63,8 @@ impl Verdict {
 
 static EXCEEDED: AtomicU64 = AtomicU64::new(0);
 
-/// How often a rule was ended in this process because it took more steps than a rule may. Always 0 while facts keep to the sizes of
-/// their [`Names`].
+/// How often a rule was ended in this process because it took more steps than a rule may. Always 0 while facts keep to
+/// the sizes of their [`Names`].
 pub fn exceeded() -> u64 {
     EXCEEDED.load(Ordering::Relaxed)
 }
@@ -82,11 +83,12 @@ struct Compiled {
 impl Rule {
     /// Compiles a text that may use these top-level names.
     ///
-    /// Refused are: more than [`LENGTH_MAX`](crate::LENGTH_MAX) characters; a macro (`all`, `exists`, `exists_one`, `map`, `filter`)
-    /// within another or over a map; more than [`NESTING_MAX`](crate::NESTING_MAX) brackets within one another; list and map literals
-    /// with more than [`LIST_MAX`](crate::LIST_MAX) elements; an expression deeper than [`DEPTH_MAX`](crate::DEPTH_MAX); patterns that
-    /// aren't short literals, or whose table were larger than [`TABLE_MAX`](crate::TABLE_MAX); names and functions that don't exist;
-    /// and whatever could take more than [`STEPS_MAX`] steps over the largest facts of these names.
+    /// Refused are: more than [`LENGTH_MAX`](crate::LENGTH_MAX) characters; a macro (`all`, `exists`, `exists_one`,
+    /// `map`, `filter`) within another or over a map; more than [`NESTING_MAX`](crate::NESTING_MAX) brackets within one
+    /// another; list and map literals with more than [`LIST_MAX`](crate::LIST_MAX) elements; an expression deeper than
+    /// [`DEPTH_MAX`](crate::DEPTH_MAX); patterns that aren't short literals, or whose table were larger than
+    /// [`TABLE_MAX`](crate::TABLE_MAX); names and functions that don't exist; and whatever could take more than
+    /// [`STEPS_MAX`] steps over the largest facts of these names.
     ///
     /// Takes less than a millisecond, patterns apart, of which each takes one or two; needs at most 1 MiB of stack.
     pub fn compile(source: &str, names: Names) -> Result<Self, RuleError> {
@@ -95,8 +97,8 @@ impl Rule {
         Ok(Self(Arc::new(Compiled { source: source.to_owned(), tree, steps })))
     }
 
-    /// Takes a rule that was compiled before, from the log or a snapshot. Nothing is parsed but its patterns. An error is a doubt: a
-    /// rule that can't be read must not become one that never holds.
+    /// Takes a rule that was compiled before, from the log or a snapshot. Nothing is parsed but its patterns. An error
+    /// is a doubt: a rule that can't be read must not become one that never holds.
     pub fn from_stored(stored: CheckedRule) -> Result<Self, CheckedRuleError> {
         let CheckedRule { source, nodes, steps } = stored;
         let tree = stored::tree(&nodes, steps)?;

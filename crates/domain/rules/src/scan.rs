@@ -1,7 +1,7 @@
 //! A look at a rule's text before the parser sees it.
 //!
-//! The parser goes as deep as brackets stand within one another. They are counted here first, so that what it needs of the stack
-//! doesn't hang on its own limits.
+//! The parser goes as deep as brackets stand within one another. They are counted here first, so that what it needs of
+//! the stack doesn't hang on its own limits.
 
 use std::iter::Peekable;
 use std::str::Chars;

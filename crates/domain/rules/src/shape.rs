@@ -1,7 +1,7 @@
 //! What a rule may look at, and how large it can be: the names of its facts.
 //!
-//! A shape is an upper bound, not a type: a rule may take any value for any other, and errs when it runs. This is also the place for
-//! types, should rules be checked against them one day.
+//! A shape is an upper bound, not a type: a rule may take any value for any other, and errs when it runs. This is also
+//! the place for types, should rules be checked against them one day.
 
 /// The top-level names of a rule's facts, and what each stands for.
 #[derive(Debug, Clone, Copy)]

@@ -1,9 +1,9 @@
 //! The step model: what an evaluation costs, as a function of the sizes of what it looks at.
 //!
-//! One step is the work of one node of the tree, or of a few dozen bytes that are read: some tens of nanoseconds at most. The same
-//! functions price an operation when a rule is compiled (over the largest sizes that the facts may have, see
-//! [`Shape`](crate::Shape)) and when it runs (over the sizes that they have), and each of them grows with its sizes. So what is
-//! counted never passes what was computed.
+//! One step is the work of one node of the tree, or of a few dozen bytes that are read: some tens of nanoseconds at
+//! most. The same functions price an operation when a rule is compiled (over the largest sizes that the facts may have,
+//! see [`Shape`](crate::Shape)) and when it runs (over the sizes that they have), and each of them grows with its
+//! sizes. So what is counted never passes what was computed.
 //!
 //! | operation | steps |
 //! |---|---|

@@ -1,5 +1,5 @@
-//! What holds for every rule: the same answer as the interpreter of `cel`, no more steps than were computed, and no text or bytes that
-//! do harm.
+//! What holds for every rule: the same answer as the interpreter of `cel`, no more steps than were computed, and no
+//! text or bytes that do harm.
 
 mod equivalence;
 mod hostile;

@@ -13,7 +13,8 @@ const OURS: Shape = Shape::Text { bytes: 16 };
 /// Sixty-four characters, of at most four bytes each.
 const WORD: Shape = Shape::Text { bytes: 4 * 64 };
 
-/// The names that a rule over a ticket may use: `ticket` alone. The sizes are those of the largest ticket that intake accepts.
+/// The names that a rule over a ticket may use: `ticket` alone. The sizes are those of the largest ticket that intake
+/// accepts.
 pub const TICKET: Names = Names(&[(
     "ticket",
     Shape::Map {
@@ -69,7 +70,8 @@ pub struct TicketView<'a> {
     pub requester_locale: &'a str,
 }
 
-/// The facts of a rule over a ticket: `ticket` {channel, provider, subject, priority, type, tags, attributes, requester}.
+/// The facts of a rule over a ticket: `ticket` {channel, provider, subject, priority, type, tags, attributes,
+/// requester}.
 pub fn ticket_facts(view: TicketView<'_>) -> Facts {
     let requester = [
         ("id", view.requester_id),

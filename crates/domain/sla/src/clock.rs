@@ -127,8 +127,8 @@ impl Clock {
         }
     }
 
-    /// What had passed at an instant, in milliseconds. Before the phase's beginning (something was learnt late) it takes the time
-    /// before for running without a pause.
+    /// What had passed at an instant, in milliseconds. Before the phase's beginning (something was learnt late) it
+    /// takes the time before for running without a pause.
     pub(crate) fn elapsed_at(&self, at: Timestamp) -> u64 {
         let anchor = self.anchor();
         if at < anchor {

@@ -95,8 +95,8 @@ impl Sla {
         timer.into_iter().chain(state.sweeps.earliest()).min()
     }
 
-    /// [`Decider::due`] without the timers of tickets that are doubtful. Sweeps come behind the timers: what was due before a change
-    /// is decided before it, and of what is due after it each ticket is brought up to it anyway.
+    /// [`Decider::due`] without the timers of tickets that are doubtful. Sweeps come behind the timers: what was due
+    /// before a change is decided before it, and of what is due after it each ticket is brought up to it anyway.
     pub fn due_but(
         state: &State,
         now: Timestamp,

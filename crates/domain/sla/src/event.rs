@@ -17,7 +17,8 @@ pub enum Event {
     PolicyPut(Box<PolicySpec>),
     /// A step of a sweep: more open tickets follow the policies as they are.
     PoliciesApplied {
-        /// The last ticket that was looked at, by id; none: the last of all was, and those before which the sweep began are next.
+        /// The last ticket that was looked at, by id; none: the last of all was, and those before which the sweep began
+        /// are next.
         through: Option<TicketId>,
         /// Whether the sweep is over.
         done: bool,

@@ -4,7 +4,8 @@ use kernel::{Fact, TicketId, TicketStatus};
 
 use crate::{Event, Metric, Policy, PolicySpec, State};
 
-/// Takes facts into the state, those together that go together. What doesn't fit (a clock of a ticket that isn't known) is ignored.
+/// Takes facts into the state, those together that go together. What doesn't fit (a clock of a ticket that isn't known)
+/// is ignored.
 pub(crate) fn evolve_all(state: &mut State, facts: &[Fact<Event>]) {
     for together in facts.chunk_by(go_together) {
         let Some(fact) = together.first() else { continue };
@@ -22,9 +23,9 @@ pub(crate) fn evolve_all(state: &mut State, facts: &[Fact<Event>]) {
     }
 }
 
-/// Whether the second of two successive facts is of the same ticket, and what depends on the ticket need not be brought up to date
-/// between them. A closing, which sends other tickets away, is the last. When a clock starts, which may send away one that ended,
-/// only notes and other starts have come before.
+/// Whether the second of two successive facts is of the same ticket, and what depends on the ticket need not be brought
+/// up to date between them. A closing, which sends other tickets away, is the last. When a clock starts, which may send
+/// away one that ended, only notes and other starts have come before.
 fn go_together(one: &Fact<Event>, next: &Fact<Event>) -> bool {
     let in_order = match (&one.event, &next.event) {
         (Event::TicketNoted(note), Event::TicketNoted(_) | Event::Clock { .. }) => {

@@ -10,14 +10,15 @@
 //!             └─ a stop from before it, learnt late ──▶ met (breach retracted)
 //! ```
 //!
-//! A changed policy reaches the open tickets in steps, a *sweep*: the change is one fact, and then each step is a decision of its own
-//! that ends with how far the sweep has come ([`Event::PoliciesApplied`]). What happens to a ticket that was not reached yet first
-//! brings that ticket up to the change; what is due on it, too. So whoever decides about a clock, and when, it is by the policies that
-//! held at that instant. A newer change takes the place of one that is still on its way.
+//! A changed policy reaches the open tickets in steps, a *sweep*: the change is one fact, and then each step is a
+//! decision of its own that ends with how far the sweep has come ([`Event::PoliciesApplied`]). What happens to a ticket
+//! that was not reached yet first brings that ticket up to the change; what is due on it, too. So whoever decides about
+//! a clock, and when, it is by the policies that held at that instant. A newer change takes the place of one that is
+//! still on its way.
 //!
-//! Clocks compute on the instant at which something happened, not on the one at which it was learnt. They measure wall time.
-//! **Invariants:** a breach is decided once per clock, and never before its due instant; no warning while a clock stands still
-//! or after its breach.
+//! Clocks compute on the instant at which something happened, not on the one at which it was learnt. They measure wall
+//! time. **Invariants:** a breach is decided once per clock, and never before its due instant; no warning while a clock
+//! stands still or after its breach.
 
 mod metric;
 mod policy;
@@ -40,13 +41,15 @@ pub use rejection::Rejection;
 pub use state::{Counts, State, Sweep, Sweeps, Workspace};
 pub use ticket::{Ticket, Traits};
 
-/// How long after a due instant its breach is decided, in milliseconds: what happened before it may still be on its way.
+/// How long after a due instant its breach is decided, in milliseconds: what happened before it may still be on its
+/// way.
 pub const CONFIRM_MS: u64 = 100;
 /// How many policies a workspace may have.
 pub const POLICIES_MAX: usize = 100;
 /// How many cycles of `next_reply` a ticket keeps one by one; older ones live on in the counts alone.
 pub const CYCLES_KEPT: usize = 20;
-/// How many tickets one step of a sweep takes at most. Beside the facts about them, a record has room for others' facts.
+/// How many tickets one step of a sweep takes at most. Beside the facts about them, a record has room for others'
+/// facts.
 pub const SWEEP_TICKETS_MAX: usize = 50;
 /// How many filters one step of a sweep evaluates at most, unless one ticket alone takes more.
 pub const SWEEP_FILTERS_MAX: usize = 100;

@@ -64,8 +64,8 @@ pub struct Workspace {
     pub(crate) sweep: Option<Sweep>,
 }
 
-/// How many clocks with a target, of one metric and priority, are in which state. Each clock counts once, under the priority that it
-/// has or ended with.
+/// How many clocks with a target, of one metric and priority, are in which state. Each clock counts once, under the
+/// priority that it has or ended with.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Counts {
     /// Kept.
@@ -127,8 +127,8 @@ impl Workspace {
         self.tickets.get(ticket).map(|ticket| &**ticket)
     }
 
-    /// The running clocks with a target, those first that are or were due first; only those after a place in that order, if one is
-    /// given.
+    /// The running clocks with a target, those first that are or were due first; only those after a place in that
+    /// order, if one is given.
     pub fn at_risk(
         &self,
         after: Option<&(Timestamp, TicketId, Metric)>,
@@ -145,7 +145,8 @@ impl Workspace {
         self.counts.iter().map(|((metric, priority), counts)| (*metric, *priority, counts))
     }
 
-    /// The policy that a ticket follows: the first whose filter holds. A closed ticket, whose traits are forgotten, keeps its own.
+    /// The policy that a ticket follows: the first whose filter holds. A closed ticket, whose traits are forgotten,
+    /// keeps its own.
     pub(crate) fn choose(&self, ticket: &Ticket) -> Option<PolicyId> {
         let Some(facts) = ticket.facts() else { return ticket.policy.clone() };
         let holds = |policy: &&Policy| {

@@ -28,8 +28,9 @@ impl Need {
     }
 }
 
-/// The longest beginnings of the logs of one partition, each at most to its head, in which no record has read beyond the end of
-/// another's. `needs` are in order within each log. There is one such cut that holds all others, so the order of cutting is no matter.
+/// The longest beginnings of the logs of one partition, each at most to its head, in which no record has read beyond
+/// the end of another's. `needs` are in order within each log. There is one such cut that holds all others, so the
+/// order of cutting is no matter.
 pub fn closed(
     heads: &BTreeMap<ServiceId, Seq>,
     needs: &BTreeMap<ServiceId, Vec<Need>>,

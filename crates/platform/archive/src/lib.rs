@@ -6,11 +6,13 @@
 //! DIR/manifest.json                              in a backup: what belongs together, and how far
 //! ```
 //!
-//! A segment holds records byte for byte as the log has them, compressed, between a line that says what it holds and a hash of
-//! all of it. It is written aside, made durable, read back and only then given its name; after that nothing writes to it. What a
-//! record's place in the chain must be is checked when it is taken in and again whenever it is read.
+//! A segment holds records byte for byte as the log has them, compressed, between a line that says what it holds and a
+//! hash of all of it. It is written aside, made durable, read back and only then given its name; after that nothing
+//! writes to it. What a record's place in the chain must be is checked when it is taken in and again whenever it is
+//! read.
 //!
-//! **Invariant:** an archive never holds two histories. A record that does not follow its last one in the chain is refused.
+//! **Invariant:** an archive never holds two histories. A record that does not follow its last one in the chain is
+//! refused.
 
 mod cut;
 mod error;
@@ -77,7 +79,8 @@ impl Archive {
         Ok(names)
     }
 
-    /// The archived part of one log; it may have nothing yet. Its segments must join: [`ArchiveError::Broken`] if they don't.
+    /// The archived part of one log; it may have nothing yet. Its segments must join: [`ArchiveError::Broken`] if they
+    /// don't.
     pub fn log(&self, name: &LogName) -> Result<ArchivedLog, ArchiveError> {
         let folder = self.directory.join(&*name.service).join(format!("{:02}", name.partition));
         ArchivedLog::open(folder, name.clone())

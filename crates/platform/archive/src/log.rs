@@ -78,8 +78,8 @@ impl ArchivedLog {
         self.segments.len()
     }
 
-    /// Takes the next record in; the first must be record 1. Full segments are written on the way, the rest by [`Self::flush`].
-    /// A record that does not follow is refused, and what was taken in before it stays.
+    /// Takes the next record in; the first must be record 1. Full segments are written on the way, the rest by
+    /// [`Self::flush`]. A record that does not follow is refused, and what was taken in before it stays.
     pub fn push(&mut self, record: &Record) -> Result<Commit, ArchiveError> {
         let mut draft = match self.draft.take() {
             Some(draft) => draft,

@@ -26,7 +26,8 @@ pub struct ArchiveProvider {
     segments: Arc<Segments>,
 }
 
-/// Logs whose records are taken from an archive where the log itself has them no more. What is written goes to the logs.
+/// Logs whose records are taken from an archive where the log itself has them no more. What is written goes to the
+/// logs.
 #[derive(Debug, Clone)]
 pub struct WithArchive {
     logs: Arc<dyn EventLogProvider>,
@@ -145,8 +146,8 @@ impl Past {
         lock(&self.log).last()
     }
 
-    /// The last record that both have must be the same; its chain vouches for all before. An archive that ends where the log does not
-    /// yet begin, or goes on where the log has ended, is none of this log.
+    /// The last record that both have must be the same; its chain vouches for all before. An archive that ends where
+    /// the log does not yet begin, or goes on where the log has ended, is none of this log.
     async fn must_fit(&self, log: &dyn EventLog) -> Result<(), Misfit> {
         let (last, tail) = (self.last(), log.tail().await?);
         if last == 0 {

@@ -10,7 +10,8 @@ const ROOM_BYTES: u64 = 1024 * 1024;
 /// ... or after so long: a quota's room can't be seen.
 const TRIED_AGAIN_AFTER: Duration = Duration::from_secs(10);
 
-/// A disk that was found full. Trying again costs a check of the whole file, since redb is opened anew after any failure.
+/// A disk that was found full. Trying again costs a check of the whole file, since redb is opened anew after any
+/// failure.
 #[derive(Debug)]
 pub(crate) struct FullDisk {
     since: Instant,

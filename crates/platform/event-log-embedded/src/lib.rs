@@ -51,9 +51,9 @@ pub struct EmbeddedProvider {
 impl EmbeddedProvider {
     /// Opens the directory, making it if need be. Blocks for as long as the disk takes.
     ///
-    /// [`OpenError::InUse`] if a process has it open, [`OpenError::OtherVersion`] if it was written
-    /// in another format, [`OpenError::Damaged`] if its file can't be read at all. Damage that lies within one log is met when that
-    /// log is opened or read; the others can be used.
+    /// [`OpenError::InUse`] if a process has it open, [`OpenError::OtherVersion`] if it was written in another format,
+    /// [`OpenError::Damaged`] if its file can't be read at all. Damage that lies within one log is met when that log is
+    /// opened or read; the others can be used.
     pub fn open(directory: impl AsRef<Path>) -> Result<Self, OpenError> {
         let directory = directory.as_ref().to_path_buf();
         let place = Place::take(&directory)?;
@@ -93,8 +93,8 @@ impl EmbeddedProvider {
         self.core.limit.store(bytes, Ordering::Relaxed);
     }
 
-    /// Gives a log up: it is no log any more, and one of its name can be made. Its records stay in the file, where nothing reads them.
-    /// Whoever has the log open finds it closed. Does nothing if there is no such log.
+    /// Gives a log up: it is no log any more, and one of its name can be made. Its records stay in the file, where
+    /// nothing reads them. Whoever has the log open finds it closed. Does nothing if there is no such log.
     pub async fn remove(&self, name: &LogName) -> Result<(), OpenError> {
         let Some(head) = self.find(name) else { return Ok(()) };
         let (reply, answer) = oneshot::channel();

@@ -278,7 +278,8 @@ fn parse(name: &str) -> Option<LogName> {
     Some(LogName::new(service.to_owned(), partition.parse().ok()?))
 }
 
-/// Runs what reads or writes the file. Damage that redb meets as what can't be is an error like any other, and ends no thread.
+/// Runs what reads or writes the file. Damage that redb meets as what can't be is an error like any other, and ends no
+/// thread.
 fn guarded<T>(work: impl FnOnce() -> Result<T, redb::Error>) -> Result<T, redb::Error> {
     let done = std::panic::catch_unwind(AssertUnwindSafe(work));
     done.unwrap_or_else(|_| Err(redb::Error::Corrupted("a page of it can't be what it is".into())))

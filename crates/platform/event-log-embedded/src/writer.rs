@@ -242,8 +242,8 @@ impl Group {
         }
     }
 
-    /// A part of the file is damaged that some log of the group has to do with: each log's jobs are done by themselves, so that it keeps
-    /// none of the others from being written.
+    /// A part of the file is damaged that some log of the group has to do with: each log's jobs are done by themselves,
+    /// so that it keeps none of the others from being written.
     fn one_by_one(self, core: &Core) {
         let mut by_log: BTreeMap<u32, Vec<Job>> = BTreeMap::new();
         for Planned { job, verdict } in self.planned {

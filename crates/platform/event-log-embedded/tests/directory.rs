@@ -103,7 +103,8 @@ async fn right_records(provider: &EmbeddedProvider, name: &LogName, fill: u8) ->
     count
 }
 
-/// Wherever one byte of the file is another: what is read is right or isn't read, and what is damaged within one log leaves the other whole.
+/// Wherever one byte of the file is another: what is read is right or isn't read, and what is damaged within one log
+/// leaves the other whole.
 #[tokio::test]
 async fn a_flipped_byte_stops_what_it_damages_and_never_gives_wrong_records() {
     const OFFSETS: usize = 150;

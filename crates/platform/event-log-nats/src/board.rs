@@ -1,10 +1,12 @@
-//! The board of notices on NATS: a small stream in the servers' memory that keeps the last message of each subject for a short while.
+//! The board of notices on NATS: a small stream in the servers' memory that keeps the last message of each subject for
+//! a short while.
 //!
-//! The stream `SY_BOARD` takes `sy.board.notice.KEY` and `sy.board.pulse.ID`. Each board sends a pulse twice a second and waits to see
-//! it come back by the way on which notices come: as long as it does, a silence of others means something.
+//! The stream `SY_BOARD` takes `sy.board.notice.KEY` and `sy.board.pulse.ID`. Each board sends a pulse twice a second
+//! and waits to see it come back by the way on which notices come: as long as it does, a silence of others means
+//! something.
 //!
-//! What is on the board is worth nothing once it is gone, so the stream lives in memory, and whoever finds it missing (a lone server
-//! forgets it when it is started again) makes it anew.
+//! What is on the board is worth nothing once it is gone, so the stream lives in memory, and whoever finds it missing
+//! (a lone server forgets it when it is started again) makes it anew.
 
 mod standing;
 mod watching;
@@ -28,7 +30,8 @@ use tokio::task::AbortHandle;
 use crate::connection::Connection;
 use watching::Watching;
 
-/// How long the servers keep a notice: long enough for everybody to hear of it, short enough that the stream stays small.
+/// How long the servers keep a notice: long enough for everybody to hear of it, short enough that the stream stays
+/// small.
 const KEPT: Duration = NOTICE_STANDS.saturating_mul(3);
 /// How long putting something up may take. What takes longer would be old news.
 const PUT_WITHIN: Duration = Duration::from_secs(2);

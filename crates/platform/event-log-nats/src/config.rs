@@ -33,7 +33,8 @@ pub struct NatsConfig {
     pub replicas: usize,
     /// The size in bytes that a stream made by `create` may grow to; unlimited if unset.
     pub stream_max_bytes: Option<u64>,
-    /// The servers' monitoring ports, as `http://host:port`: each is asked whether it syncs every append. None: nobody is asked.
+    /// The servers' monitoring ports, as `http://host:port`: each is asked whether it syncs every append. None: nobody
+    /// is asked.
     pub monitor_urls: Vec<String>,
     /// What replies are addressed to; the server's permissions may ask for one. `_INBOX` if unset.
     pub inbox_prefix: Option<String>,

@@ -14,8 +14,9 @@ use tokio::time::{Instant, timeout};
 use crate::NatsConfig;
 use crate::monitor::Monitor;
 
-/// How long nothing may come from the server before it is asked for a sign of life. The third question without an answer ends the
-/// connection, so a server that is gone without a word is noticed after three of these: within the five seconds that are promised.
+/// How long nothing may come from the server before it is asked for a sign of life. The third question without an
+/// answer ends the connection, so a server that is gone without a word is noticed after three of these: within the five
+/// seconds that are promised.
 const PING_EVERY: Duration = Duration::from_secs(1);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 const RECONNECT_STEP: Duration = Duration::from_millis(50);
@@ -57,8 +58,8 @@ impl Connection {
         self.client.connection_state() == State::Connected
     }
 
-    /// Waits for a connection that is just being made again, as long as for any answer, and says whether it is up: for who opens a log
-    /// and has nothing to serve meanwhile.
+    /// Waits for a connection that is just being made again, as long as for any answer, and says whether it is up: for
+    /// who opens a log and has nothing to serve meanwhile.
     pub(crate) async fn comes_up(&self) -> bool {
         let deadline = Instant::now() + self.config.request_timeout;
         let mut up = self.up.clone();

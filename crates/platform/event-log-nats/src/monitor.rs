@@ -1,4 +1,5 @@
-//! Whether the servers put every append on disk before they acknowledge it: their monitoring ports say so, nothing else does.
+//! Whether the servers put every append on disk before they acknowledge it: their monitoring ports say so, nothing else
+//! does.
 
 use std::time::Duration;
 

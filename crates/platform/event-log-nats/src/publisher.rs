@@ -5,7 +5,8 @@ use async_nats::jetstream;
 use bytes::Bytes;
 use event_log::AppendError;
 
-/// Publishes to one log's stream, whoever else does. **Never for a log that a service owns**: nothing says what such a record follows.
+/// Publishes to one log's stream, whoever else does. **Never for a log that a service owns**: nothing says what such a
+/// record follows.
 #[derive(Clone, Debug)]
 pub struct Publisher {
     context: jetstream::Context,

@@ -1,7 +1,7 @@
 //! Who is alive and who leads: a board of short-lived notices that instances of a service put up for each other.
 //!
-//! A notice is a hint and nothing more: it says who should try to lead, and whom to ask. Two instances that both believe to lead are
-//! told apart by the log's fence, never by the board.
+//! A notice is a hint and nothing more: it says who should try to lead, and whom to ask. Two instances that both
+//! believe to lead are told apart by the log's fence, never by the board.
 
 use std::collections::BTreeMap;
 use std::fmt::Debug;
@@ -32,14 +32,14 @@ pub enum BoardError {
 /// A board of notices. Handles are shared.
 #[async_trait]
 pub trait LeaseBoard: Send + Sync + Debug {
-    /// Puts a notice up, or renews it, in place of the one under its key. It stands for [`NOTICE_STANDS`]. Keys are of `a-z`, `0-9`,
-    /// `-` and `.`.
+    /// Puts a notice up, or renews it, in place of the one under its key. It stands for [`NOTICE_STANDS`]. Keys are of
+    /// `a-z`, `0-9`, `-` and `.`.
     async fn put(&self, key: &str, notice: Bytes) -> Result<(), BoardError>;
 
     /// Takes a notice down before its time.
     async fn remove(&self, key: &str) -> Result<(), BoardError>;
 
-    /// The notices that stand, to watch. A notice that isn't renewed in time goes by itself; but while the board can't be reached
-    /// nobody's silence means anything, so then nothing goes.
+    /// The notices that stand, to watch. A notice that isn't renewed in time goes by itself; but while the board can't
+    /// be reached nobody's silence means anything, so then nothing goes.
     fn watch(&self) -> watch::Receiver<Notices>;
 }

@@ -77,11 +77,13 @@ impl Tail {
 pub struct Inspection {
     /// What it holds.
     pub tail: Tail,
-    /// What about the way it is kept could lose, reorder or invent records; none if all is well. Who finds any must stop writing.
+    /// What about the way it is kept could lose, reorder or invent records; none if all is well. Who finds any must
+    /// stop writing.
     pub faults: Vec<String>,
     /// What could not be established, or asks for an operator without being a danger yet.
     pub warnings: Vec<String>,
-    /// How many records this handle's readers found missing in one copy of the log and whole in another, since it was opened.
+    /// How many records this handle's readers found missing in one copy of the log and whole in another, since it was
+    /// opened.
     pub repaired: u64,
 }
 
@@ -127,8 +129,8 @@ pub trait EventLog: Send + Sync + Debug {
         Ok(Inspection { tail, faults: Vec::new(), warnings: Vec::new(), repaired: 0 })
     }
 
-    /// Whether whoever keeps the log is connected, as it changes: false as soon as that is known, so before any call has failed.
-    /// None: there is no connection that could be lost.
+    /// Whether whoever keeps the log is connected, as it changes: false as soon as that is known, so before any call
+    /// has failed. None: there is no connection that could be lost.
     fn connected(&self) -> Option<watch::Receiver<bool>> {
         None
     }

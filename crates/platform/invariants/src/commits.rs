@@ -149,7 +149,8 @@ impl Commits {
         }
     }
 
-    /// A claim raises the epoch, and nobody but who claimed it writes in it. A log that was restored goes on without a claim.
+    /// A claim raises the epoch, and nobody but who claimed it writes in it. A log that was restored goes on without a
+    /// claim.
     fn leadership(&mut self, commit: &Commit, findings: &mut Findings) {
         let (mut claimed, mut restored) = (None, false);
         for note in &commit.notes {
@@ -185,8 +186,9 @@ impl Commits {
         self.leader = Some((epoch, last));
     }
 
-    /// Inputs are handled once, in order, and the position moves in the commit that says what they caused. A log of another identity
-    /// that took a lost one's place is read from its first record on; only then may a position go back.
+    /// Inputs are handled once, in order, and the position moves in the commit that says what they caused. A log of
+    /// another identity that took a lost one's place is read from its first record on; only then may a position go
+    /// back.
     fn inputs(&mut self, commit: &Commit, findings: &mut Findings) {
         let mut before = self.consumed.clone();
         for consumed in &commit.consumed {

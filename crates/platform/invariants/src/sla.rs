@@ -1,4 +1,5 @@
-//! Sla: a clock ends once (I25), breaches at most once, never early (I26) and not after its stop (I28), and warns before (I31).
+//! Sla: a clock ends once (I25), breaches at most once, never early (I26) and not after its stop (I28), and warns
+//! before (I31).
 
 use std::collections::BTreeMap;
 
@@ -237,8 +238,8 @@ impl SlaWalk {
     }
 }
 
-/// Whether a commit carries on a change of policies, which judges every ticket as of its own instant, the first ones in the very
-/// decision of the change.
+/// Whether a commit carries on a change of policies, which judges every ticket as of its own instant, the first ones in
+/// the very decision of the change.
 fn applies_policies(commit: &Commit) -> bool {
     commit.events.iter().any(|event| event.r#type == "PoliciesApplied")
 }

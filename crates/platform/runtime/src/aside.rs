@@ -3,8 +3,8 @@
 use tokio::runtime::{Handle, RuntimeFlavor};
 use tokio::task::{JoinError, spawn_blocking};
 
-/// Runs it on a thread that serves nobody. A runtime of one thread (a simulation: its time stands still while another thread works, and
-/// nobody could say when that one is done) runs it here and now.
+/// Runs it on a thread that serves nobody. A runtime of one thread (a simulation: its time stands still while another
+/// thread works, and nobody could say when that one is done) runs it here and now.
 pub(crate) async fn aside<T: Send + 'static>(
     work: impl FnOnce() -> T + Send + 'static,
 ) -> Result<T, JoinError> {

@@ -8,8 +8,8 @@ use kernel::{Actor, Fact, Timestamp, WorkspaceId};
 use crate::Position;
 use crate::service::{Command, Event, Rejection, Service, State};
 
-/// Renders a reply from the state after the command and the facts that it caused, those that followed at once included. The reply
-/// is remembered with the request, so it is to be small, and leaves its position empty.
+/// Renders a reply from the state after the command and the facts that it caused, those that followed at once included.
+/// The reply is remembered with the request, so it is to be small, and leaves its position empty.
 pub type Render<S> = Box<dyn FnOnce(&State<S>, &[Fact<Event<S>>]) -> Vec<u8> + Send>;
 
 /// A request that may be repeated.
@@ -94,7 +94,8 @@ pub enum Failure<R> {
 pub enum Overload {
     /// Of a partition's calls: [`WAITING_MAX`](crate::WAITING_MAX) in all.
     Partition,
-    /// Of one workspace's calls: [`WAITING_OF_WORKSPACE_MAX`](crate::WAITING_OF_WORKSPACE_MAX). Other workspaces are let in.
+    /// Of one workspace's calls: [`WAITING_OF_WORKSPACE_MAX`](crate::WAITING_OF_WORKSPACE_MAX). Other workspaces are
+    /// let in.
     Workspace,
     /// Of repetitions of one request that is in flight: [`REPETITIONS_MAX`](crate::REPETITIONS_MAX).
     Request,

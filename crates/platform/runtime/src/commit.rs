@@ -1,8 +1,9 @@
 //! The envelope: how a commit becomes a record, and how a record is trusted.
 //!
-//! A record is an encoded `switchyard.events.v1.Commit` whose last field is the CRC-32C of all bytes before it. Each names the
-//! chain value of the record before; the chain value of a record is the first 16 bytes of BLAKE3 over that name and its bytes.
-//! So a record that is missing, foreign, changed or out of its order is noticed by whoever reads on.
+//! A record is an encoded `switchyard.events.v1.Commit` whose last field is the CRC-32C of all bytes before it. Each
+//! names the chain value of the record before; the chain value of a record is the first 16 bytes of BLAKE3 over that
+//! name and its bytes. So a record that is missing, foreign, changed or out of its order is noticed by whoever reads
+//! on.
 
 use bytes::{BufMut, Bytes, BytesMut};
 use event_log::{Record, Seq};
@@ -102,7 +103,8 @@ pub enum Doubt {
     },
 }
 
-/// The oldest reader that understands all of a record's notes: one that doesn't must stop, since it would pass over them.
+/// The oldest reader that understands all of a record's notes: one that doesn't must stop, since it would pass over
+/// them.
 pub(crate) fn reader_of(notes: &[Note]) -> u32 {
     let needed = notes.iter().map(|note| match &note.kind {
         Some(
@@ -220,8 +222,8 @@ pub fn supersedes_in(commit: &Commit) -> Option<&Supersedes> {
     })
 }
 
-/// The identity that a record says it is of, if it is a whole commit of that place. Its place in the chain is not checked: who reads up
-/// to it will.
+/// The identity that a record says it is of, if it is a whole commit of that place. Its place in the chain is not
+/// checked: who reads up to it will.
 pub(crate) fn identity_of(record: &Record) -> Option<LogId> {
     LogId::try_from(open_record(record).ok()?.log_id).ok()
 }
@@ -291,7 +293,8 @@ impl ChainReader {
         Ok(())
     }
 
-    /// The identity that the next record has, if it may have it: the same as before, or a new one where the log was restored.
+    /// The identity that the next record has, if it may have it: the same as before, or a new one where the log was
+    /// restored.
     fn identity_at(&self, commit: &Commit) -> Option<LogId> {
         if commit.log_id == self.log_id {
             return Some(self.log_id);
@@ -303,7 +306,8 @@ impl ChainReader {
         if goes_on { LogId::try_from(commit.log_id.as_slice()).ok() } else { None }
     }
 
-    /// The record with which a log goes on that was restored up to here: it carries the new identity, and the last commit's epoch.
+    /// The record with which a log goes on that was restored up to here: it carries the new identity, and the last
+    /// commit's epoch.
     pub fn restored(&self, log_id: LogId, generation: u32, backup: &str, time_ns: u64) -> Bytes {
         let restored = Restored {
             log_id: log_id.to_vec(),
@@ -390,8 +394,8 @@ pub fn is_origin(commit: &Commit) -> bool {
     origin_in(commit).is_some()
 }
 
-/// What the first record that a log still has says: its identity there and the number of partitions. It must be the genesis of this
-/// service's partition or, where records were trimmed away, one that says again what the genesis said.
+/// What the first record that a log still has says: its identity there and the number of partitions. It must be the
+/// genesis of this service's partition or, where records were trimmed away, one that says again what the genesis said.
 pub fn read_first(
     record: &Record,
     service: ServiceId,

@@ -1,7 +1,8 @@
 //! Which types of events a service's log may hold, in which versions, and how each is read.
 //!
-//! A service registers its types once, in a table. What the table doesn't have, or has in older versions only, was written by a
-//! later release, and stops the partition. An old version is read by raising it, step by step, to the one of today:
+//! A service registers its types once, in a table. What the table doesn't have, or has in older versions only, was
+//! written by a later release, and stops the partition. An old version is read by raising it, step by step, to the one
+//! of today:
 //!
 //! ```
 //! use bytes::Bytes;
@@ -88,8 +89,8 @@ pub fn decode_event<E>(
     (known.read)(Stored { version, data })
 }
 
-/// The version in which a type is written; 0 if the table doesn't have it. A leader that is to write an event of version 0 halts instead:
-/// nobody could read it.
+/// The version in which a type is written; 0 if the table doesn't have it. A leader that is to write an event of
+/// version 0 halts instead: nobody could read it.
 pub fn written_version<E>(types: &[EventType<E>], name: &str) -> u32 {
     types.iter().find(|known| known.name == name).map_or(0, |known| known.version)
 }
@@ -126,8 +127,8 @@ impl<'a> Stored<'a> {
 /// One step: it makes a message what the next version would have stored.
 pub type Upcaster<M> = fn(M) -> Result<M, DecodeError>;
 
-/// The steps from version 1 of a message to today's, in order: the first makes version 2 of version 1. A message keeps the fields of
-/// all its versions, so one type is enough for all.
+/// The steps from version 1 of a message to today's, in order: the first makes version 2 of version 1. A message keeps
+/// the fields of all its versions, so one type is enough for all.
 #[derive(Debug)]
 pub struct Upcasters<M: 'static>(pub &'static [Upcaster<M>]);
 

@@ -101,7 +101,8 @@ impl<S: Service> Fold<S> {
         })
     }
 
-    /// Whether a snapshot is one of just this state: of this layout, this log and place, and with the same hash. Not if either has none.
+    /// Whether a snapshot is one of just this state: of this layout, this log and place, and with the same hash. Not if
+    /// either has none.
     pub fn confirms(&self, snapshot: &Snapshot) -> bool {
         let Snapshot { version, log_id, seq, chain, bytes } = snapshot;
         let reader = &self.reader;

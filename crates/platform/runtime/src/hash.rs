@@ -4,12 +4,14 @@ use serde::Serialize;
 
 use crate::meta::Meta;
 
-/// A state that has no encoding, and so no hash. It can't be compared, on purpose: two states without a hash are not known to be equal.
+/// A state that has no encoding, and so no hash. It can't be compared, on purpose: two states without a hash are not
+/// known to be equal.
 #[derive(Debug, thiserror::Error)]
 #[error("the state can't be hashed")]
 pub struct Unhashable(#[source] postcard::Error);
 
-/// BLAKE3 over the encoded state and the runtime's own. Both are ordered collections, so the encoding is the same on every host.
+/// BLAKE3 over the encoded state and the runtime's own. Both are ordered collections, so the encoding is the same on
+/// every host.
 pub(crate) fn state_hash<T: Serialize>(meta: &Meta, state: &T) -> Result<[u8; 32], Unhashable> {
     let hasher = blake3::Hasher::new();
     let hasher = postcard::to_io(&(meta, state), hasher).map_err(Unhashable)?;

@@ -9,7 +9,8 @@ pub enum Health {
     Ready,
     /// It leads, but the log can't be reached or stalls: calls are refused until it can.
     LogUnavailable,
-    /// The log has no room: calls that would write are refused, and the state is shown as it is. It goes on by itself once there is room.
+    /// The log has no room: calls that would write are refused, and the state is shown as it is. It goes on by itself
+    /// once there is room.
     LogFull,
     /// Another instance leads; this one keeps the state warm and takes over when it must.
     Standby {

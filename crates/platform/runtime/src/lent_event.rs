@@ -27,7 +27,8 @@ pub(crate) enum NoEvent {
 }
 
 impl<'a> LentEvent<'a> {
-    /// Reads an encoded event as prost does: of a field that stands there twice the last counts, and what isn't known is passed over.
+    /// Reads an encoded event as prost does: of a field that stands there twice the last counts, and what isn't known
+    /// is passed over.
     pub(crate) fn read(mut bytes: &'a [u8]) -> Result<Self, NoEvent> {
         let (mut event, buf) = (Self::default(), &mut bytes);
         while !buf.is_empty() {

@@ -1,7 +1,8 @@
 //! The runtime: what turns a pure decider into a service over a log.
 //!
-//! A service is a [`Service`]: its rules, its stored form, its reactions. A [`Node`] runs it: for each partition one leader claims the
-//! log, folds it, follows the inputs, takes calls and deadlines, commits, and answers once the log has acknowledged.
+//! A service is a [`Service`]: its rules, its stored form, its reactions. A [`Node`] runs it: for each partition one
+//! leader claims the log, folds it, follows the inputs, takes calls and deadlines, commits, and answers once the log
+//! has acknowledged.
 //!
 //! ```text
 //!  call ─┐                                       ┌─> reply, with the position
@@ -9,8 +10,8 @@
 //!  timer ┘     pure      pure     one record     └─> followers, watches
 //! ```
 //!
-//! **Invariants:** the log is the only fence; nobody sees state that the log hasn't; a doubt halts its partition; nothing on the
-//! replay path has an effect; `runtime` never decodes a payload.
+//! **Invariants:** the log is the only fence; nobody sees state that the log hasn't; a doubt halts its partition;
+//! nothing on the replay path has an effect; `runtime` never decodes a payload.
 
 mod aside;
 mod call;

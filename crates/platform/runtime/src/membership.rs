@@ -1,8 +1,9 @@
 //! Several instances of one service: who this one is, and how they tell each other who leads.
 //!
-//! Each instance puts one notice on the board every second: its address, and where it stands with each partition. From the notices
-//! all come to the same owner of each partition ([`members`]). **Invariant:** the board only says who should try; two who both
-//! believe to lead are told apart by the log's fence, and one whose notice may have gone missing asks the log before it shows state.
+//! Each instance puts one notice on the board every second: its address, and where it stands with each partition. From
+//! the notices all come to the same owner of each partition ([`members`]). **Invariant:** the board only says who
+//! should try; two who both believe to lead are told apart by the log's fence, and one whose notice may have gone
+//! missing asks the log before it shows state.
 
 mod instances;
 mod keeper;

@@ -11,7 +11,8 @@ use crate::commit::{Chain, Doubt};
 use crate::requests::{Answer, Key, Requests};
 use crate::{LogId, ServiceId};
 
-/// The version of [`Meta`]'s layout, of [`Meta::apply`] and of a snapshot's bytes. Raise it when either changes; see [`crate::Fold::LAYOUT`].
+/// The version of [`Meta`]'s layout, of [`Meta::apply`] and of a snapshot's bytes. Raise it when either changes; see
+/// [`crate::Fold::LAYOUT`].
 pub(crate) const META_VERSION: u32 = 3;
 
 /// How far an input is handled.
@@ -74,8 +75,9 @@ pub(crate) struct WrittenHash {
     pub(crate) state_version: u32,
 }
 
-/// What a commit says beside its events, its identities, keys and hashes read. A commit in which one of them has another length than it
-/// must have is not read at all: a value made up in its place would be compared as if it were true.
+/// What a commit says beside its events, its identities, keys and hashes read. A commit in which one of them has
+/// another length than it must have is not read at all: a value made up in its place would be compared as if it were
+/// true.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Bookkeeping {
     /// Who wrote it; zeros for a record that no leader wrote, such as a genesis.

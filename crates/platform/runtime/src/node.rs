@@ -33,7 +33,8 @@ pub struct NodeConfig {
     pub provider: Arc<dyn EventLogProvider>,
     /// Where snapshots go.
     pub snapshots: Arc<dyn SnapshotStore>,
-    /// When a partition that has changed is saved at the latest: [`SNAPSHOT_AFTER`](crate::SNAPSHOT_AFTER) unless there is a reason.
+    /// When a partition that has changed is saved at the latest: [`SNAPSHOT_AFTER`](crate::SNAPSHOT_AFTER) unless there
+    /// is a reason.
     pub snapshot_after: Duration,
     /// The time.
     pub clock: Clock,
@@ -61,7 +62,8 @@ pub enum StartError {
     Doubt(#[from] Doubt),
 }
 
-/// Makes the logs of `services`, or checks that those that exist have this number of partitions. May be run again at any time.
+/// Makes the logs of `services`, or checks that those that exist have this number of partitions. May be run again at
+/// any time.
 pub async fn initialise(
     provider: &dyn EventLogProvider,
     services: &[ServiceId],
@@ -119,8 +121,9 @@ pub struct Resting {
 }
 
 impl<S: Service> Node<S> {
-    /// Opens the service's logs and begins to lead their partitions. Returns before they are ready: see [`Self::settled`]. A partition
-    /// whose log can't be trusted has halted from the start; the others don't wait for it.
+    /// Opens the service's logs and begins to lead their partitions. Returns before they are ready: see
+    /// [`Self::settled`]. A partition whose log can't be trusted has halted from the start; the others don't wait for
+    /// it.
     pub async fn start(service: S, config: NodeConfig) -> Result<Self, StartError> {
         let service = Arc::new(service);
         let (stop, stopping) = watch::channel(false);
@@ -216,8 +219,8 @@ impl<S: Service> Node<S> {
         Ok(())
     }
 
-    /// Returns when of every partition it is known how it stands: led here or by another instance, or why not. One that has halted, or
-    /// whose log is full, keeps nobody from turning to the others.
+    /// Returns when of every partition it is known how it stands: led here or by another instance, or why not. One that
+    /// has halted, or whose log is full, keeps nobody from turning to the others.
     pub async fn settled(&self) -> Vec<(u16, Health)> {
         let mut all = Vec::new();
         for partition in self.partitions() {
@@ -245,8 +248,9 @@ impl<S: Service> Node<S> {
         Ok(all)
     }
 
-    /// Gives the partitions that are led here to other instances, as far as any could lead them at once, and takes over no more.
-    /// Returns when all are led there, nobody else could, or `within` has passed. From then on this node sends calls on.
+    /// Gives the partitions that are led here to other instances, as far as any could lead them at once, and takes over
+    /// no more. Returns when all are led there, nobody else could, or `within` has passed. From then on this node sends
+    /// calls on.
     pub async fn retire(&self, within: Duration) {
         let mut changes = {
             let keeper = self.keeper();
@@ -299,8 +303,8 @@ impl<S: Service> Node<S> {
         tasks.iter().for_each(JoinHandle::abort);
     }
 
-    /// Stops in order: what waits is answered, positions and state hashes are written, snapshots saved. What another instance could
-    /// lead is handed over instead.
+    /// Stops in order: what waits is answered, positions and state hashes are written, snapshots saved. What another
+    /// instance could lead is handed over instead.
     pub async fn shutdown(&self) {
         self.keeper().iter().for_each(Keeper::drain);
         self.0.stop.send_replace(true);
@@ -377,7 +381,8 @@ async fn supervise<S: Service>(
         if let (Some(seat), false) = (&setting.seat, again) {
             seat.stand(Role::Out, core.epoch.load(Ordering::Relaxed));
         }
-        // Whoever still waits is told, or hears it by the closing of the way back; those whom the next term answers wait for it.
+        // Whoever still waits is told, or hears it by the closing of the way back; those whom the next term answers
+        // wait for it.
         while ended.stop != Stop::Rebuild
             && let Some(waiting) = work.try_recv()
         {
@@ -404,7 +409,8 @@ async fn supervise<S: Service>(
     });
 }
 
-/// One term. A panic in it stops the partition and says so: one that had only vanished would be taken for one that leads.
+/// One term. A panic in it stops the partition and says so: one that had only vanished would be taken for one that
+/// leads.
 async fn one_term<S: Service>(
     core: &Arc<Core<S>>,
     work: &mut Outlet<S>,

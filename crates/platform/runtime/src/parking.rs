@@ -1,8 +1,9 @@
 //! Inputs that were set aside, and an operator's word about them.
 //!
-//! An input that can't be applied is set aside, and every later one of its entity behind it, so that none overtakes another. Once
-//! the cause is mended they are tried again in their order; one that never can be applied is dropped. Either is a note in the own log,
-//! with who said so and why, in the very commit that holds what came of it: replay needs nothing else.
+//! An input that can't be applied is set aside, and every later one of its entity behind it, so that none overtakes
+//! another. Once the cause is mended they are tried again in their order; one that never can be applied is dropped.
+//! Either is a note in the own log, with who said so and why, in the very commit that holds what came of it: replay
+//! needs nothing else.
 
 use event_log::{EventLogProvider, Seq};
 use kernel::Timestamp;
@@ -111,8 +112,8 @@ pub(crate) async fn reread(
 }
 
 impl<S: Service> PartitionHandle<S> {
-    /// Retries or drops an entity's inputs set aside. What was decided is in the log when it returns; if nothing is set aside, both
-    /// counts are 0.
+    /// Retries or drops an entity's inputs set aside. What was decided is in the log when it returns; if nothing is set
+    /// aside, both counts are 0.
     pub async fn release(&self, release: Release) -> Result<Released, FailureOf<S>> {
         let mut all = Released::default();
         loop {

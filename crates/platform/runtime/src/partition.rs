@@ -1,9 +1,9 @@
 //! One partition of one service: its leader, and the handle by which everybody else speaks to it.
 //!
-//! A partition is one task that owns the state. Work comes to it by channels: calls, looks at the state, records of other services,
-//! timers. It takes what waits, decides it one after another, writes one commit, and answers when the log has acknowledged it;
-//! meanwhile it decides what the next commit will say (group commit, without lingering). **Invariant:** nobody sees state that the
-//! log hasn't.
+//! A partition is one task that owns the state. Work comes to it by channels: calls, looks at the state, records of
+//! other services, timers. It takes what waits, decides it one after another, writes one commit, and answers when the
+//! log has acknowledged it; meanwhile it decides what the next commit will say (group commit, without lingering).
+//! **Invariant:** nobody sees state that the log hasn't.
 
 mod appending;
 mod batch;
@@ -211,8 +211,9 @@ impl<S: Service> PartitionHandle<S> {
         }
     }
 
-    /// Looks at the state between commits: what it sees is in the log. It looks again if what it saw could not be written. It takes
-    /// turns with the workspaces' calls; what is about one workspace is better asked by [`view_of`](Self::view_of).
+    /// Looks at the state between commits: what it sees is in the log. It looks again if what it saw could not be
+    /// written. It takes turns with the workspaces' calls; what is about one workspace is better asked by
+    /// [`view_of`](Self::view_of).
     pub async fn read<R: Send + 'static>(
         &self,
         mut look: impl FnMut(&State<S>) -> R + Send + 'static,
@@ -248,8 +249,8 @@ impl<S: Service> PartitionHandle<S> {
         self.submit(lane, work, answer, Failure::LogUnavailable).await?
     }
 
-    /// Looks at the state as this process has it, whether it leads or stands by: it may be older than what the leader has
-    /// acknowledged. For operators.
+    /// Looks at the state as this process has it, whether it leads or stands by: it may be older than what the leader
+    /// has acknowledged. For operators.
     pub async fn glance<R: Send + 'static>(
         &self,
         look: impl FnMut(&View<'_, S>) -> R + Send + 'static,
@@ -262,8 +263,9 @@ impl<S: Service> PartitionHandle<S> {
         self.submit(None, Work::Glance(None, look), answer, Failure::LogUnavailable).await?
     }
 
-    /// Looks at the state wherever this process has it. A standby first reads the log up to the end that it has now, so everything
-    /// that was acknowledged before the call is seen. For lists over all partitions, which no instance needs to lead.
+    /// Looks at the state wherever this process has it. A standby first reads the log up to the end that it has now, so
+    /// everything that was acknowledged before the call is seen. For lists over all partitions, which no instance needs
+    /// to lead.
     pub async fn read_anywhere<R: Send + 'static>(
         &self,
         mut look: impl FnMut(&State<S>) -> R + Send + 'static,
@@ -277,8 +279,8 @@ impl<S: Service> PartitionHandle<S> {
         self.glance(move |view| look(view.state)).await
     }
 
-    /// Whether the partition rests, as its leader last said, and by what the clock says now. A standby has nothing to do, nor has one
-    /// that has halted.
+    /// Whether the partition rests, as its leader last said, and by what the clock says now. A standby has nothing to
+    /// do, nor has one that has halted.
     pub(crate) fn rest(&self) -> Result<Rest, FailureOf<S>> {
         match self.admit() {
             Ok(()) => Ok(self.0.rest.borrow().clone()),
@@ -287,8 +289,8 @@ impl<S: Service> PartitionHandle<S> {
         }
     }
 
-    /// Lets work wait for its lane's turn. `unanswered`: what it is called when the log stalls meanwhile, or when nothing else is known of
-    /// why there is no answer.
+    /// Lets work wait for its lane's turn. `unanswered`: what it is called when the log stalls meanwhile, or when
+    /// nothing else is known of why there is no answer.
     pub(crate) async fn submit<R>(
         &self,
         lane: Lane,
@@ -354,9 +356,9 @@ impl<S: Service> PartitionHandle<S> {
         }
     }
 
-    /// Waits until what lies at these positions is seen here: one's own log applied, an input applied in memory. A log that this
-    /// service doesn't follow needs no waiting; nor does anything where another instance leads, for the call goes on to it and waits
-    /// there, or where the partition has halted, which the call itself is told.
+    /// Waits until what lies at these positions is seen here: one's own log applied, an input applied in memory. A log
+    /// that this service doesn't follow needs no waiting; nor does anything where another instance leads, for the call
+    /// goes on to it and waits there, or where the partition has halted, which the call itself is told.
     pub async fn wait_for(&self, positions: &Positions) -> Result<(), WaitError> {
         let mut health = self.0.health.subscribe();
         if health.borrow().is_halted() {

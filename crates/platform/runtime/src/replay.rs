@@ -1,4 +1,5 @@
-//! Folding a whole log quickly: while records are read, earlier ones are checked and decoded, and still earlier ones folded.
+//! Folding a whole log quickly: while records are read, earlier ones are checked and decoded, and still earlier ones
+//! folded.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -41,8 +42,8 @@ pub enum ReplayError {
     Broken(#[from] JoinError),
 }
 
-/// Folds what the log has beyond `fold`, up to its end. Waits for as long as the log can't be reached. Three stages work at the same
-/// time; dropping the future ends all of them soon.
+/// Folds what the log has beyond `fold`, up to its end. Waits for as long as the log can't be reached. Three stages
+/// work at the same time; dropping the future ends all of them soon.
 pub async fn replay<S: Service>(
     service: &Arc<S>,
     log: &dyn EventLog,

@@ -110,7 +110,8 @@ pub trait Service: Debug + Send + Sync + Sized + 'static {
     /// True: timers fire only once every input was read up to a head that was seen at or after the due instant.
     const CONFIRM_BEFORE_TIMERS: bool = false;
 
-    /// The version of the state's serde layout and of `evolve`. Raise it when either changes; older snapshots are then set aside.
+    /// The version of the state's serde layout and of `evolve`. Raise it when either changes; older snapshots are then
+    /// set aside.
     const STATE_VERSION: u32 = 1;
 
     /// Every type of event that its log may hold.
@@ -124,7 +125,8 @@ pub trait Service: Debug + Send + Sync + Sized + 'static {
     /// An event as it is stored.
     fn encode(&self, event: &Event<Self>) -> Payload;
 
-    /// Reads a stored event of any version ever written. Only a double that stands for a service in a test has a reason to do it otherwise.
+    /// Reads a stored event of any version ever written. Only a double that stands for a service in a test has a reason
+    /// to do it otherwise.
     fn decode(
         &self,
         event_type: &str,
@@ -134,7 +136,8 @@ pub trait Service: Debug + Send + Sync + Sized + 'static {
         decode_event(Self::EVENTS, event_type, version, data)
     }
 
-    /// What an event of another service asks for. Pure. A rejection of one of these commands is no error: the wish is moot.
+    /// What an event of another service asks for. Pure. A rejection of one of these commands is no error: the wish is
+    /// moot.
     fn react(
         &self,
         state: &State<Self>,
@@ -151,19 +154,20 @@ pub trait Service: Debug + Send + Sync + Sized + 'static {
         Vec::new()
     }
 
-    /// This process begins to follow the partition without leading it, be it at the start or because another took over. What takes
-    /// long to build for a leader may be begun here; volatile memory of a leader means nothing from now on.
+    /// This process begins to follow the partition without leading it, be it at the start or because another took over.
+    /// What takes long to build for a leader may be begun here; volatile memory of a leader means nothing from now on.
     fn on_follow(&self, _partition: &PartitionHandle<Self>) {}
 
     /// Leadership begins, and the state is complete: volatile memory starts anew, broken-off effects are taken up.
     fn on_lead(&self, _state: &State<Self>, _now: Timestamp, _partition: &PartitionHandle<Self>) {}
 
-    /// A fact was decided, and the state has it: volatile memory keeps step. If the log never acknowledges it, leadership ends, and the
-    /// next begins anew. Never called on replay.
+    /// A fact was decided, and the state has it: volatile memory keeps step. If the log never acknowledges it,
+    /// leadership ends, and the next begins anew. Never called on replay.
     fn on_decided(&self, _partition: u16, _fact: &Fact<Event<Self>>) {}
 
-    /// The effects that facts which were decided at once ask for, by the state right after them. They are started once the log has
-    /// acknowledged the facts, and dropped if it never does. `trace`: what the facts belong to. Never called on replay.
+    /// The effects that facts which were decided at once ask for, by the state right after them. They are started once
+    /// the log has acknowledged the facts, and dropped if it never does. `trace`: what the facts belong to. Never
+    /// called on replay.
     fn effects(
         &self,
         _state: &State<Self>,
@@ -178,8 +182,8 @@ pub trait Service: Debug + Send + Sync + Sized + 'static {
         false
     }
 
-    /// See [`Decider::next_due`]; a service with volatile deadlines, or one that decides nothing about entities with inputs set
-    /// aside, overrides it and [`due`](Self::due) alike.
+    /// See [`Decider::next_due`]; a service with volatile deadlines, or one that decides nothing about entities with
+    /// inputs set aside, overrides it and [`due`](Self::due) alike.
     fn next_due(
         &self,
         state: &State<Self>,

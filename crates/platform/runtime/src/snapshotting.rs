@@ -1,8 +1,9 @@
-//! Snapshots, off the leader's path: one task per service folds the log once more, from the last snapshot on, and saves what it
-//! comes to. It takes nothing from a leader but the number of the last record, one partition at a time, on threads that serve nobody.
+//! Snapshots, off the leader's path: one task per service folds the log once more, from the last snapshot on, and saves
+//! what it comes to. It takes nothing from a leader but the number of the last record, one partition at a time, on
+//! threads that serve nobody.
 //!
-//! On its way it compares the state hashes that leaders wrote. A snapshot of a state that differs is never saved; if the log from its
-//! first record on differs too, the leader decides on a state that its log doesn't give, and halts.
+//! On its way it compares the state hashes that leaders wrote. A snapshot of a state that differs is never saved; if
+//! the log from its first record on differs too, the leader decides on a state that its log doesn't give, and halts.
 
 use std::cmp::Ordering;
 use std::sync::Arc;
@@ -30,8 +31,9 @@ pub const SNAPSHOT_AFTER: Duration = Duration::from_secs(10 * 60);
 
 /// How often the partitions are looked at.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
-/// How long nothing is saved after a snapshot, in times of what it took: however quickly a large state changes, a service's snapshots
-/// take a tenth of one core. Never longer than partitions may go unsaved: it may have taken long because the log was away.
+/// How long nothing is saved after a snapshot, in times of what it took: however quickly a large state changes, a
+/// service's snapshots take a tenth of one core. Never longer than partitions may go unsaved: it may have taken long
+/// because the log was away.
 const RESTS: u32 = 9;
 
 /// How far a partition is saved.
@@ -149,7 +151,8 @@ pub(crate) async fn finish<S: Service>(core: &Arc<Core<S>>, store: &dyn Snapshot
     }
 }
 
-/// Looks whether there is a snapshot before the newest one that the log confirms as well: who trims the log has to leave it of use.
+/// Looks whether there is a snapshot before the newest one that the log confirms as well: who trims the log has to
+/// leave it of use.
 async fn look_before<S: Service>(core: &Core<S>, store: &dyn SnapshotStore, newest: Seq) {
     let Some(snapshot) = store.before(&snapshot_key(core), newest).await else { return };
     let seq = snapshot.seq;

@@ -1,12 +1,12 @@
 //! Any instance answers: a call that this instance doesn't lead is passed on, once, to the one that does.
 //!
-//! The handler says so by `NOT_LEADER`, which means that nothing was done. The request's bytes were kept meanwhile (counted
-//! references, no copies), so the same call goes to the leader: the same method, message and headers, the deadline shortened by what
-//! has passed. The answer, a stream's too, comes back as it is. While nobody is known to lead, at a hand-over or after a death, the
-//! call waits a little rather than fail.
+//! The handler says so by `NOT_LEADER`, which means that nothing was done. The request's bytes were kept meanwhile
+//! (counted references, no copies), so the same call goes to the leader: the same method, message and headers, the
+//! deadline shortened by what has passed. The answer, a stream's too, comes back as it is. While nobody is known to
+//! lead, at a hand-over or after a death, the call waits a little rather than fail.
 //!
-//! Only addresses that the handler names are dialled, and it has them from the board on which instances tell each other who leads;
-//! nothing that a caller sends becomes an address.
+//! Only addresses that the handler names are dialled, and it has them from the board on which instances tell each other
+//! who leads; nothing that a caller sends becomes an address.
 
 mod body;
 mod peers;
@@ -38,11 +38,12 @@ use peers::CALLS_MAX;
 
 pub use peers::{Dial, Peers, Unanswered};
 
-/// Marks a call that was passed on, so that it is never passed on again: two instances with different views of who leads can't play
-/// ping-pong with it.
+/// Marks a call that was passed on, so that it is never passed on again: two instances with different views of who
+/// leads can't play ping-pong with it.
 ///
-/// Anybody may set it and gains nothing by it: it grants no access and skips no check. A marked call is served, refused, limited and
-/// waited for exactly like any other; all that it gives up is being passed on, and it gets `NOT_LEADER` instead.
+/// Anybody may set it and gains nothing by it: it grants no access and skips no check. A marked call is served,
+/// refused, limited and waited for exactly like any other; all that it gives up is being passed on, and it gets
+/// `NOT_LEADER` instead.
 pub const FORWARDED_HEADER: &str = "x-switchyard-forwarded";
 
 /// How long a call waits at most until somebody is known to lead: longer than a planned hand-over takes.
@@ -134,8 +135,8 @@ struct Abroad {
 }
 
 impl Abroad {
-    /// Passes the call on, or waits for somebody to pass it on to. `refusal` is what this instance says, and the last word if nobody
-    /// is found.
+    /// Passes the call on, or waits for somebody to pass it on to. `refusal` is what this instance says, and the last
+    /// word if nobody is found.
     async fn answer<S>(
         self,
         inner: S,

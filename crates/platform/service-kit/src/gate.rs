@@ -27,8 +27,8 @@ pub trait PositionGate: Debug + Send + Sync {
 
 #[async_trait]
 impl<S: Service> PositionGate for Node<S> {
-    /// What another instance leads is waited for there, where the call ends up: a standby learns late how far its leader has read. A
-    /// partition that has halted is not waited for: the call is told so.
+    /// What another instance leads is waited for there, where the call ends up: a standby learns late how far its
+    /// leader has read. A partition that has halted is not waited for: the call is told so.
     async fn seen(&self, positions: &Positions) -> Result<(), WaitError> {
         for position in positions.iter() {
             let partition = self.partitions().get(usize::from(position.partition));

@@ -1,8 +1,9 @@
 //! What every call goes through: the codes and headers of gRPC as its specification means them.
 //!
-//! tonic leaves gaps that callers would feel: a passed deadline is `CANCELLED` there, a message that is too large `OUT_OF_RANGE`, a panic
-//! resets the stream, any content type will do. This layer closes them, and gives each refusal that tonic makes by itself the
-//! `ErrorInfo` that the contract promises. Deadlines hold until the head of the response: a stream's life is its own affair.
+//! tonic leaves gaps that callers would feel: a passed deadline is `CANCELLED` there, a message that is too large
+//! `OUT_OF_RANGE`, a panic resets the stream, any content type will do. This layer closes them, and gives each refusal
+//! that tonic makes by itself the `ErrorInfo` that the contract promises. Deadlines hold until the head of the
+//! response: a stream's life is its own affair.
 
 use std::convert::Infallible;
 use std::panic::AssertUnwindSafe;
@@ -162,8 +163,8 @@ fn tidy(response: Response<Body>) -> Response<Body> {
         return answer(Refusal::of(ErrorReason::Unimplemented, message));
     }
     if code == Code::Internal {
-        // What can't be decoded. tonic follows those who say INTERNAL; but the fault is the caller's, and nobody here is to be called out
-        // for it. Ours never comes without details.
+        // What can't be decoded. tonic follows those who say INTERNAL; but the fault is the caller's, and nobody here
+        // is to be called out for it. Ours never comes without details.
         return answer(Refusal::of(ErrorReason::MessageInvalid, message));
     }
     response

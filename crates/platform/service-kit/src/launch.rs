@@ -1,8 +1,8 @@
 //! Starting services in a process, whichever services they are.
 //!
-//! A [`Node`] is generic over its service. What a program does with nodes is here, behind [`Launched`], and each service's crate has a
-//! `start` that is not generic. So the runtime is compiled once for each service, in that service's crate, and not again in every
-//! program and every test.
+//! A [`Node`] is generic over its service. What a program does with nodes is here, behind [`Launched`], and each
+//! service's crate has a `start` that is not generic. So the runtime is compiled once for each service, in that
+//! service's crate, and not again in every program and every test.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -28,7 +28,8 @@ pub trait Launched: AdminSource {
     /// Returns once it is known of every partition how it stands: see [`Node::settled`].
     async fn settled(&self) -> Vec<(u16, Health)>;
 
-    /// Gives the partitions that it leads to other instances that could lead them at once; returns after `within` at the latest.
+    /// Gives the partitions that it leads to other instances that could lead them at once; returns after `within` at
+    /// the latest.
     async fn retire(&self, within: Duration);
 
     /// Stops: each partition writes its positions and its state's hash.
@@ -105,7 +106,8 @@ impl Launch {
         Ok(())
     }
 
-    /// What was started: the server's services, the nodes, and the vigils over what they write, which end when they are dropped.
+    /// What was started: the server's services, the nodes, and the vigils over what they write, which end when they are
+    /// dropped.
     pub fn into_parts(self) -> (Services, Vec<Arc<dyn Launched>>, JoinSet<()>) {
         (self.services, self.launched, self.vigils)
     }

@@ -1,6 +1,8 @@
-//! What the services share at their gRPC edge: refusals, checks of requests, pages, watches, hygiene, the server, telemetry.
+//! What the services share at their gRPC edge: refusals, checks of requests, pages, watches, hygiene, the server,
+//! telemetry.
 //!
-//! **Invariant:** no business rule lives here, and nothing here decodes an event's payload but the operator's log reader and the vigil.
+//! **Invariant:** no business rule lives here, and nothing here decodes an event's payload but the operator's log
+//! reader and the vigil.
 
 pub mod admin;
 pub mod convert;

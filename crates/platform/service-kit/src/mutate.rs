@@ -16,7 +16,8 @@ pub struct Mutation<S: Service> {
     pub workspace: WorkspaceId,
     /// The method's name: `CreateTicket`. The scope of the request id, with the workspace.
     pub method: &'static str,
-    /// What makes a retry safe; empty: nothing. Was checked by [`Fields::request_id`](crate::validate::Fields::request_id).
+    /// What makes a retry safe; empty: nothing. Was checked by
+    /// [`Fields::request_id`](crate::validate::Fields::request_id).
     pub request_id: String,
     /// [`hash_of`] the request with its request id cleared.
     pub hash: u64,
@@ -32,13 +33,14 @@ impl<S: Service> fmt::Debug for Mutation<S> {
     }
 }
 
-/// A hash of a request's content. Clear its request id first: `hash_of(&Request { request_id: String::new(), ..request.clone() })`.
+/// A hash of a request's content. Clear its request id first: `hash_of(&Request { request_id: String::new(),
+/// ..request.clone() })`.
 pub fn hash_of(request_without_id: &impl Message) -> u64 {
     first_eight(&blake3::hash(&request_without_id.encode_to_vec()))
 }
 
-/// Runs a mutating call. `reply` renders the reply from the state after it and its facts, the position left empty; it is remembered
-/// with the request id.
+/// Runs a mutating call. `reply` renders the reply from the state after it and its facts, the position left empty; it
+/// is remembered with the request id.
 pub async fn mutate<S, M>(
     node: &Node<S>,
     mutation: Mutation<S>,

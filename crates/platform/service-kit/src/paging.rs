@@ -1,7 +1,7 @@
 //! Pages of a listing, and the tokens between them.
 //!
-//! A token holds where the next page begins, bound to what the listing was asked for. It is opaque, checksummed, and refused with
-//! `PAGE_TOKEN_INVALID` if it was changed or is sent with another request.
+//! A token holds where the next page begins, bound to what the listing was asked for. It is opaque, checksummed, and
+//! refused with `PAGE_TOKEN_INVALID` if it was changed or is sent with another request.
 
 use prost::Message;
 use wire::common::v1::{ErrorReason, PageRequest, PageResponse};
@@ -10,8 +10,8 @@ use crate::Refusal;
 use crate::token::{self, Kind};
 use crate::validate::Fields;
 
-/// How many bytes a page has at most, but for its last item (2 MiB): it ends early, and its token says that there is more. So a reply
-/// stays below the 4 MiB that clients take, and a call holds no more.
+/// How many bytes a page has at most, but for its last item (2 MiB): it ends early, and its token says that there is
+/// more. So a reply stays below the 4 MiB that clients take, and a call holds no more.
 pub const REPLY_BYTES: usize = 2 * 1024 * 1024;
 
 /// A page as it was asked for.

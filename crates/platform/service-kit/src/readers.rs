@@ -1,13 +1,13 @@
-//! Who reads answers, and how far behind they are: one budget of bytes over a whole server, so that slow readers cost their own watch
-//! and nobody's memory.
+//! Who reads answers, and how far behind they are: one budget of bytes over a whole server, so that slow readers cost
+//! their own watch and nobody's memory.
 //!
-//! What is encoded for a reader counts from then until the socket has taken it, and what a watch has read of the log until it is looked
-//! at. Nothing is made for watches while the budget is spent; to let the others go on, those that have taken nothing for longest are
-//! broken off. A watch that takes nothing for [`Limits::slow_after`] is ended, with a token to go on from; if it doesn't even take that,
-//! its stream is reset.
+//! What is encoded for a reader counts from then until the socket has taken it, and what a watch has read of the log
+//! until it is looked at. Nothing is made for watches while the budget is spent; to let the others go on, those that
+//! have taken nothing for longest are broken off. A watch that takes nothing for [`Limits::slow_after`] is ended, with
+//! a token to go on from; if it doesn't even take that, its stream is reset.
 //!
-//! The budget has two parts, since who has read waits for room to send: were it one, all could wait for each other. It is passed by what
-//! is being encoded at that moment, at most one piece a thread.
+//! The budget has two parts, since who has read waits for room to send: were it one, all could wait for each other. It
+//! is passed by what is being encoded at that moment, at most one piece a thread.
 
 mod body;
 mod layer;
@@ -135,8 +135,8 @@ impl Readers {
         }))
     }
 
-    /// Takes a watch on, if there is a place for it. `_caller`: who asks for it; a limit for each principal goes here, once a call has
-    /// one.
+    /// Takes a watch on, if there is a place for it. `_caller`: who asks for it; a limit for each principal goes here,
+    /// once a call has one.
     fn admit(&self, _caller: &Parts) -> Result<Arc<Reader>, Refusal> {
         let limit = self.0.limits.watches;
         let Ok(permit) = Arc::clone(&self.0.places).try_acquire_owned() else {

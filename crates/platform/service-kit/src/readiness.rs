@@ -10,8 +10,9 @@ use tokio_stream::wrappers::WatchStream;
 
 /// Whether a service answers, and each of its partitions.
 ///
-/// A service answers if each of its partitions does, here or at an instance that is known to lead it. A partition that has halted takes
-/// nothing from the others: the service answers as long as one of them does, and the halted one says so under its own name.
+/// A service answers if each of its partitions does, here or at an instance that is known to lead it. A partition that
+/// has halted takes nothing from the others: the service answers as long as one of them does, and the halted one says
+/// so under its own name.
 #[derive(Debug, Clone)]
 pub struct Readiness {
     pub(crate) service: watch::Receiver<bool>,

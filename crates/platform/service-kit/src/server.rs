@@ -96,8 +96,8 @@ impl Services {
         self
     }
 
-    /// Adds a service that is healthy while `ready` says so, with its partitions' health beside it, and whose calls wait at `gate` for
-    /// the positions they name.
+    /// Adds a service that is healthy while `ready` says so, with its partitions' health beside it, and whose calls
+    /// wait at `gate` for the positions they name.
     pub fn with<S>(
         mut self,
         service: S,
@@ -136,8 +136,8 @@ impl Services {
         self
     }
 
-    /// What a call goes through in a server, for whoever carries calls without connections: a simulation. Health and reflection are
-    /// a server's, and so are the limits on what its connections hold.
+    /// What a call goes through in a server, for whoever carries calls without connections: a simulation. Health and
+    /// reflection are a server's, and so are the limits on what its connections hold.
     pub fn stack(self, drain: Drain) -> Stack {
         let Self { routes, gates, peers, .. } = self;
         let service = ServiceBuilder::new()
@@ -188,8 +188,8 @@ impl Server {
         &self.metrics
     }
 
-    /// Serves until `shutdown`; then health turns `NOT_SERVING`, `drain` is given (which ends the watches), calls in flight may end
-    /// within `drain_within`, and what is left is dropped.
+    /// Serves until `shutdown`; then health turns `NOT_SERVING`, `drain` is given (which ends the watches), calls in
+    /// flight may end within `drain_within`, and what is left is dropped.
     pub async fn serve(
         self,
         services: Services,

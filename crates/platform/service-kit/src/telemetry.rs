@@ -1,7 +1,7 @@
 //! Logs as JSON lines on stderr, and traces by OTLP if the environment asks for them.
 //!
-//! No setting of telemetry stops a start: one that can't be used is named by one WARN line, and the service starts without what it asks
-//! for.
+//! No setting of telemetry stops a start: one that can't be used is named by one WARN line, and the service starts
+//! without what it asks for.
 
 mod exporter;
 
@@ -46,9 +46,9 @@ pub struct LogLevel<'a> {
 pub struct Telemetry(Option<SdkTracerProvider>);
 
 impl Telemetry {
-    /// Sets up logs and, if `OTEL_EXPORTER_OTLP_ENDPOINT` or `OTEL_EXPORTER_OTLP_TRACES_ENDPOINT` is set and `OTEL_SDK_DISABLED` is
-    /// not `true`, traces. `service_name` is `switchyard` or `switchyard-<role>`; `OTEL_SERVICE_NAME` goes before it. Without a
-    /// `level`, or with one that can't be read, it is `info`.
+    /// Sets up logs and, if `OTEL_EXPORTER_OTLP_ENDPOINT` or `OTEL_EXPORTER_OTLP_TRACES_ENDPOINT` is set and
+    /// `OTEL_SDK_DISABLED` is not `true`, traces. `service_name` is `switchyard` or `switchyard-<role>`;
+    /// `OTEL_SERVICE_NAME` goes before it. Without a `level`, or with one that can't be read, it is `info`.
     ///
     /// Call it once, inside the tokio runtime.
     pub fn start(service_name: &str, level: Option<LogLevel<'_>>) -> Result<Self, TelemetryError> {

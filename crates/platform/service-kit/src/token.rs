@@ -1,6 +1,7 @@
 //! Opaque tokens: a payload, bound to what it belongs to, with a checksum against accidents and curiosity.
 //!
-//! Not a secret: a token shows nothing that its holder may not know, and a forged one only names another place to begin.
+//! Not a secret: a token shows nothing that its holder may not know, and a forged one only names another place to
+//! begin.
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;

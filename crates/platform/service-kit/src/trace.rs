@@ -1,4 +1,5 @@
-//! A span for each call, a child of the caller's. Made only while spans are exported; never with anything of a message's content.
+//! A span for each call, a child of the caller's. Made only while spans are exported; never with anything of a
+//! message's content.
 
 use std::convert::Infallible;
 use std::task::{Context, Poll};

@@ -1,12 +1,13 @@
 //! The vigil: walks what a server's leaders write, off their path, and counts every invariant that doesn't hold.
 //!
-//! It follows the commits that were acknowledged, as a watch does, with the walk of [`invariants`] that the simulation uses. The records
-//! themselves were checked by whoever wrote or read them; what is checked here is what they say. A log that is young is walked from its
-//! first record; of an older one the walk knows what came since it began ([`Scope::Since`]), and `switchyard verify` checks the rest.
+//! It follows the commits that were acknowledged, as a watch does, with the walk of [`invariants`] that the simulation
+//! uses. The records themselves were checked by whoever wrote or read them; what is checked here is what they say. A
+//! log that is young is walked from its first record; of an older one the walk knows what came since it began
+//! ([`Scope::Since`]), and `switchyard verify` checks the rest.
 //!
-//! **Invariants:** it is never in a leader's way: all vigils of a process share one allowance of time, and what doesn't fit into it is
-//! passed over and counted. What it remembers is bounded. What it finds changes nothing but figures and the log of errors: the facts
-//! stand, and to stop serving would not mend them.
+//! **Invariants:** it is never in a leader's way: all vigils of a process share one allowance of time, and what doesn't
+//! fit into it is passed over and counted. What it remembers is bounded. What it finds changes nothing but figures and
+//! the log of errors: the facts stand, and to stop serving would not mend them.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -21,7 +22,8 @@ use tokio::task::JoinSet;
 
 /// A log with at most so many records when a vigil begins is walked from the first.
 const YOUNG_RECORDS: Seq = 10_000;
-/// So many records behind its leader, a vigil gives up what lies between: beyond, commits would have to be read from the log again.
+/// So many records behind its leader, a vigil gives up what lies between: beyond, commits would have to be read from
+/// the log again.
 const BEHIND_MAX: Seq = 512;
 /// So many commits are walked before others have their turn.
 const AT_ONCE: usize = 64;

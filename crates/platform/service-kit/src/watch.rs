@@ -1,12 +1,14 @@
 //! Watches: streams of what changes, resumable from any message, that never leave anything out.
 //!
-//! A watch follows a partition's log. Each message carries the record that it is of, and a token from which a later watch goes on just
-//! after it; a quiet stream sends a checkpoint, never ahead of what was delivered. A message is made when the reader takes it, from the
-//! log or from what the partition keeps of its end: a slow reader holds nothing but its place, and one step of the log. A reader that
-//! takes nothing for [`SLOW_AFTER`](crate::SLOW_AFTER) is ended with `SLOW_CONSUMER`, a drain ends every watch with `SERVER_DRAINING`; both carry the token.
+//! A watch follows a partition's log. Each message carries the record that it is of, and a token from which a later
+//! watch goes on just after it; a quiet stream sends a checkpoint, never ahead of what was delivered. A message is made
+//! when the reader takes it, from the log or from what the partition keeps of its end: a slow reader holds nothing but
+//! its place, and one step of the log. A reader that takes nothing for [`SLOW_AFTER`](crate::SLOW_AFTER) is ended with
+//! `SLOW_CONSUMER`, a drain ends every watch with `SERVER_DRAINING`; both carry the token.
 //!
-//! A snapshot comes in pages, each taken from the state as it stands when the reader has come so far. Changes follow from where the
-//! first page was taken. So a change that a later page shows already comes again: its record is not after the page's.
+//! A snapshot comes in pages, each taken from the state as it stands when the reader has come so far. Changes follow
+//! from where the first page was taken. So a change that a later page shows already comes again: its record is not
+//! after the page's.
 
 mod cursor;
 mod pages;
@@ -151,9 +153,9 @@ pub fn checkpoint_every(fields: &mut Fields, asked: Option<&prost_types::Duratio
     fields.duration("checkpoint_every", asked, bounds).unwrap_or(CHECKPOINT_MAX)
 }
 
-/// Watches a partition. `page` takes the items of a snapshot whose keys come after the given one: it looks at the state between two
-/// commits, so it must be quick (see [`Page`]). `change` picks the events that the filter lets through. `render` makes the contract's
-/// message.
+/// Watches a partition. `page` takes the items of a snapshot whose keys come after the given one: it looks at the state
+/// between two commits, so it must be quick (see [`Page`]). `change` picks the events that the filter lets through.
+/// `render` makes the contract's message.
 pub async fn watch<S, C, N, M>(
     partition: &PartitionHandle<S>,
     watcher: Watcher,

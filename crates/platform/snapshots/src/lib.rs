@@ -1,7 +1,7 @@
 //! Snapshots of a partition's state: disposable, checksummed, and tied to a place in the log.
 //!
-//! A snapshot only saves time. Whoever can't load one rebuilds the state from the log, so nothing here is worth a doubt: a snapshot
-//! whose checksums don't hold is set aside, and a store that fails is set aside as a whole.
+//! A snapshot only saves time. Whoever can't load one rebuilds the state from the log, so nothing here is worth a
+//! doubt: a snapshot whose checksums don't hold is set aside, and a store that fails is set aside as a whole.
 //!
 //! **Invariant:** a store never returns bytes other than those that were saved.
 
@@ -89,8 +89,8 @@ pub trait SnapshotStore: Send + Sync + Debug {
     /// The newest snapshot whose checksums hold, if there is one. Doubtful ones are set aside with a warning.
     async fn load(&self, key: &SnapshotKey) -> Option<Snapshot>;
 
-    /// The newest snapshot of a record before `seq` whose checksums hold: the one that is left should that of `seq` be set aside.
-    /// Changes nothing. `None` as well from a store that can't tell.
+    /// The newest snapshot of a record before `seq` whose checksums hold: the one that is left should that of `seq` be
+    /// set aside. Changes nothing. `None` as well from a store that can't tell.
     async fn before(&self, _key: &SnapshotKey, _seq: u64) -> Option<Snapshot> {
         None
     }

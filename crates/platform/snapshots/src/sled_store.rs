@@ -1,10 +1,11 @@
 //! Snapshots in a directory, on sled.
 //!
-//! sled's `flush` is no fsync and its `Drop` may hang, so it holds only what the log can rebuild, and one thread of our own owns it:
-//! callers speak to that thread by a channel and give up on it after [`ANSWER_WITHIN`].
+//! sled's `flush` is no fsync and its `Drop` may hang, so it holds only what the log can rebuild, and one thread of our
+//! own owns it: callers speak to that thread by a channel and give up on it after [`ANSWER_WITHIN`].
 //!
-//! A snapshot is written as chunks of at most 1 MiB, each with its hash in the manifest, and the manifest last. Two generations are
-//! kept. Whatever fails, even a panic inside sled, sets the whole directory aside as `quarantine-N` and starts a fresh one.
+//! A snapshot is written as chunks of at most 1 MiB, each with its hash in the manifest, and the manifest last. Two
+//! generations are kept. Whatever fails, even a panic inside sled, sets the whole directory aside as `quarantine-N` and
+//! starts a fresh one.
 
 mod database;
 mod owner;
@@ -39,8 +40,8 @@ impl fmt::Debug for SledSnapshots {
 }
 
 impl SledSnapshots {
-    /// Opens the store in a directory of its own, which is made if needed. A store that doesn't open is set aside and started
-    /// afresh; only a directory that can't be written is an error. Blocks for as long as sled needs to open.
+    /// Opens the store in a directory of its own, which is made if needed. A store that doesn't open is set aside and
+    /// started afresh; only a directory that can't be written is an error. Blocks for as long as sled needs to open.
     ///
     /// The store belongs to one process at a time; a second one gets a fresh store of its own beside it.
     pub fn open(directory: impl AsRef<Path>) -> Result<Self, StoreError> {

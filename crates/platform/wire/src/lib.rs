@@ -1,7 +1,8 @@
 //! The contract: what prost and tonic generate from `proto/`, and nothing else.
 //!
-//! Modules follow the packages: `wire::intake::v1` is `switchyard.intake.v1`. Maps are `BTreeMap`s, so that an encoding is the
-//! same each time. **Invariant:** no type of ours beyond the generated ones; the contract doesn't know the domain.
+//! Modules follow the packages: `wire::intake::v1` is `switchyard.intake.v1`. Maps are `BTreeMap`s, so that an encoding
+//! is the same each time. **Invariant:** no type of ours beyond the generated ones; the contract doesn't know the
+//! domain.
 
 /// The descriptors of every package with its comments, for reflection and for decoding by name.
 pub const FILE_DESCRIPTOR_SET: &[u8] =
@@ -17,8 +18,8 @@ pub fn descriptors() -> &'static prost_reflect::DescriptorPool {
     &POOL
 }
 
-/// The facts of the logs once more, for who reads many and keeps little: texts are slices of the record that was read, not checked to be
-/// UTF-8, and maps are lists of their entries.
+/// The facts of the logs once more, for who reads many and keeps little: texts are slices of the record that was read,
+/// not checked to be UTF-8, and maps are lists of their entries.
 pub mod lent {
     /// What every service shares.
     pub mod common {

@@ -1,14 +1,16 @@
 //! Intake: tickets and their conversation.
 //!
 //! # Owns
-//! Workspaces, and the tickets in them: who asks, what was said, where each is in its life. The rules are in [`intake`].
+//! Workspaces, and the tickets in them: who asks, what was said, where each is in its life. The rules are in
+//! [`intake`].
 //!
 //! # Serves
-//! `switchyard.intake.v1.IntakeService`. Reads see committed state alone. A timeline is read from all four logs of a partition.
+//! `switchyard.intake.v1.IntakeService`. Reads see committed state alone. A timeline is read from all four logs of a
+//! partition.
 //!
 //! # Listens to
-//! Routing: the queue (`TicketQueued`, `TicketRequeued`, `TicketTransferred`), the owner (`OfferAccepted`, `TicketAssigned`) and the
-//! outcome of work (`WorkCompleted`).
+//! Routing: the queue (`TicketQueued`, `TicketRequeued`, `TicketTransferred`), the owner (`OfferAccepted`,
+//! `TicketAssigned`) and the outcome of work (`WorkCompleted`).
 //!
 //! # Publishes
 //! `WorkspacePut`, `TicketOpened`, `MessageAdded`, `TicketUpdated`, `StatusChanged`, `OwnerChanged`.

@@ -29,7 +29,8 @@ impl IntakeService {
         Self::reading_once(ready, provider)
     }
 
-    /// The same, but the logs are not read for timelines before `ready` is true or its sender gone, unless one is asked for.
+    /// The same, but the logs are not read for timelines before `ready` is true or its sender gone, unless one is asked
+    /// for.
     pub fn reading_once(ready: watch::Receiver<bool>, provider: Arc<dyn EventLogProvider>) -> Self {
         Self { timelines: Timelines::new(provider, ready) }
     }

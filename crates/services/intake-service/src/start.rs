@@ -1,4 +1,5 @@
-//! Intake in a process: started, or its log folded. Nothing here is generic, so that the runtime is compiled for intake once.
+//! Intake in a process: started, or its log folded. Nothing here is generic, so that the runtime is compiled for intake
+//! once.
 
 use std::sync::Arc;
 

@@ -10,8 +10,8 @@ use runtime::{Fold, LogId, ReplayError, replay};
 
 use crate::IntakeService;
 
-/// Those of `tickets`, each as workspace and id, that a log doesn't know at its end; it is folded for it. `born`: the identity of its
-/// first record.
+/// Those of `tickets`, each as workspace and id, that a log doesn't know at its end; it is folded for it. `born`: the
+/// identity of its first record.
 pub async fn unknown_tickets(
     log: &dyn EventLog,
     born: LogId,

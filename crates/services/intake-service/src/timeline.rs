@@ -1,8 +1,9 @@
 //! The read model behind `GetTimeline`: where the facts about each ticket stand in the four logs of its partition.
 //!
-//! It is kept in memory, fed by one follower for each log, and made anew from the logs after every start; it decides nothing. The reading
-//! begins once the process is ready, or when the first timeline is asked for: a start has more urgent things to do. It holds places (about
-//! 5 bytes a fact), never payloads: those are read from the logs on demand, and handed out as they were stored.
+//! It is kept in memory, fed by one follower for each log, and made anew from the logs after every start; it decides
+//! nothing. The reading begins once the process is ready, or when the first timeline is asked for: a start has more
+//! urgent things to do. It holds places (about 5 bytes a fact), never payloads: those are read from the logs on demand,
+//! and handed out as they were stored.
 
 mod index;
 mod places;
@@ -123,8 +124,8 @@ impl Partition {
         Self { shared, _followers: followers }
     }
 
-    /// Waits until everything is indexed that was in the logs when this was called, in intake's at least up to `own`. A log that
-    /// isn't there or can't be reached is not waited for.
+    /// Waits until everything is indexed that was in the logs when this was called, in intake's at least up to `own`. A
+    /// log that isn't there or can't be reached is not waited for.
     pub(crate) async fn catch_up(&self, own: Seq) {
         self.shared.wanted.send_replace(true);
         for (service, log) in &self.shared.logs {
@@ -204,9 +205,9 @@ impl Shared {
         }
     }
 
-    /// The parts of logs that were trimmed away and that may hold facts of a ticket: besides those that are known to have, `gone`, the
-    /// ones that were never indexed. `firsts` are the ticket's first facts, in intake's log only if that is its opening: what a
-    /// service has written of a ticket it wrote after it had read of it elsewhere.
+    /// The parts of logs that were trimmed away and that may hold facts of a ticket: besides those that are known to
+    /// have, `gone`, the ones that were never indexed. `firsts` are the ticket's first facts, in intake's log only if
+    /// that is its opening: what a service has written of a ticket it wrote after it had read of it elsewhere.
     fn trimmed(
         &self,
         firsts: &BTreeMap<ServiceId, Seq>,

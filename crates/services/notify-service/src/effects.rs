@@ -1,7 +1,8 @@
 //! What leaves the system: attempts that the log holds are made, and their ends are reported.
 //!
-//! An attempt that was started and has no end when leadership begins is made again under the same key, but for endpoints that chose
-//! at most once: there it ends as unknown. **Invariant:** nothing is sent that isn't started in the log, and nothing on replay.
+//! An attempt that was started and has no end when leadership begins is made again under the same key, but for
+//! endpoints that chose at most once: there it ends as unknown. **Invariant:** nothing is sent that isn't started in
+//! the log, and nothing on replay.
 
 mod address;
 mod sender;

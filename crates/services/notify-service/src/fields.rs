@@ -1,7 +1,8 @@
-//! Other services' events as rules see them: decoded by the contract's own descriptors, so that a new event needs no code here.
+//! Other services' events as rules see them: decoded by the contract's own descriptors, so that a new event needs no
+//! code here.
 //!
-//! Every field is there, unset ones with their default. Enums are their words (`web_form`, `P1`; unset: empty), instants are
-//! instants, whole numbers are 64 bits wide, bytes and the checked forms of filters are left out.
+//! Every field is there, unset ones with their default. Enums are their words (`web_form`, `P1`; unset: empty),
+//! instants are instants, whole numbers are 64 bits wide, bytes and the checked forms of filters are left out.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::LazyLock;

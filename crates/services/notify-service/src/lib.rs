@@ -1,7 +1,8 @@
 //! The notify service.
 //!
 //! # Owns
-//! Rules, endpoints and deliveries, as the [`notify`] crate decides them; and the sending, the only effect outside of Switchyard.
+//! Rules, endpoints and deliveries, as the [`notify`] crate decides them; and the sending, the only effect outside of
+//! Switchyard.
 //!
 //! # Serves
 //! `switchyard.notify.v1.NotifyService`.

@@ -1,4 +1,5 @@
-//! Notify in a process: started, or its log folded. Nothing here is generic, so that the runtime is compiled for notify once.
+//! Notify in a process: started, or its log folded. Nothing here is generic, so that the runtime is compiled for notify
+//! once.
 
 use futures::future::BoxFuture;
 use runtime::{AnyFold, LogId, StartError};

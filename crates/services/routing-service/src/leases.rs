@@ -1,7 +1,8 @@
 //! Until when presences hold: the leader's volatile memory, where heartbeats are.
 //!
-//! The log knows when a presence was set and for how long; what renewed it since is nobody's business but the leader's. It forgets
-//! all when leadership begins, and grants every lease anew: an agent is at worst called absent one lease too late, never too early.
+//! The log knows when a presence was set and for how long; what renewed it since is nobody's business but the leader's.
+//! It forgets all when leadership begins, and grants every lease anew: an agent is at worst called absent one lease too
+//! late, never too early.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};

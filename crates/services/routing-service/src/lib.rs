@@ -4,17 +4,17 @@
 //! Agents, their presence and capacity, queues, offers and assignments. The rules are in [`routing`].
 //!
 //! # Serves
-//! `switchyard.routing.v1.RoutingService`. Reads see committed state alone. A heartbeat renews a lease in the leader's memory: a
-//! new leader grants every lease anew.
+//! `switchyard.routing.v1.RoutingService`. Reads see committed state alone. A heartbeat renews a lease in the leader's
+//! memory: a new leader grants every lease anew.
 //!
 //! # Listens to
-//! Intake: workspaces (`WorkspacePut`), tickets (`TicketOpened`, `TicketUpdated`, `StatusChanged`) and what customers write
-//! (`MessageAdded`: that they did, not what).
+//! Intake: workspaces (`WorkspacePut`), tickets (`TicketOpened`, `TicketUpdated`, `StatusChanged`) and what customers
+//! write (`MessageAdded`: that they did, not what).
 //!
 //! # Publishes
-//! `WorkspaceSeen`, `AgentPut`, `PresenceSet`, `PresenceExpired`, `QueuePut`, `TicketQueued`, `WorkReprioritised`, `OfferMade`,
-//! `OfferAccepted`, `OfferDeclined`, `OfferExpired`, `OfferRescinded`, `CooldownEnded`, `TicketAssigned`, `WorkStateChanged`,
-//! `WorkCompleted`, `TicketRequeued`, `TicketTransferred`, `WorkEnded`.
+//! `WorkspaceSeen`, `AgentPut`, `PresenceSet`, `PresenceExpired`, `QueuePut`, `TicketQueued`, `WorkReprioritised`,
+//! `OfferMade`, `OfferAccepted`, `OfferDeclined`, `OfferExpired`, `OfferRescinded`, `CooldownEnded`, `TicketAssigned`,
+//! `WorkStateChanged`, `WorkCompleted`, `TicketRequeued`, `TicketTransferred`, `WorkEnded`.
 
 mod service;
 mod start;

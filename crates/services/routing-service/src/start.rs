@@ -1,4 +1,5 @@
-//! Routing in a process: started, or its log folded. Nothing here is generic, so that the runtime is compiled for routing once.
+//! Routing in a process: started, or its log folded. Nothing here is generic, so that the runtime is compiled for
+//! routing once.
 
 use futures::future::BoxFuture;
 use runtime::{AnyFold, LogId, StartError};

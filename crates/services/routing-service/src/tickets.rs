@@ -8,8 +8,8 @@ use runtime::{Fold, LogId, ReplayError, replay};
 
 use crate::RoutingService;
 
-/// The tickets, each as workspace and id, that are neither resolved nor closed by the end of a log, which is folded for it. `born`: the
-/// identity of its first record.
+/// The tickets, each as workspace and id, that are neither resolved nor closed by the end of a log, which is folded for
+/// it. `born`: the identity of its first record.
 pub async fn open_tickets(
     log: &dyn EventLog,
     born: LogId,

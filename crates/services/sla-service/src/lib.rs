@@ -7,13 +7,14 @@
 //! `switchyard.sla.v1.SlaService`. Reads see committed state alone.
 //!
 //! # Listens to
-//! Intake: `WorkspacePut`, `TicketOpened`, `TicketUpdated`, `MessageAdded`, `StatusChanged`, `OwnerChanged`. Routing: the queue
-//! (`TicketQueued`, `TicketRequeued`). Only intake's facts move clocks, so the figures don't depend on the order between the two.
+//! Intake: `WorkspacePut`, `TicketOpened`, `TicketUpdated`, `MessageAdded`, `StatusChanged`, `OwnerChanged`. Routing:
+//! the queue (`TicketQueued`, `TicketRequeued`). Only intake's facts move clocks, so the figures don't depend on the
+//! order between the two.
 //!
 //! # Publishes
-//! `WorkspaceNoted`, `PolicyPut`, `PoliciesApplied`, `TicketNoted`, and the facts of clocks: `ClockStarted`, `ClockPaused`,
-//! `ClockResumed`, `ClockRetargeted`, `ClockWarned`, `ClockMet`, `ClockBreached`, `ClockStoppedAfterBreach`, `BreachRetracted`,
-//! `ClockCancelled`, `ClockReopened`.
+//! `WorkspaceNoted`, `PolicyPut`, `PoliciesApplied`, `TicketNoted`, and the facts of clocks: `ClockStarted`,
+//! `ClockPaused`, `ClockResumed`, `ClockRetargeted`, `ClockWarned`, `ClockMet`, `ClockBreached`,
+//! `ClockStoppedAfterBreach`, `BreachRetracted`, `ClockCancelled`, `ClockReopened`.
 
 mod service;
 mod start;

@@ -265,7 +265,8 @@ impl Backend {
         }
     }
 
-    /// Reads what has been written (I8): what it knows of itself where it names its position, and else what anybody was told before.
+    /// Reads what has been written (I8): what it knows of itself where it names its position, and else what anybody was
+    /// told before.
     async fn look(&mut self, mine: Mine) {
         let world = Arc::clone(&self.caller.world);
         world.count_operation("GetTicket");

@@ -1,7 +1,8 @@
-//! The board as one instance sees it: its notices take their time, get lost, or come too late, and so does what it shows.
+//! The board as one instance sees it: its notices take their time, get lost, or come too late, and so does what it
+//! shows.
 //!
-//! Promises kept, as the board on NATS keeps them: notices of one instance never overtake each other, and while nothing of the board
-//! comes through, nothing that was seen goes.
+//! Promises kept, as the board on NATS keeps them: notices of one instance never overtake each other, and while nothing
+//! of the board comes through, nothing that was seen goes.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};

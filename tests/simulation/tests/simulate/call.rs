@@ -1,4 +1,5 @@
-//! A call as a careful client makes it: with a request id, at any instance, again until it is answered, and written down.
+//! A call as a careful client makes it: with a request id, at any instance, again until it is answered, and written
+//! down.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,7 +1,8 @@
-//! How calls get in: all that a server puts a call through, behind a network; and the way by which one instance passes calls on.
+//! How calls get in: all that a server puts a call through, behind a network; and the way by which one instance passes
+//! calls on.
 //!
-//! A caller's connection breaks when the process behind it dies, and hears nothing while it is stopped. Each call bears its name and
-//! counts how often it was passed on, so that what must never happen to it is seen where it would (I48).
+//! A caller's connection breaks when the process behind it dies, and hears nothing while it is stopped. Each call bears
+//! its name and counts how often it was passed on, so that what must never happen to it is seen where it would (I48).
 
 use std::fmt;
 use std::sync::Arc;

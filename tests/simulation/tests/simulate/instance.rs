@@ -1,7 +1,8 @@
 //! An instance as the world around it sees it: a process that may be dead or stopped, on a network that may be cut.
 //!
-//! Nothing of a dead process goes on at its borders, where all that it does becomes visible: its log, its board, its disk, its callers.
-//! A stopped one is held there too: what it asks for waits, and so does every answer to it, until it is let go on, later than it knows.
+//! Nothing of a dead process goes on at its borders, where all that it does becomes visible: its log, its board, its
+//! disk, its callers. A stopped one is held there too: what it asks for waits, and so does every answer to it, until it
+//! is let go on, later than it knows.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -1,7 +1,7 @@
 //! The logs as one instance sees them: far away, and not to be relied on.
 //!
-//! What is written is written in the memory log behind; what an answer says, when it comes and whether it comes is up to the seed. An
-//! instance that is dead gets no answer any more, so nothing of it goes on (see [`Instance`]).
+//! What is written is written in the memory log behind; what an answer says, when it comes and whether it comes is up
+//! to the seed. An instance that is dead gets no answer any more, so nothing of it goes on (see [`Instance`]).
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,4 +1,5 @@
-//! Looks at the instances from within, as no caller could: who leads, what each shows, and whether a log is left without a leader.
+//! Looks at the instances from within, as no caller could: who leads, what each shows, and whether a log is left
+//! without a leader.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -13,8 +14,8 @@ use crate::world::{LogKey, PARTITIONS, World};
 
 /// How often it is looked whether every log is led.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
-/// How long a log may be without a leader although somebody could lead it: a notice's time, the time that is left to whoever is silent,
-/// and a claim whose answers are lost now and then.
+/// How long a log may be without a leader although somebody could lead it: a notice's time, the time that is left to
+/// whoever is silent, and a claim whose answers are lost now and then.
 const LEADERLESS_MAX: Duration = Duration::from_secs(20);
 
 /// Observes one instance until it dies.
@@ -71,7 +72,8 @@ impl<S: Staged> Seat<S> {
         }
     }
 
-    /// Looks at the state as a caller's read does: what is shown must be the latest (I49), and what the log gives (I10).
+    /// Looks at the state as a caller's read does: what is shown must be the latest (I49), and what the log gives
+    /// (I10).
     async fn look(&self, whole: bool) {
         let world = &self.instance.world;
         self.instance.running().await;

@@ -177,7 +177,8 @@ fn all_epochs(world: &World) -> Vec<u64> {
     log_keys().map(|key| world.ledger(key, |ledger| ledger.epoch())).collect()
 }
 
-/// I52: at rest nothing changes hands any more, nor did it ever where no fault happened. `before`: the epochs since when.
+/// I52: at rest nothing changes hands any more, nor did it ever where no fault happened. `before`: the epochs since
+/// when.
 async fn stays(world: &World, before: Option<Vec<u64>>) -> bool {
     let before = before.unwrap_or_else(|| all_epochs(world));
     tokio::time::sleep(Duration::from_secs(6)).await;

@@ -28,7 +28,8 @@ struct Options {
     /// How many run at once; default: one for each core.
     #[arg(long)]
     jobs: Option<usize>,
-    /// Plants a bug, by name; `all` plants each in turn and says which seed finds it. Only in a build with planted bugs.
+    /// Plants a bug, by name; `all` plants each in turn and says which seed finds it. Only in a build with planted
+    /// bugs.
     #[arg(long)]
     bug: Option<String>,
     /// Every how many seeds one runs twice, to compare.

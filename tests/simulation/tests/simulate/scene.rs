@@ -143,7 +143,8 @@ pub(crate) fn policy(workspace_id: String, first_reply_s: i64) -> sla::PutPolicy
     sla::PutPolicyRequest { workspace_id, policy: Some(policy), ..Default::default() }
 }
 
-/// Calls until it is done: before the work begins there are no faults, but nobody may lead yet, and services still be learning of the workspace.
+/// Calls until it is done: before the work begins there are no faults, but nobody may lead yet, and services still be
+/// learning of the workspace.
 async fn insist<A: crate::asked::Asked>(caller: &mut Caller, request: A) {
     for _ in 0..200 {
         if caller.call(request.clone()).await.is_some() {

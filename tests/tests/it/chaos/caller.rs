@@ -1,4 +1,5 @@
-//! A client that keeps book: it tries one instance and then the other with the same request, and says for sure only what it knows.
+//! A client that keeps book: it tries one instance and then the other with the same request, and says for sure only
+//! what it knows.
 
 use std::fmt::Debug;
 use std::future::Future;
@@ -171,7 +172,8 @@ impl Caller {
         });
     }
 
-    /// Reads something; `position`: not before that is seen. `None`: there was no answer in time, `Err`: it was refused.
+    /// Reads something; `position`: not before that is seen. `None`: there was no answer in time, `Err`: it was
+    /// refused.
     pub(crate) async fn read<M, R, F>(
         &self,
         message: &M,

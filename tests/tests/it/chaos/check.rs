@@ -58,7 +58,8 @@ struct Walked {
     commits: BTreeMap<Place, Vec<Commit>>,
 }
 
-/// Judges a history by the logs. `before`: what they held when it began; `received`: what webhooks brought, if they were looked at.
+/// Judges a history by the logs. `before`: what they held when it began; `received`: what webhooks brought, if they
+/// were looked at.
 pub(crate) fn judge(
     history: &History,
     logs: &Logs,

@@ -1,4 +1,5 @@
-//! The faults: what is done to the stage, and what was seen of it. A fault that had no effect shows nothing, so each must prove its own.
+//! The faults: what is done to the stage, and what was seen of it. A fault that had no effect shows nothing, so each
+//! must prove its own.
 
 mod links;
 mod servers;

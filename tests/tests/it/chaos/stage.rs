@@ -1,4 +1,5 @@
-//! What the faults are done to: three servers of NATS, two instances of each service behind proxies of their own, and the workload.
+//! What the faults are done to: three servers of NATS, two instances of each service behind proxies of their own, and
+//! the workload.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -170,7 +171,8 @@ impl Stage {
         Ok(())
     }
 
-    /// Waits until all is as it was: every copy of every log, a leader and a standby of each partition, and calls acknowledged in all.
+    /// Waits until all is as it was: every copy of every log, a leader and a standby of each partition, and calls
+    /// acknowledged in all.
     pub(crate) async fn whole(&mut self) -> anyhow::Result<()> {
         self.cluster.nats.whole(&streams()).await?;
         self.cluster.whole().await?;

@@ -1,4 +1,5 @@
-//! The open workload: customers and backends come at a steady pace, however late the answers are; desks take what is offered.
+//! The open workload: customers and backends come at a steady pace, however late the answers are; desks take what is
+//! offered.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};

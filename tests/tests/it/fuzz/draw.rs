@@ -38,7 +38,8 @@ const DOUBLES: [f64; 9] = [
     f64::MIN_POSITIVE,
     5e-324,
 ];
-/// Seconds of instants and durations: years 1 and 9999 and just beyond, the contract's limits, and what no calendar has.
+/// Seconds of instants and durations: years 1 and 9999 and just beyond, the contract's limits, and what no calendar
+/// has.
 const SECONDS: [i64; 16] = [
     0,
     -1,

@@ -17,7 +17,8 @@ use tonic_reflection::pb::v1::server_reflection_response::MessageResponse as Ans
 /// The packages of ours begin so.
 const OURS: &str = "switchyard.";
 
-/// All methods of all services of ours that the server has, in the order of their names. Every service of the contract must be there.
+/// All methods of all services of ours that the server has, in the order of their names. Every service of the contract
+/// must be there.
 pub(super) async fn all(channel: &Channel) -> anyhow::Result<Vec<MethodDescriptor>> {
     let mut reflection = Reflection { client: ServerReflectionClient::new(channel.clone()) };
     let mut names = reflection.services().await?;

@@ -51,7 +51,8 @@ pub(super) async fn move_in(api: &Api) -> anyhow::Result<Neighbour> {
 }
 
 impl Neighbour {
-    /// The ticket is as it was, and a whole story can be told beside it. The clock is put to `now` for it, which webhooks are checked by.
+    /// The ticket is as it was, and a whole story can be told beside it. The clock is put to `now` for it, which
+    /// webhooks are checked by.
     pub(super) async fn is_undisturbed(&self, api: &Api, now: i64) -> anyhow::Result<()> {
         let instant = Some(Timestamp { seconds: now, nanos: 0 });
         api.clock(ServiceId::Intake).advance_to(AdvanceToRequest { instant }).await?;

@@ -1,4 +1,5 @@
-//! What is sent: mostly good requests, requests with a few or many bad fields, and what is wrong below them: bytes, frames, headers.
+//! What is sent: mostly good requests, requests with a few or many bad fields, and what is wrong below them: bytes,
+//! frames, headers.
 
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Method};

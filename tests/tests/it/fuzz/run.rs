@@ -269,7 +269,8 @@ impl<'a> Run<'a> {
         Ok(())
     }
 
-    /// Moves the clock, and waits until all that follows from it is done. What others have called meanwhile is none of this run's.
+    /// Moves the clock, and waits until all that follows from it is done. What others have called meanwhile is none of
+    /// this run's.
     pub(super) async fn advance(&mut self, seconds: i64) -> anyhow::Result<()> {
         self.book.leave_out(&History::read(&self.api).await?);
         let instant = Some(Timestamp { seconds, nanos: 0 });
@@ -280,7 +281,8 @@ impl<'a> Run<'a> {
         Ok(())
     }
 
-    /// The server is there and well, has said nothing that it should not, holds no more than it must, and its logs are as the calls were.
+    /// The server is there and well, has said nothing that it should not, holds no more than it must, and its logs are
+    /// as the calls were.
     pub(super) async fn check(&mut self) -> anyhow::Result<()> {
         self.settled().await?;
         for process in &self.stack.processes {

@@ -1,4 +1,5 @@
-//! What is kept in `tests/golden`: logs, which never change, and the states that they give, which follow the states' layouts.
+//! What is kept in `tests/golden`: logs, which never change, and the states that they give, which follow the states'
+//! layouts.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;

@@ -1,5 +1,5 @@
-//! What was ever stored, as `tests/golden/events.txt` has it: types of events by service and version, and every field of every
-//! message in them. What is recorded there stays as it is for as long as a log may hold it: for ever.
+//! What was ever stored, as `tests/golden/events.txt` has it: types of events by service and version, and every field
+//! of every message in them. What is recorded there stays as it is for as long as a log may hold it: for ever.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -1,5 +1,5 @@
-//! What happens on the stage: in the end every type of event stands in a log. Type and version, not every shade of it: the codecs'
-//! own tests know those.
+//! What happens on the stage: in the end every type of event stands in a log. Type and version, not every shade of it:
+//! the codecs' own tests know those.
 
 use anyhow::{Context as _, Result};
 use intake::command::{AddMessage, CreateTicket, Move, PutWorkspace, Step, UpdateTicket};
@@ -170,7 +170,8 @@ async fn late(stage: &Stage) -> Result<()> {
     say(stage, "t5", AuthorKind::Agent, Some(in_time)).await
 }
 
-/// Notify hears of an offer before it knows the ticket: as the reaction to one asks it, since the order of two logs is nobody's.
+/// Notify hears of an offer before it knows the ticket: as the reaction to one asks it, since the order of two logs is
+/// nobody's.
 async fn awaited(stage: &Stage) -> Result<()> {
     let cause =
         Cause { service: ServiceId::Routing.number(), partition: 0, seq: 1_000_000, index: 0 };

@@ -1,4 +1,5 @@
-//! Events through one partition: decided, folded, packed, appended, answered; beside the bare appending of the very same records.
+//! Events through one partition: decided, folded, packed, appended, answered; beside the bare appending of the very
+//! same records.
 
 use std::sync::Arc;
 use std::time::Instant;

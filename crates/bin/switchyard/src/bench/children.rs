@@ -16,8 +16,8 @@ use super::place::Place;
 
 /// How long a child may take to be ready, and to end.
 const WITHIN: Duration = Duration::from_secs(300);
-/// How often its memory is looked at, and for how many looks in a row it must not change: for longer than a snapshot waits before it
-/// begins, and than what it took is kept.
+/// How often its memory is looked at, and for how many looks in a row it must not change: for longer than a snapshot
+/// waits before it begins, and than what it took is kept.
 const LOOK_EVERY: Duration = Duration::from_millis(200);
 const LOOKS_ALIKE: u32 = 20;
 

@@ -1,4 +1,5 @@
-//! `CreateTicket` over gRPC: intake beside a bare handler that stores one message a call, and beside one that stores nothing.
+//! `CreateTicket` over gRPC: intake beside a bare handler that stores one message a call, and beside one that stores
+//! nothing.
 
 use std::sync::Arc;
 

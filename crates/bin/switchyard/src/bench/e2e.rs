@@ -1,5 +1,5 @@
-//! From a customer's `CreateTicket` to the offer on the agent's stream, beside the least that must happen for it: a call, a message
-//! published, read by another, a second one published, and read.
+//! From a customer's `CreateTicket` to the offer on the agent's stream, beside the least that must happen for it: a
+//! call, a message published, read by another, a second one published, and read.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};

@@ -28,9 +28,9 @@ struct Turn {
     unrest: f64,
 }
 
-/// Lets floor and product take turns: floor, product, floor, product, …, floor. A product's run stands beside the mean of the floors
-/// just before and after it; where those two differ much, the turn was disturbed and is dropped. At least `runs` turns are kept, the
-/// calmest ones if most were disturbed.
+/// Lets floor and product take turns: floor, product, floor, product, …, floor. A product's run stands beside the mean
+/// of the floors just before and after it; where those two differ much, the turn was disturbed and is dropped. At least
+/// `runs` turns are kept, the calmest ones if most were disturbed.
 pub(super) async fn compare(
     runs: usize,
     mut product: impl AsyncFnMut() -> Result<f64>,

@@ -1,4 +1,5 @@
-//! Memory per open ticket: a service alone in a process that has folded the log of many, less the same one over an empty log.
+//! Memory per open ticket: a service alone in a process that has folded the log of many, less the same one over an
+//! empty log.
 
 use anyhow::{Result, bail};
 

@@ -1,4 +1,5 @@
-//! Where a benchmark's logs are: in a new directory, or on NATS under a prefix of their own. Removed at the end, also after a failure.
+//! Where a benchmark's logs are: in a new directory, or on NATS under a prefix of their own. Removed at the end, also
+//! after a failure.
 
 use std::path::PathBuf;
 use std::sync::Arc;

@@ -1,5 +1,5 @@
-//! A cold start's folding: events a second from the logs of intake, routing and sla into their states, beside the bare reading of the
-//! same records.
+//! A cold start's folding: events a second from the logs of intake, routing and sla into their states, beside the bare
+//! reading of the same records.
 
 use std::time::{Duration, Instant};
 

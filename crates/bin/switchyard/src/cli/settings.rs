@@ -78,8 +78,8 @@ pub(crate) struct Nats {
     /// What replies from NATS are addressed to, where the user's permissions ask for one of its own; unset: _INBOX
     #[arg(long, env = "SWITCHYARD_NATS_INBOX_PREFIX", value_name = "PREFIX")]
     pub(crate) nats_inbox_prefix: Option<String>,
-    /// The NATS servers' monitoring ports, `http://HOST:8222`, separated by commas: a server that does not sync every append is
-    /// then refused
+    /// The NATS servers' monitoring ports, `http://HOST:8222`, separated by commas: a server that does not sync every
+    /// append is then refused
     #[arg(long, env = "SWITCHYARD_NATS_MONITOR", value_name = "URLS")]
     pub(crate) nats_monitor: Option<String>,
 }
@@ -150,7 +150,8 @@ pub(crate) struct Server {
         value_name = "DIR"
     )]
     pub(crate) data_dir: PathBuf,
-    /// After how many seconds at the latest a partition that has changed is saved, and tried again where it could not be
+    /// After how many seconds at the latest a partition that has changed is saved, and tried again where it could not
+    /// be
     #[arg(
         long,
         env = "SWITCHYARD_SNAPSHOT_SECONDS",
@@ -159,8 +160,8 @@ pub(crate) struct Server {
         value_name = "SECONDS"
     )]
     pub(crate) snapshot_seconds: u64,
-    /// Where records are that were trimmed away from the logs: what `switchyard log archive` has written. Only timelines, and starts
-    /// without a usable snapshot, read it
+    /// Where records are that were trimmed away from the logs: what `switchyard log archive` has written. Only
+    /// timelines, and starts without a usable snapshot, read it
     #[arg(long, env = "SWITCHYARD_ARCHIVE", value_name = "DIR")]
     pub(crate) archive: Option<PathBuf>,
     /// Allows what no production needs: --clock manual, --clock-offset-file
@@ -191,8 +192,8 @@ pub(crate) struct Server {
     /// Where figures are served for Prometheus, at /metrics over plain HTTP; unset: nowhere
     #[arg(long, env = "SWITCHYARD_METRICS_LISTEN", value_name = "ADDRESS")]
     pub(crate) metrics_listen: Option<SocketAddr>,
-    /// How many percent of one core checking the invariants of what is written may take; what doesn't fit is passed over and
-    /// counted. 0: nothing is checked
+    /// How many percent of one core checking the invariants of what is written may take; what doesn't fit is passed
+    /// over and counted. 0: nothing is checked
     #[arg(long, env = "SWITCHYARD_INVARIANTS_SHARE", default_value_t = INVARIANTS_SHARE, value_name = "PERCENT")]
     #[arg(value_parser = clap::value_parser!(u32).range(0..=100))]
     pub(crate) invariants_share: u32,
@@ -204,7 +205,8 @@ pub(crate) struct Server {
     pub(crate) stop_with_stdin: bool,
 }
 
-/// Where logs are read from: one place, named on the command line, so that a variable meant for a server can't choose another.
+/// Where logs are read from: one place, named on the command line, so that a variable meant for a server can't choose
+/// another.
 #[derive(Debug, Clone, Args)]
 #[group(id = "source", multiple = false)]
 pub(crate) struct LogSource {

@@ -88,7 +88,8 @@ impl<'a> Driver<'a> {
         self.rest().await
     }
 
-    /// Lets the services come to rest, the agents answer, and what has waited for an owner be done; until nothing is left.
+    /// Lets the services come to rest, the agents answer, and what has waited for an owner be done; until nothing is
+    /// left.
     async fn rest(&mut self) -> Result<()> {
         loop {
             self.settle().await?;

@@ -69,8 +69,9 @@ impl Fleet {
 
     /// Returns once all services rest: each is idle, and has read what the others have written.
     ///
-    /// One round is enough if everything matches. The first service to move after it was asked would need an input; the input's
-    /// writer had either written it before it was asked itself, so the two would not match, or it had moved earlier.
+    /// One round is enough if everything matches. The first service to move after it was asked would need an input; the
+    /// input's writer had either written it before it was asked itself, so the two would not match, or it had moved
+    /// earlier.
     pub(crate) async fn settle(&mut self) -> Result<()> {
         let deadline = Instant::now() + REST_TIMEOUT;
         loop {

@@ -91,8 +91,8 @@ impl Roster {
         Self { agents: people.into_values().collect(), queues }
     }
 
-    /// What a ticket of this category asks for: someone who has had such a ticket in hand, if every group that it passes
-    /// through has one; else someone whose group gets such tickets, if each does.
+    /// What a ticket of this category asks for: someone who has had such a ticket in hand, if every group that it
+    /// passes through has one; else someone whose group gets such tickets, if each does.
     pub(crate) fn requirement(
         &self,
         category: Option<&str>,
@@ -119,8 +119,8 @@ fn plain_id(text: &str) -> String {
     text.to_lowercase().split_whitespace().collect::<Vec<_>>().join("-")
 }
 
-/// The groups, busiest first among equals by name; the second and third busiest work by hand, for the busiest has people
-/// enough to hide what that costs.
+/// The groups, busiest first among equals by name; the second and third busiest work by hand, for the busiest has
+/// people enough to hide what that costs.
 fn queues(rows: &[Row]) -> Vec<QueuePlan> {
     let mut tickets: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
     for row in rows {

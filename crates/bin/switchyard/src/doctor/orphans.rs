@@ -14,7 +14,8 @@ const NAMED_MAX: usize = 100;
 /// A ticket: its workspace and its id.
 type Key = (String, String);
 
-/// Looks at the partitions whose intake log began in a lost one's place. Their logs are folded for it, which takes a while.
+/// Looks at the partitions whose intake log began in a lost one's place. Their logs are folded for it, which takes a
+/// while.
 pub(super) async fn look(provider: &dyn EventLogProvider, tails: &Tails, page: &mut Page) {
     let intakes = tails.keys().filter(|(service, _)| *service == ServiceId::Intake);
     for (_, partition) in intakes {
@@ -40,7 +41,8 @@ fn named(orphans: &[Key]) -> String {
     format!("{} tickets that intake doesn't know: {named}{more}", orphans.len())
 }
 
-/// The tickets that a service has, that aren't closed, and that intake doesn't know. None: intake's log is no lost one's successor.
+/// The tickets that a service has, that aren't closed, and that intake doesn't know. None: intake's log is no lost
+/// one's successor.
 async fn of(
     provider: &dyn EventLogProvider,
     service: ServiceId,

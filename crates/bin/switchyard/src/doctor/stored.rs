@@ -66,8 +66,8 @@ pub(super) async fn look(provider: &dyn EventLogProvider, deep: bool, page: &mut
     tails
 }
 
-/// Looks at one log: its set-up, its birth, its chain. Returns where it ends and how many partitions it says there are: none that it
-/// could say is 0.
+/// Looks at one log: its set-up, its birth, its chain. Returns where it ends and how many partitions it says there are:
+/// none that it could say is 0.
 async fn one(
     provider: &dyn EventLogProvider,
     service: ServiceId,

@@ -250,7 +250,8 @@ async fn read_through(
     Ok(WholeLog { records, supersedes: identity.supersedes })
 }
 
-/// The identities of this log that the services that read it and the instances of its own know, and what they know more than it holds.
+/// The identities of this log that the services that read it and the instances of its own know, and what they know more
+/// than it holds.
 async fn known_by_others(
     provider: &dyn EventLogProvider,
     service: ServiceId,
@@ -291,7 +292,8 @@ async fn known_by_others(
         let within = tail.is_some_and(|tail| place.applied <= tail.last);
         let holds = match &identity {
             Some(it) if own(it) => within,
-            // Whoever still runs on the log that was given up tells what is known; how long that one was says nothing of this one.
+            // Whoever still runs on the log that was given up tells what is known; how long that one was says nothing
+            // of this one.
             Some(it) => it.supersedes,
             None => false,
         };
@@ -322,7 +324,8 @@ async fn holds(log: &dyn EventLog, log_id: LogId, seq: u64, chain: &[u8]) -> boo
     })
 }
 
-/// Puts a new log in the place of a lost one. Should it break off in between, the log is missing, and the next run makes it.
+/// Puts a new log in the place of a lost one. Should it break off in between, the log is missing, and the next run
+/// makes it.
 async fn begin(
     place: &Place<'_>,
     partitions: u16,

@@ -25,8 +25,8 @@ pub(super) struct Written {
 pub(super) struct Begun(BTreeMap<LogName, Written>);
 
 impl Begun {
-    /// Compares what is there with the backup. Anything that this very backup wouldn't have put there is somebody's log: then nothing is
-    /// written at all.
+    /// Compares what is there with the backup. Anything that this very backup wouldn't have put there is somebody's
+    /// log: then nothing is written at all.
     pub(super) async fn find(
         backup: &ArchiveProvider,
         target: &dyn EventLogProvider,

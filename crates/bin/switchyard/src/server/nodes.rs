@@ -40,8 +40,9 @@ pub(super) struct Told {
 }
 
 impl Nodes {
-    /// Returns once it is known of every partition how it stands. A partition that has halted, or whose log is full, is no reason for the
-    /// others not to be served; that somebody else writes the logs of a process that must be alone is.
+    /// Returns once it is known of every partition how it stands. A partition that has halted, or whose log is full, is
+    /// no reason for the others not to be served; that somebody else writes the logs of a process that must be alone
+    /// is.
     pub(super) async fn ready(&self) -> Result<()> {
         for node in &self.all {
             for (partition, health) in node.settled().await {

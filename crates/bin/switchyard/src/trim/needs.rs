@@ -53,7 +53,8 @@ enum Has {
 }
 
 impl Needs {
-    /// The instances of these data directories, none of which runs. Each counts for the services that it has snapshots of.
+    /// The instances of these data directories, none of which runs. Each counts for the services that it has snapshots
+    /// of.
     pub(super) async fn of_stopped(data_dirs: &[PathBuf], logs: &[LogName]) -> Result<Self> {
         let mut stopped = Vec::new();
         for data_dir in data_dirs {
@@ -71,7 +72,8 @@ impl Needs {
         Ok(Self { stopped, running: Vec::new() })
     }
 
-    /// And those that have notices on the board. A board that doesn't show what is put on it hides others' notices as well.
+    /// And those that have notices on the board. A board that doesn't show what is put on it hides others' notices as
+    /// well.
     pub(super) async fn with_running(mut self, board: &dyn LeaseBoard) -> Result<Self> {
         let key = format!("operator.trim.{}", Uuid::new_v4().simple());
         let mut shown = board.watch();
@@ -143,7 +145,8 @@ impl Holder {
         }
     }
 
-    /// The last record that may go for its sake, and why. The record of a snapshot stays: by it the log confirms the snapshot.
+    /// The last record that may go for its sake, and why. The record of a snapshot stays: by it the log confirms the
+    /// snapshot.
     pub(super) fn limit(&self, folded: &Folded) -> (Seq, String) {
         let who = &self.who;
         let (older, applied) = match &self.has {

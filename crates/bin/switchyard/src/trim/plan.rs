@@ -110,8 +110,8 @@ impl Limit {
     }
 }
 
-/// The last record, up to the limit, whose next one says what a reader needs that begins there. Records that are to be kept for their
-/// age lower the limit.
+/// The last record, up to the limit, whose next one says what a reader needs that begins there. Records that are to be
+/// kept for their age lower the limit.
 async fn last_before_an_origin(
     log: &dyn EventLog,
     first: Seq,

@@ -1,6 +1,7 @@
 //! Adding messages, and what a message does to its ticket's status.
 //!
-//! A message is new by nature, so there is no wish that could hold already: a caller's request id guards against saying it twice.
+//! A message is new by nature, so there is no wish that could hold already: a caller's request id guards against saying
+//! it twice.
 
 use kernel::{Actor, AgentId, Context, RequesterId, TicketStatus};
 

@@ -43,8 +43,8 @@ pub(super) struct Reply {
     pub(super) at: Timestamp,
 }
 
-/// Opens a ticket that inherits all but the external id, the owner and the status from the closed one that it follows up; from a stub
-/// all that is left.
+/// Opens a ticket that inherits all but the external id, the owner and the status from the closed one that it follows
+/// up; from a stub all that is left.
 pub(super) fn follow_up(
     workspace: &Workspace,
     context: &Context,

@@ -1,5 +1,5 @@
-//! What routing's facts mean for a ticket. A ticket that moved on in the meantime is left as it is, so every hop between the two
-//! services settles.
+//! What routing's facts mean for a ticket. A ticket that moved on in the meantime is left as it is, so every hop
+//! between the two services settles.
 
 use kernel::{AgentId, Context, QueueId, TicketId, TicketStatus, Timestamp};
 

@@ -26,8 +26,8 @@ impl Names {
     }
 }
 
-/// Numbers of tickets by what people look for; they follow from the tickets. Sets of pairs, since a set for each key would cost a
-/// node for each ticket.
+/// Numbers of tickets by what people look for; they follow from the tickets. Sets of pairs, since a set for each key
+/// would cost a node for each ticket.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(crate) struct Indexes {
     statuses: BTreeSet<(TicketStatus, u64)>,

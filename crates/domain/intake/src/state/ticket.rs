@@ -151,7 +151,8 @@ impl Ticket {
         self.details = Packed::of(&Details { attributes, ..details });
     }
 
-    /// What is kept of it once it was closed for long: what tells whose it was and what it was about, in a fraction of the memory.
+    /// What is kept of it once it was closed for long: what tells whose it was and what it was about, in a fraction of
+    /// the memory.
     pub(super) fn stub(&self) -> Packed<Self> {
         let details = Details {
             attributes: Packed::default(),

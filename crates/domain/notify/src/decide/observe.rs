@@ -1,7 +1,7 @@
 //! Another service's event: what it teaches of its ticket, and whom it concerns.
 //!
-//! Inputs are read independently, so a clock may be breached before its ticket was opened, as notify sees it. Such an event waits in
-//! the state, and its intents are made in the decision that learns of the ticket.
+//! Inputs are read independently, so a clock may be breached before its ticket was opened, as notify sees it. Such an
+//! event waits in the state, and its intents are made in the decision that learns of the ticket.
 
 use std::collections::BTreeSet;
 

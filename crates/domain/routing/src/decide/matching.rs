@@ -1,7 +1,7 @@
 //! Matching: the most urgent ticket that someone can take goes to the agent who was idle longest.
 //!
-//! One pair at a time, until no ready group is left, so that each choice sees what the one before took. When nothing changed, no
-//! group is ready and this costs nothing.
+//! One pair at a time, until no ready group is left, so that each choice sees what the one before took. When nothing
+//! changed, no group is ready and this costs nothing.
 
 use std::cmp::Reverse;
 use std::collections::BTreeMap;

@@ -24,8 +24,8 @@ pub(super) fn set(scene: Scene<'_>, id: &AgentId, presence: Presence, lease_ms: 
     Ok(draft.done())
 }
 
-/// A heartbeat is in nobody's state but the leader's memory, so this trusts whoever keeps the time: it only looks whether the lease
-/// would have ended without one.
+/// A heartbeat is in nobody's state but the leader's memory, so this trusts whoever keeps the time: it only looks
+/// whether the lease would have ended without one.
 pub(super) fn expire(scene: Scene<'_>, id: &AgentId) -> Facts {
     let Some(agent) = scene.workspace.agents.get(id) else { return Vec::new() };
     if agent.lease_until.is_none_or(|until| until > scene.context.at) {
@@ -44,7 +44,8 @@ fn rescind_all(draft: &mut Draft<'_>, agent: &Agent) {
     }
 }
 
-/// The owner stayed away: what came back to it in the meantime waits again, some of it at once. While some is left this stays due.
+/// The owner stayed away: what came back to it in the meantime waits again, some of it at once. While some is left this
+/// stays due.
 pub(super) fn end_grace(scene: Scene<'_>, id: &AgentId) -> Facts {
     let Some(agent) = scene.workspace.agents.get(id) else { return Vec::new() };
     let over = |since: kernel::Timestamp| scene.context.at > since.plus_millis(GRACE_MS);

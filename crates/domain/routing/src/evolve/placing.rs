@@ -1,6 +1,7 @@
 //! Places: taking a ticket out of all that depends on where it is, and putting it back.
 //!
-//! Units, offers, timers, counts and the board follow from the tickets; nothing but this changes them, so they can't come apart.
+//! Units, offers, timers, counts and the board follow from the tickets; nothing but this changes them, so they can't
+//! come apart.
 
 use kernel::{AgentId, Fact, QueueId, TicketId, TicketStatus, Timestamp};
 

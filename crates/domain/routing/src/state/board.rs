@@ -1,8 +1,9 @@
-//! Who waits, and who could take it: kept up to date by every fact, so that nothing is searched for when something changes.
+//! Who waits, and who could take it: kept up to date by every fact, so that nothing is searched for when something
+//! changes.
 //!
-//! Tickets that ask the same of an agent wait in one group; each group knows the agents who could take its tickets at once. A group
-//! with both is ready, and only ready groups are looked at when the next match is sought: thousands of tickets that nobody can take
-//! cost nothing.
+//! Tickets that ask the same of an agent wait in one group; each group knows the agents who could take its tickets at
+//! once. A group with both is ready, and only ready groups are looked at when the next match is sought: thousands of
+//! tickets that nobody can take cost nothing.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -73,7 +74,8 @@ impl Pair<'_> {
             && self.masters()
     }
 
-    /// The first rule that keeps the agent from it now. `fit`: how many agents fit; a cooldown doesn't hold for the only one.
+    /// The first rule that keeps the agent from it now. `fit`: how many agents fit; a cooldown doesn't hold for the
+    /// only one.
     pub(crate) fn failed_rule(self, fit: u32) -> Option<Rule> {
         if !self.agent.works_for(&self.demand.queue) {
             Some(Rule::Queue)
@@ -145,8 +147,8 @@ impl Board {
         }
     }
 
-    /// Settings of an agent changed (or it is new: `before` is none). It may fit now or fit no more, and so bind others to their
-    /// cooldown or free the only one left.
+    /// Settings of an agent changed (or it is new: `before` is none). It may fit now or fit no more, and so bind others
+    /// to their cooldown or free the only one left.
     pub(crate) fn agent_resettled(
         &mut self,
         id: &AgentId,

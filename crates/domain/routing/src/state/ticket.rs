@@ -98,7 +98,8 @@ impl Ticket {
         }
     }
 
-    /// What an agent who gets it without an offer has to do: what waits goes on waiting, unless it returns because it waits no more.
+    /// What an agent who gets it without an offer has to do: what waits goes on waiting, unless it returns because it
+    /// waits no more.
     pub(crate) fn state_when_assigned(&self, how: AssignedHow) -> WorkState {
         match (how, &self.place) {
             (

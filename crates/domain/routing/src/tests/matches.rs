@@ -1,4 +1,5 @@
-//! More matches than one decision makes, and more deadlines than one workspace's: what is left is due at once, in turns.
+//! More matches than one decision makes, and more deadlines than one workspace's: what is left is due at once, in
+//! turns.
 
 use super::*;
 

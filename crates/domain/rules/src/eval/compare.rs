@@ -7,7 +7,8 @@ use super::{Evaluator, Fault};
 use crate::steps::{self, ELEMENT, count};
 
 impl<'a> Evaluator<'a> {
-    /// Whether two values are equal. Numbers are compared by value, whatever their type; all else of different types is not equal.
+    /// Whether two values are equal. Numbers are compared by value, whatever their type; all else of different types is
+    /// not equal.
     pub(super) fn equal(&self, one: &Val<'a>, other: &Val<'a>) -> Result<bool, Fault> {
         self.meter.take(ELEMENT)?;
         Ok(match (one, other) {
@@ -146,7 +147,8 @@ fn position(at: &Val<'_>) -> Option<usize> {
     usize::try_from(whole).ok()
 }
 
-/// How two numbers stand to one another; none if they aren't numbers, or one is NaN. Beside a double, a whole number is one too.
+/// How two numbers stand to one another; none if they aren't numbers, or one is NaN. Beside a double, a whole number is
+/// one too.
 fn numbers(one: &Val<'_>, other: &Val<'_>) -> Option<Ordering> {
     match (integer(one), integer(other)) {
         (Some(one), Some(other)) => Some(one.cmp(&other)),

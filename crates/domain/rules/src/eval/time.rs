@@ -11,7 +11,8 @@ const NANOS: i128 = 1_000_000_000;
 const EARLIEST: i128 = -62_135_596_800 * NANOS;
 const LATEST: i128 = 253_402_300_800 * NANOS - 1;
 
-/// An instant of the years 1 to 9999, in nanoseconds since 1970. Those of the facts may lie outside; their parts can't be told.
+/// An instant of the years 1 to 9999, in nanoseconds since 1970. Those of the facts may lie outside; their parts can't
+/// be told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Instant(i128);
 

@@ -1,7 +1,7 @@
 //! Every rule is answered as the interpreter of `cel` answers it, whose parser is another one, too.
 //!
-//! Left out is what `cel` has only with other libraries (time and patterns, for which there are tables), and where it departs from what
-//! CEL says: lists added to maps, and durations and instants read further than they go.
+//! Left out is what `cel` has only with other libraries (time and patterns, for which there are tables), and where it
+//! departs from what CEL says: lists added to maps, and durations and instants read further than they go.
 
 use std::collections::BTreeMap;
 

@@ -1,5 +1,5 @@
-//! What a ticket's life does to its clocks. Where several things happen at one instant, the order is: stop, cancel, retarget, start,
-//! resume, pause.
+//! What a ticket's life does to its clocks. Where several things happen at one instant, the order is: stop, cancel,
+//! retarget, start, resume, pause.
 
 use std::sync::Arc;
 

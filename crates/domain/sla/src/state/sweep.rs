@@ -8,8 +8,8 @@ use serde::{Deserialize, Serialize};
 
 /// A change of policies on its way through a workspace's open tickets, by id.
 ///
-/// One that takes the place of another begins behind the last ticket that that one reached, and comes to those before it at the end.
-/// So however often policies change, no ticket waits for longer than one round.
+/// One that takes the place of another begins behind the last ticket that that one reached, and comes to those before
+/// it at the end. So however often policies change, no ticket waits for longer than one round.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Sweep {
     /// When the change takes effect.

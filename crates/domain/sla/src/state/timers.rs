@@ -71,8 +71,8 @@ impl Timers {
         earliest
     }
 
-    /// What is due at `now` of tickets for which this doesn't hold, at most `max`: of each workspace its earliest before any has a
-    /// second, the workspaces by their earliest.
+    /// What is due at `now` of tickets for which this doesn't hold, at most `max`: of each workspace its earliest
+    /// before any has a second, the workspaces by their earliest.
     pub(crate) fn due_but(
         &self,
         now: Timestamp,

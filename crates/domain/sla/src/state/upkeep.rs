@@ -115,8 +115,9 @@ impl State {
         }
     }
 
-    /// A ticket was closed at `at`: forgets some that were closed long before. Nothing but closings does so, each by the time that
-    /// intake gave it; so however late sla reads, a ticket is forgotten only once no reopening can be among what is unread.
+    /// A ticket was closed at `at`: forgets some that were closed long before. Nothing but closings does so, each by
+    /// the time that intake gave it; so however late sla reads, a ticket is forgotten only once no reopening can be
+    /// among what is unread.
     fn forget(&mut self, workspace: &WorkspaceId, at: Timestamp) {
         let Self { workspaces, timers, .. } = self;
         let Some(space) = workspaces.get_mut(workspace) else { return };

@@ -1,4 +1,5 @@
-//! Segments as nobody wrote them: bits flipped, ends cut off, numbers at their limits, with a hash that holds or without.
+//! Segments as nobody wrote them: bits flipped, ends cut off, numbers at their limits, with a hash that holds or
+//! without.
 
 use std::path::PathBuf;
 use std::sync::LazyLock;

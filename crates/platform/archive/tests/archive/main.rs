@@ -1,4 +1,5 @@
-//! What an archive promises: segments that never change, one history, nothing damaged handed out, and a past that joins its log.
+//! What an archive promises: segments that never change, one history, nothing damaged handed out, and a past that joins
+//! its log.
 
 #![expect(
     clippy::unwrap_used,

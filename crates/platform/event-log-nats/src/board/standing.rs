@@ -1,9 +1,10 @@
 //! What stands on a board, and when a silence means that a notice is gone.
 //!
-//! Time here is this process's own monotonic clock alone: no two clocks are ever compared. A notice goes when it wasn't renewed for
-//! [`NOTICE_STANDS`], counted only while pulses of our own come back: they travel behind every notice that was put up before them, so
-//! when one comes back that was sent so long after the last renewal, there was none in between. After every break the count begins
-//! anew, for those who were cut off together with us must first get their chance to renew.
+//! Time here is this process's own monotonic clock alone: no two clocks are ever compared. A notice goes when it wasn't
+//! renewed for [`NOTICE_STANDS`], counted only while pulses of our own come back: they travel behind every notice that
+//! was put up before them, so when one comes back that was sent so long after the last renewal, there was none in
+//! between. After every break the count begins anew, for those who were cut off together with us must first get their
+//! chance to renew.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;

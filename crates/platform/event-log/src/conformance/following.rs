@@ -89,7 +89,8 @@ async fn following_survives_a_trim_behind_it(bench: &Bench<'_>) -> Outcome {
     ensure_numbered(&take(&mut follower, 5).await?, 11, 15)
 }
 
-/// It may have got some more of them first; but what it gets has no hole, and it hears of the trim before anything that lies behind it.
+/// It may have got some more of them first; but what it gets has no hole, and it hears of the trim before anything that
+/// lies behind it.
 async fn a_follower_that_a_trim_overtakes_is_told(bench: &Bench<'_>) -> Outcome {
     const LAST: Seq = 1_500;
     let log = bench.filled(LAST).await?;

@@ -13,8 +13,8 @@ use tokio::time::Instant;
 use super::lock;
 use crate::{BoardError, LeaseBoard, NOTICE_STANDS, Notices};
 
-/// One instance's handle to a board in memory. Clones are the same handle; [`MemoryBoard::join`] makes another instance's. Its time
-/// is tokio's, so that a test that pauses time also decides when a notice is over.
+/// One instance's handle to a board in memory. Clones are the same handle; [`MemoryBoard::join`] makes another
+/// instance's. Its time is tokio's, so that a test that pauses time also decides when a notice is over.
 #[derive(Clone, Debug)]
 pub struct MemoryBoard(Arc<Handle>);
 

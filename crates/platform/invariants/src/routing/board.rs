@@ -1,7 +1,7 @@
 //! A workspace as routing's log tells it: who has which ticket, who has room, and whether somebody waits in vain (I22).
 //!
-//! A log may have a million tickets and a commit changes a few, so what is looked at after a commit is what it changed: a ticket that
-//! waits now, or an agent who has room now.
+//! A log may have a million tickets and a commit changes a few, so what is looked at after a commit is what it changed:
+//! a ticket that waits now, or an agent who has room now.
 
 use std::collections::{BTreeMap, BTreeSet};
 

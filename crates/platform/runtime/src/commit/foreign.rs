@@ -1,4 +1,5 @@
-//! Records as nobody wrote them: arbitrary bytes, and good records with bits flipped, ends cut off, pieces of others put in.
+//! Records as nobody wrote them: arbitrary bytes, and good records with bits flipped, ends cut off, pieces of others
+//! put in.
 
 use event_log::{Record, Seq};
 use proptest::collection::vec;
@@ -184,8 +185,8 @@ proptest! {
         read_by_all(&Record { seq, bytes })?;
     }
 
-    /// A checksum keeps out accidents alone. Who can make one gets no further than the chain: what isn't the record that was written is
-    /// refused, or the one after it is.
+    /// A checksum keeps out accidents alone. Who can make one gets no further than the chain: what isn't the record
+    /// that was written is refused, or the one after it is.
     #[test]
     fn a_forged_record_breaks_the_chain(
         commits in (commit(1), commit(2)), harms in vec(harm(), 1..4), epoch in 0..3_u64,

@@ -17,8 +17,8 @@ use crate::{LogId, ServiceId};
 
 /// A [`Fold`] whose service is chosen when the program runs.
 ///
-/// Each service's crate makes its own (`fold`), so that folding is compiled once for each service and not again in every
-/// program that folds logs.
+/// Each service's crate makes its own (`fold`), so that folding is compiled once for each service and not again in
+/// every program that folds logs.
 pub trait AnyFold: Debug + Send {
     /// [`Fold::LAYOUT`].
     fn layout(&self) -> u32;

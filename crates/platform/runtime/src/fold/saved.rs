@@ -1,4 +1,5 @@
-//! A fold's state as the bytes of a snapshot: encoded and compressed at once, so that it is never there as a whole beside itself.
+//! A fold's state as the bytes of a snapshot: encoded and compressed at once, so that it is never there as a whole
+//! beside itself.
 
 use std::io::{self, BufWriter, Write};
 

@@ -1,4 +1,5 @@
-//! The board, as an operator's command reads it: which instances are there, and what each of them still needs of the logs.
+//! The board, as an operator's command reads it: which instances are there, and what each of them still needs of the
+//! logs.
 
 use std::collections::BTreeMap;
 
@@ -31,8 +32,8 @@ pub struct InstancePlace {
     pub snapshots: [Seq; 2],
 }
 
-/// The instances of a service whose notices stand. A notice that can't be read is an error, with its key: who doesn't know what it says
-/// doesn't know who is there.
+/// The instances of a service whose notices stand. A notice that can't be read is an error, with its key: who doesn't
+/// know what it says doesn't know who is there.
 pub fn instances(service: ServiceId, notices: &Notices) -> Result<Vec<Instance>, String> {
     let mut all = Vec::new();
     for (key, notice) in notices.iter() {

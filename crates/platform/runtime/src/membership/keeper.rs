@@ -120,7 +120,8 @@ struct Chair {
 }
 
 impl Chair {
-    /// What to say of it now. A leader that can't reach its log takes its word back before anybody hears that it is stalled.
+    /// What to say of it now. A leader that can't reach its log takes its word back before anybody hears that it is
+    /// stalled.
     fn standing(&mut self, now: Instant) -> Standing {
         let Watched { log_id, health, applied, saved, evidence } = &self.watched;
         if *health.borrow() == Health::LogUnavailable {
@@ -250,8 +251,8 @@ impl Shared {
         }
     }
 
-    /// Whether the board has been reached lately, both ways: a notice was put, and one of ours was seen there. What is seen of a board
-    /// that shows nothing new, though notices can be put, is no reason for anything.
+    /// Whether the board has been reached lately, both ways: a notice was put, and one of ours was seen there. What is
+    /// seen of a board that shows nothing new, though notices can be put, is no reason for anything.
     fn reachable(&self, now: Instant) -> bool {
         let own = lock(&self.own);
         let lately = |at: Option<Instant>| at.is_some_and(|at| now < at + known_to_stand());
@@ -364,8 +365,8 @@ impl Seat {
         self.shared.put_soon();
     }
 
-    /// Whether this instance, which leads, may show its state without asking the log: nobody else can have claimed it, for all have
-    /// been told for long enough that it leads.
+    /// Whether this instance, which leads, may show its state without asking the log: nobody else can have claimed it,
+    /// for all have been told for long enough that it leads.
     pub(crate) fn vouches(&self) -> bool {
         let now = Instant::now();
         let own = lock(&self.shared.own);
@@ -386,7 +387,8 @@ impl Seat {
         self.shared.reachable(Instant::now()) && self.leader(epoch).is_none()
     }
 
-    /// The other instances that have read more of this log than up to `last`, or have read another in its place: where, and what.
+    /// The other instances that have read more of this log than up to `last`, or have read another in its place: where,
+    /// and what.
     pub(crate) fn knows_more(&self, log_id: LogId, last: Seq) -> Vec<(String, LogId, Seq)> {
         self.shared.view.borrow().knows_more(self.partition, log_id, last)
     }

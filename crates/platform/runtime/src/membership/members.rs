@@ -10,15 +10,15 @@ use tokio::time::Instant;
 use super::notice::{Role, Standing};
 use crate::{LogId, ServiceId};
 
-/// How long nobody may be seen to lead before someone else does who wasn't asked to: a leader whose notice went missing has had time
-/// to put it up again.
+/// How long nobody may be seen to lead before someone else does who wasn't asked to: a leader whose notice went missing
+/// has had time to put it up again.
 pub(crate) const GRACE: Duration = Duration::from_millis(1500);
 
 /// How long an instance must have been there before others give their partitions back to it.
 const SETTLED_AFTER: Duration = NOTICE_STANDS;
 
-/// Who of `members` should lead a partition, by rendezvous hashing: each scores its own hash, the highest leads. When a member
-/// goes, only what was its own moves; when one comes, only what becomes its own.
+/// Who of `members` should lead a partition, by rendezvous hashing: each scores its own hash, the highest leads. When a
+/// member goes, only what was its own moves; when one comes, only what becomes its own.
 pub(crate) fn owner_of<'a>(
     service: ServiceId,
     partition: u16,
@@ -60,7 +60,8 @@ pub(crate) struct Leader {
 /// The board, as one instance sees it.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct View {
-    /// When this instance's own notice first came back from the board; `None`: it hasn't yet, so nothing that is seen counts.
+    /// When this instance's own notice first came back from the board; `None`: it hasn't yet, so nothing that is seen
+    /// counts.
     pub(crate) joined_at: Option<Instant>,
     /// This instance is about to stop.
     pub(crate) draining: bool,
@@ -90,7 +91,8 @@ pub(crate) enum Summons {
 }
 
 impl View {
-    /// Who leads the partition, as far as is known here: whoever says so in the latest epoch, but in none before `epoch`.
+    /// Who leads the partition, as far as is known here: whoever says so in the latest epoch, but in none before
+    /// `epoch`.
     pub(crate) fn leader(&self, partition: u16, epoch: u64) -> Option<Leader> {
         let leaders = self.others.iter().filter_map(|(instance, member)| {
             let Standing { role, epoch: its, head, .. } = member.standing(partition);
@@ -104,8 +106,8 @@ impl View {
         leaders.max_by_key(|leader| leader.epoch)
     }
 
-    /// The other instances that have read the log `log_id` beyond `last`, or have read another log of the partition: each one's address,
-    /// that log's identity, and the last record of it that the instance knows.
+    /// The other instances that have read the log `log_id` beyond `last`, or have read another log of the partition:
+    /// each one's address, that log's identity, and the last record of it that the instance knows.
     pub(crate) fn knows_more(
         &self,
         partition: u16,
@@ -120,8 +122,8 @@ impl View {
         known.collect()
     }
 
-    /// Which other instance, of those who could at once, should lead it now that nobody does; `None`: this one should, or none could.
-    /// `warm`: this instance could.
+    /// Which other instance, of those who could at once, should lead it now that nobody does; `None`: this one should,
+    /// or none could. `warm`: this instance could.
     fn heir(&self, place: Place<'_>, warm: bool) -> Option<&str> {
         let ready = |member: &&Member| {
             !member.draining && member.standing(place.partition).role == Role::Warm
@@ -233,8 +235,8 @@ impl Vacancy {
         }
     }
 
-    /// The log couldn't be reached when it was to be claimed: whoever leads could have the same trouble, and gets the same time
-    /// again to say so.
+    /// The log couldn't be reached when it was to be claimed: whoever leads could have the same trouble, and gets the
+    /// same time again to say so.
     pub(crate) fn again(&mut self, now: Instant) {
         self.since = Some(now);
         self.last = None;

@@ -182,7 +182,8 @@ mod tests {
         }
     }
 
-    /// Whatever is taken for a notice is one: put down again, it says the same. It holds no more than its bytes have room for.
+    /// Whatever is taken for a notice is one: put down again, it says the same. It holds no more than its bytes have
+    /// room for.
     fn read(bytes: Vec<u8>) -> Result<(), TestCaseError> {
         let length = bytes.len();
         if let Ok(notice) = Notice::decode(&bytes.into()) {

@@ -1,4 +1,5 @@
-//! What logs say of themselves, and opening all those of a service: one that can't be trusted keeps none of the others from being led.
+//! What logs say of themselves, and opening all those of a service: one that can't be trusted keeps none of the others
+//! from being led.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -85,14 +86,15 @@ impl Opened {
     }
 }
 
-/// Opens all logs of a service. What is wrong with one is told with it, and is no reason to leave the others alone; what concerns all of
-/// them is an error.
+/// Opens all logs of a service. What is wrong with one is told with it, and is no reason to leave the others alone;
+/// what concerns all of them is an error.
 pub(super) async fn open_all(
     provider: &dyn EventLogProvider,
     service: ServiceId,
 ) -> Result<Vec<Opened>, StartError> {
     let mut all = Vec::new();
-    // Logs that are there: one of them may tell how many there must be. Until one does, all that there could be are asked for.
+    // Logs that are there: one of them may tell how many there must be. Until one does, all that there could be are
+    // asked for.
     let mut there = 0;
     let mut refused = None;
     for partition in 0..PARTITIONS_MAX {
@@ -142,8 +144,8 @@ pub(super) async fn open_all(
     Ok(all)
 }
 
-/// The number of partitions that the logs tell: which workspace is where depends on it, so more than half must agree. None tells one:
-/// none.
+/// The number of partitions that the logs tell: which workspace is where depends on it, so more than half must agree.
+/// None tells one: none.
 fn agreed(service: ServiceId, all: &[Opened]) -> Result<Option<u16>, StartError> {
     let mut votes: BTreeMap<u16, usize> = BTreeMap::new();
     for told in all.iter().map(|one| one.identity.partitions).filter(|told| *told > 0) {

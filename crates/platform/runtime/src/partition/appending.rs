@@ -1,7 +1,7 @@
 //! Appending a commit until it is known whether it was written.
 //!
-//! Every attempt carries the same bytes and the same fence, so at most one can succeed. What an attempt leaves open is resolved by
-//! reading the record behind the fence, never by hoping.
+//! Every attempt carries the same bytes and the same fence, so at most one can succeed. What an attempt leaves open is
+//! resolved by reading the record behind the fence, never by hoping.
 
 use std::time::Duration;
 
@@ -41,8 +41,8 @@ enum Known {
 const PAUSE_FIRST: Duration = Duration::from_millis(20);
 const PAUSE_MAX: Duration = Duration::from_millis(500);
 
-/// How often in a row a log must end before the fence before that is believed: right after an election its leader may not have applied
-/// all.
+/// How often in a row a log must end before the fence before that is believed: right after an election its leader may
+/// not have applied all.
 const BACKWARDS_TIMES: u32 = 5;
 /// How often it must be missing: servers that just start may not know yet what they hold.
 const MISSING_TIMES: u32 = 20;
@@ -83,8 +83,8 @@ pub(crate) async fn append(
             }
             Err(AppendError::Unknown(error)) => {
                 tracing::warn!(%error, fence, "an append's outcome is unknown");
-                // Said before it is resolved: each of the two may last as long as the log's patience, and callers must hear of a
-                // log that is away before their own deadlines.
+                // Said before it is resolved: each of the two may last as long as the log's patience, and callers must
+                // hear of a log that is away before their own deadlines.
                 health.send_if_modified(|health| {
                     leave(health, &Health::Ready, Health::LogUnavailable)
                 });

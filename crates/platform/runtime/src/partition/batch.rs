@@ -122,7 +122,8 @@ impl<S: Service> Batch<S> {
         }
     }
 
-    /// Takes facts in, in their stored form, unless their payloads have more than `max_bytes`. Says whether they were taken.
+    /// Takes facts in, in their stored form, unless their payloads have more than `max_bytes`. Says whether they were
+    /// taken.
     pub(crate) fn store(
         &mut self,
         service: &S,
@@ -177,7 +178,8 @@ impl<S: Service> Batch<S> {
         self.answered.push(Answered { key: key.to_vec(), request_hash, result: result.to_vec() });
     }
 
-    /// The repetition of a request that this very commit answers waits with it. Gives the sender back if the request is another.
+    /// The repetition of a request that this very commit answers waits with it. Gives the sender back if the request is
+    /// another.
     pub(crate) fn repeat(
         &mut self,
         key: &Key,
@@ -233,12 +235,14 @@ impl<S: Service> Batch<S> {
         self.waiting.push(Waiting { reply, outcome: Outcome::Rejected(rejection) });
     }
 
-    /// Tells somebody of the state right after this commit: the last word of what is decided in it. Nobody if it isn't written.
+    /// Tells somebody of the state right after this commit: the last word of what is decided in it. Nobody if it isn't
+    /// written.
     pub(crate) fn report(&mut self, report: Report<S>) {
         self.reports.push(report);
     }
 
-    /// Whether anybody will hear something that only a leader may say: what the state is, or that it allows something or doesn't.
+    /// Whether anybody will hear something that only a leader may say: what the state is, or that it allows something
+    /// or doesn't.
     pub(crate) fn is_shown(&self) -> bool {
         !self.reports.is_empty() || !self.waiting.is_empty()
     }

@@ -47,7 +47,8 @@ pub(crate) struct Core<S: Service> {
     /// Events and bytes up to the last record applied.
     pub(crate) events: AtomicU64,
     pub(crate) bytes: AtomicU64,
-    /// A record that this instance knows of a log that the partition's log is not, or no longer: what the others are to hear.
+    /// A record that this instance knows of a log that the partition's log is not, or no longer: what the others are to
+    /// hear.
     pub(crate) evidence: watch::Sender<Option<(LogId, Seq)>>,
     /// How far the partition is saved.
     pub(crate) saved: watch::Sender<SnapshotStatus>,
@@ -156,8 +157,8 @@ impl<S: Service> Core<S> {
         });
     }
 
-    /// Recent commits from `from` on, about `max_bytes` of them and at least one, and how many bytes they have in the log; none if the
-    /// ring doesn't reach back so far.
+    /// Recent commits from `from` on, about `max_bytes` of them and at least one, and how many bytes they have in the
+    /// log; none if the ring doesn't reach back so far.
     pub(super) fn recent(&self, from: Seq, max_bytes: usize) -> (Vec<Arc<Commit>>, usize) {
         self.recent.lock().unwrap_or_else(PoisonError::into_inner).from(from, max_bytes)
     }

@@ -1,8 +1,8 @@
 //! The leader: the one task that decides for a partition.
 //!
-//! It has one commit in the making and at most one on its way into the log. The state is always that after all that was decided; who
-//! asked is answered, and who looked is shown what they saw, once the log has what it rests on. If the log refuses a commit, what was
-//! decided after it was decided in vain: everybody hears so, and the state is dropped.
+//! It has one commit in the making and at most one on its way into the log. The state is always that after all that was
+//! decided; who asked is answered, and who looked is shown what they saw, once the log has what it rests on. If the log
+//! refuses a commit, what was decided after it was decided in vain: everybody hears so, and the state is dropped.
 
 mod claiming;
 mod deciding;
@@ -76,7 +76,8 @@ pub(crate) struct Setting {
 pub(crate) struct Ended<S: Service> {
     pub(crate) stop: Stop,
     pub(crate) kept: Option<Fold<S>>,
-    /// Those who wanted to look and were not told what they saw, since it can't be written: the next term lets them look again.
+    /// Those who wanted to look and were not told what they saw, since it can't be written: the next term lets them
+    /// look again.
     looks: Vec<Waiting<S>>,
     /// How often in a row the log was full.
     refused: u32,
@@ -88,7 +89,8 @@ impl<S: Service> From<Stop> for Ended<S> {
     }
 }
 
-/// Leads a partition, as soon as it is this instance's turn, until it is told to stop, or must. `before`: how the last term ended.
+/// Leads a partition, as soon as it is this instance's turn, until it is told to stop, or must. `before`: how the last
+/// term ended.
 pub(crate) async fn lead<S: Service>(
     core: &Arc<Core<S>>,
     work: &mut Outlet<S>,
@@ -338,8 +340,8 @@ impl<'a, S: Service> Leader<'a, S> {
             return Ok(());
         }
         if self.flight.is_some() || self.hurries {
-            // There is time, or much to do: whoever is about to ask does so first, so that many are taken at once, and none waits
-            // for a leader that never rests.
+            // There is time, or much to do: whoever is about to ask does so first, so that many are taken at once, and
+            // none waits for a leader that never rests.
             tokio::task::yield_now().await;
         }
         self.gather(making, work)

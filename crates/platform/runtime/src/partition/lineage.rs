@@ -1,9 +1,9 @@
-//! Whether a log is the one that others know: what snapshots, the services that have read it and other instances say of it, compared
-//! with what it holds.
+//! Whether a log is the one that others know: what snapshots, the services that have read it and other instances say of
+//! it, compared with what it holds.
 //!
-//! A log that was lost and made anew is whole by itself, and empty. Only who knew the lost one can tell. **Invariant:** whoever knows a
-//! log of another identity, or more of this one than it holds, keeps it from being led, until an operator has given the lost one up
-//! (`Supersedes` in the genesis).
+//! A log that was lost and made anew is whole by itself, and empty. Only who knew the lost one can tell. **Invariant:**
+//! whoever knows a log of another identity, or more of this one than it holds, keeps it from being led, until an
+//! operator has given the lost one up (`Supersedes` in the genesis).
 
 use std::fmt;
 use std::time::Duration;
@@ -17,12 +17,12 @@ use crate::commit::{Chain, ChainReader, open_record, origin_in, restored_in};
 use crate::service::Service;
 use crate::{LogId, ServiceId};
 
-/// How often the news that a log ends too early is asked for again before it is believed: right after an election its leader may not
-/// have applied yet what others have read already.
+/// How often the news that a log ends too early is asked for again before it is believed: right after an election its
+/// leader may not have applied yet what others have read already.
 const CONFIRMATIONS: u32 = 10;
 const CONFIRM_EVERY: Duration = Duration::from_millis(200);
-/// How many of a reader's last records are searched for how far it has read. A reader that has read anything writes so every thousand
-/// inputs or ten seconds, and with every claim.
+/// How many of a reader's last records are searched for how far it has read. A reader that has read anything writes so
+/// every thousand inputs or ten seconds, and with every claim.
 const SEARCHED_MAX: Seq = 20_000;
 /// The records that are searched first; then twice as many, and so on.
 const SEARCHED_FIRST: Seq = 32;
@@ -193,7 +193,8 @@ pub(crate) async fn ask_readers<S: Service>(
     Ok(())
 }
 
-/// How far a service has read this log, as its own log says last. None where that can't be told now: its own partition will find out.
+/// How far a service has read this log, as its own log says last. None where that can't be told now: its own partition
+/// will find out.
 async fn said_by<S: Service>(
     core: &Core<S>,
     provider: &dyn EventLogProvider,
@@ -216,8 +217,8 @@ async fn said_by<S: Service>(
     }
 }
 
-/// How far the owner of `log` has read that of `of`, by the last of its records that says so. None: it has read none of it, or none of
-/// its last 20,000 records says so.
+/// How far the owner of `log` has read that of `of`, by the last of its records that says so. None: it has read none of
+/// it, or none of its last 20,000 records says so.
 pub async fn last_read_of(log: &dyn EventLog, of: ServiceId) -> Result<Option<Consumed>, LogError> {
     let tail = log.tail().await?;
     let (mut end, mut count) = (tail.last, SEARCHED_FIRST);

@@ -23,7 +23,8 @@ pub(crate) fn snapshot_key<S: Service>(core: &Core<S>) -> SnapshotKey {
     SnapshotKey { service: S::ID.name().to_owned(), partition: core.partition }
 }
 
-/// The same before the log was ever read by this process: once nobody who has read it knows more of it, or another in its place.
+/// The same before the log was ever read by this process: once nobody who has read it knows more of it, or another in
+/// its place.
 pub(crate) async fn load_first<S: Service>(
     core: &Core<S>,
     provider: &dyn EventLogProvider,
@@ -144,8 +145,8 @@ pub(crate) async fn restore<S: Service>(
     Ok(None)
 }
 
-/// A snapshot counts only if the log confirms it: same identity, same record, same chain. One that knows another log, or more of this
-/// one than it holds, is evidence that the log was lost, and stops the partition.
+/// A snapshot counts only if the log confirms it: same identity, same record, same chain. One that knows another log,
+/// or more of this one than it holds, is evidence that the log was lost, and stops the partition.
 pub(crate) async fn check<S: Service>(
     core: &Core<S>,
     snapshot: Snapshot,

@@ -1,7 +1,8 @@
 //! A partition's queue: calls, looks and a leader's own messages, until its leader takes them.
 //!
-//! Calls and looks of one workspace wait in one lane, and the lanes take [turns](super::turns); whoever asks about no one workspace
-//! (an operator, a list over all) has a lane of its own. A leader's own messages come first: they are few, and each costs little.
+//! Calls and looks of one workspace wait in one lane, and the lanes take [turns](super::turns); whoever asks about no
+//! one workspace (an operator, a list over all) has a lane of its own. A leader's own messages come first: they are
+//! few, and each costs little.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -83,8 +84,8 @@ impl<S: Service> Inlet<S> {
         }
     }
 
-    /// A message of the leader's own. There are few: each answers something that the leader asked for, or ends it. Says whether it
-    /// was taken; if not, the leader is gone.
+    /// A message of the leader's own. There are few: each answers something that the leader asked for, or ends it. Says
+    /// whether it was taken; if not, the leader is gone.
     pub(crate) fn own(&self, work: Work<S>) -> bool {
         let mut waiting = self.0.lock();
         if waiting.closed {

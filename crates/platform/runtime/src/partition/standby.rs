@@ -26,7 +26,8 @@ use crate::health::Health;
 use crate::membership::{Role, Seat, Vacancy, Verdict};
 use crate::service::Service;
 
-/// After a claim that took longer the board is looked at again: what it showed when the claim began may no longer be so.
+/// After a claim that took longer the board is looked at again: what it showed when the claim began may no longer be
+/// so.
 const CLAIM_WITHIN: Duration = Duration::from_secs(2);
 /// A claim that takes longer still is given up, so that another may try.
 const CLAIM_MAX: Duration = Duration::from_secs(10);
@@ -88,7 +89,8 @@ pub(crate) async fn stand_by<S: Service>(
     } else {
         let first = *core.health.borrow() == Health::Starting;
         if first {
-            // Who leads is watched for from here on: what nobody leads may then be claimed as soon as its state is there.
+            // Who leads is watched for from here on: what nobody leads may then be claimed as soon as its state is
+            // there.
             let epoch = standby.meanwhile(last_epoch(&*core.log)).await?;
             standby.vacancy = Vacancy::of(epoch.unwrap_or(0));
         }
@@ -355,8 +357,8 @@ impl<S: Service> Standby<'_, S> {
     }
 }
 
-/// Makes sure that no other instance knows more of this log than it holds, or another one in whose place this one was made and that
-/// nobody has led yet. `epoch`: the last in which it was led.
+/// Makes sure that no other instance knows more of this log than it holds, or another one in whose place this one was
+/// made and that nobody has led yet. `epoch`: the last in which it was led.
 async fn ask_others<S: Service>(
     core: &Core<S>,
     seat: &Seat,

@@ -1,7 +1,8 @@
 //! Who is next: lanes that take turns. Pure: no lock, no clock, no channel.
 //!
-//! What comes by one key waits in one lane, first in, first out. The lanes take turns: each lane with something waiting is served
-//! once before any is served a second time. So a lane of thousands delays another by one item, not by thousands.
+//! What comes by one key waits in one lane, first in, first out. The lanes take turns: each lane with something waiting
+//! is served once before any is served a second time. So a lane of thousands delays another by one item, not by
+//! thousands.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -60,8 +61,9 @@ impl<K: Ord + Clone, T> Turns<K, T> {
 
     /// Lets something wait at the end of its lane, or gives it back with the bound that was reached.
     ///
-    /// When all lanes together are full, a lane that would still be shorter than the longest displaces that one's newest item,
-    /// which is returned. So however many lanes fill the queue, a lane that has little waiting is always let in.
+    /// When all lanes together are full, a lane that would still be shorter than the longest displaces that one's
+    /// newest item, which is returned. So however many lanes fill the queue, a lane that has little waiting is always
+    /// let in.
     pub(crate) fn push(&mut self, key: K, item: T) -> Result<Option<T>, (Bound, T)> {
         let has = self.lanes.get(&key).map_or(0, VecDeque::len);
         if has >= self.bounds.lane {

@@ -1,6 +1,6 @@
-//! Looks after a log from its reader's place: whether it is kept as it must be, still goes as far as was read, still holds there what was
-//! read there, and begins where it may begin. A log that was restored, made anew, written over or purged shows it, however its last
-//! number looks.
+//! Looks after a log from its reader's place: whether it is kept as it must be, still goes as far as was read, still
+//! holds there what was read there, and begins where it may begin. A log that was restored, made anew, written over or
+//! purged shows it, however its last number looks.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,19 +20,20 @@ use crate::service::Service;
 const LOOK_EVERY: Duration = Duration::from_secs(2);
 /// How soon a leader's log is looked at again after something was written to it.
 const LOOK_AGAIN_AFTER: Duration = Duration::from_millis(500);
-/// How long a log may take to answer before it counts as one that can't be reached. With the time between two looks it is less than the
-/// five seconds within which that is to be noticed.
+/// How long a log may take to answer before it counts as one that can't be reached. With the time between two looks it
+/// is less than the five seconds within which that is to be noticed.
 const ANSWERS_WITHIN: Duration = Duration::from_millis(2_500);
 /// How often a log that can't be reached is asked again.
 const ASK_AGAIN_EVERY: Duration = Duration::from_millis(200);
 /// A connection that is made again so soon was not lost.
 const BLIP: Duration = Duration::from_millis(500);
-/// A log that is away for so long while its connection seems to be up is said by itself: a connection that is lost is noticed sooner.
+/// A log that is away for so long while its connection seems to be up is said by itself: a connection that is lost is
+/// noticed sooner.
 const SAID_AFTER: Duration = Duration::from_secs(4);
 /// A reader that is behind and hears nothing for so long is made anew.
 const STALLED_AFTER: Duration = Duration::from_secs(5);
-/// How often bad news is asked for again before it is believed: right after an election a log's leader may not have applied yet what
-/// others have read already.
+/// How often bad news is asked for again before it is believed: right after an election a log's leader may not have
+/// applied yet what others have read already.
 const CONFIRMATIONS: u32 = 10;
 /// The same for a log that is missing: servers that just start may not know yet what they hold.
 const MISSING_CONFIRMATIONS: u32 = 40;
@@ -41,7 +42,8 @@ const CONFIRM_EVERY: Duration = Duration::from_millis(200);
 /// Who reads a log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Reader {
-    /// Its leader, or a service that follows it: nothing is trimmed away before they have read it, nor the last that they have read.
+    /// Its leader, or a service that follows it: nothing is trimmed away before they have read it, nor the last that
+    /// they have read.
     Attentive,
     /// A standby of its service: it may be further behind than what is trimmed, and begins anew from a snapshot.
     Standby,
@@ -133,8 +135,8 @@ impl Watchdog {
         }
     }
 
-    /// What the log's first record shows, if it isn't well. A log never is without a record: trimming leaves the last one, and begins at
-    /// one that says of itself that a log may.
+    /// What the log's first record shows, if it isn't well. A log never is without a record: trimming leaves the last
+    /// one, and begins at one that says of itself that a log may.
     async fn beginning(
         &mut self,
         log: &dyn EventLog,
@@ -262,8 +264,8 @@ async fn confirm(
     Sight::Doubt(news.to_string())
 }
 
-/// Looks after a leader's own log until the leader is gone. The leader writes; what it has not written must not be there. Whether the log
-/// can be reached is seen here as well, so that it is known before anybody calls.
+/// Looks after a leader's own log until the leader is gone. The leader writes; what it has not written must not be
+/// there. Whether the log can be reached is seen here as well, so that it is known before anybody calls.
 pub(crate) async fn own<S: Service>(core: Arc<Core<S>>) {
     let mut watchdog = Watchdog::new(Reader::Attentive);
     let mut applied = core.applied.subscribe();
@@ -362,7 +364,8 @@ impl Reach {
     }
 }
 
-/// A record that stands behind the leader's last one and that no leader has written; none if a leader has, be it this one.
+/// A record that stands behind the leader's last one and that no leader has written; none if a leader has, be it this
+/// one.
 pub(crate) async fn intruder<S: Service>(core: &Core<S>, reader: &ChainReader) -> Option<String> {
     let records = core.log.read(reader.seq + 1, 1).await.ok()?;
     let doubt = reader.clone().take(records.first()?).err()?;

@@ -19,8 +19,8 @@ pub(crate) struct PendingCommand<S: Service> {
     pub(crate) reply: oneshot::Sender<Result<Done, FailureOf<S>>>,
 }
 
-/// A look at the state, or the word that there will be none and why. What it gives tells whoever wanted to look what was seen. What was
-/// seen and then couldn't be written is never told: whoever wanted to look looks again.
+/// A look at the state, or the word that there will be none and why. What it gives tells whoever wanted to look what
+/// was seen. What was seen and then couldn't be written is never told: whoever wanted to look looks again.
 pub(crate) type Look<S> = Box<dyn FnMut(Result<&View<'_, S>, FailureOf<S>>) -> Shown + Send>;
 
 /// What is told of the state once something is written.

@@ -1,5 +1,5 @@
-//! Several instances of one service on one log: who leads, what happens when that changes, and that nobody is ever told what is no
-//! longer so. Time is paused, so the seconds of these tests are exact and cost nothing.
+//! Several instances of one service on one log: who leads, what happens when that changes, and that nobody is ever told
+//! what is no longer so. Time is paused, so the seconds of these tests are exact and cost nothing.
 
 #![expect(
     clippy::unwrap_used,

@@ -14,7 +14,8 @@ use crate::Watcher;
 use crate::readers::Unsent;
 use crate::watch::STEP_BYTES;
 
-/// How often the log is looked at when nothing says that it has more: what others write is heard of only where it is applied.
+/// How often the log is looked at when nothing says that it has more: what others write is heard of only where it is
+/// applied.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 /// Every record from `from` on, those to come included. A log that can't be reached is waited for.

@@ -8,8 +8,8 @@ use wire::events::v1::Commit;
 
 const PACKAGE: &str = "switchyard.events.v1";
 
-/// A stored commit as protobuf JSON. An event whose type this build doesn't know keeps its bytes as base64. `Err` says why it can't
-/// be read at all.
+/// A stored commit as protobuf JSON. An event whose type this build doesn't know keeps its bytes as base64. `Err` says
+/// why it can't be read at all.
 pub fn commit_json(stored: &Bytes) -> Result<String, String> {
     let pool = wire::descriptors();
     let mut value = json_of(pool, "Commit", stored.clone())?;

@@ -20,8 +20,8 @@ use crate::{Fields, Refusal, Watcher};
 const RECORDS_DEFAULT: usize = 100;
 /// How many it returns at most.
 const RECORDS_MAX: usize = 1_000;
-/// How many bytes a record may have together with its JSON, or it comes without: with one such more, a reply that is full is still below
-/// the 4 MiB that clients take.
+/// How many bytes a record may have together with its JSON, or it comes without: with one such more, a reply that is
+/// full is still below the 4 MiB that clients take.
 const RECORD_MAX_BYTES: usize = 2 * 1024 * 1024 - 64 * 1024;
 
 /// One partition's log.

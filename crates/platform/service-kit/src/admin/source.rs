@@ -36,7 +36,8 @@ pub trait AdminSource: Debug + Send + Sync {
     /// Every partition's status; one that doesn't answer says why. The lag is left 0.
     async fn status(&self, with_state_hash: bool) -> Vec<PartitionStatus>;
 
-    /// The entities with inputs set aside, of the partitions led here. One that has halted is passed over: its status says so.
+    /// The entities with inputs set aside, of the partitions led here. One that has halted is passed over: its status
+    /// says so.
     async fn parked(&self) -> Result<Vec<ParkedEntity>, Status>;
 
     /// Retries or drops inputs set aside.

@@ -22,7 +22,8 @@ use crate::{Drain, Refusal};
 /// The largest request: a message and its frame's head.
 const REQUEST_MAX_BYTES: usize = MESSAGE_MAX_BYTES + 5;
 
-/// How long a relayed answer may still take when this instance begins to drain: an answer comes whole at once, only a watch lasts.
+/// How long a relayed answer may still take when this instance begins to drain: an answer comes whole at once, only a
+/// watch lasts.
 const LINGER: Duration = Duration::from_secs(1);
 
 /// What was read of a request.
@@ -110,8 +111,9 @@ impl HttpBody for Noted {
     }
 }
 
-/// A peer's answer, for the caller: as it came, but for two ends that it doesn't have by itself. A connection that breaks gives a
-/// status, and a stream ends when this instance drains. Its place on the connection is free once it is whole.
+/// A peer's answer, for the caller: as it came, but for two ends that it doesn't have by itself. A connection that
+/// breaks gives a status, and a stream ends when this instance drains. Its place on the connection is free once it is
+/// whole.
 pub(super) fn relayed(response: Response<Body>, drain: Drain, carried: Carried) -> Response<Body> {
     // A refusal is all there is.
     if response.headers().contains_key("grpc-status") {

@@ -16,8 +16,8 @@ use tower::{Service, ServiceExt};
 
 /// How many connections are kept; beyond, the one that was idle for longest is closed, or a busy one takes more.
 const CONNECTIONS_MAX: usize = 64;
-/// How many calls one connection carries before there is another one. A peer lets a connection have 256 in flight, and what is
-/// beyond waits in one line: a workspace's flood, or watches that last for hours, would hold up all others.
+/// How many calls one connection carries before there is another one. A peer lets a connection have 256 in flight, and
+/// what is beyond waits in one line: a workspace's flood, or watches that last for hours, would hold up all others.
 const CALLS_OF_CONNECTION: usize = 200;
 /// How many calls may be on their way to others, or wait for a leader; beyond, they are refused at once.
 pub(super) const CALLS_MAX: usize = 4096;

@@ -12,12 +12,14 @@ use tokio::time::{Instant, sleep_until};
 
 use super::limits::{Counted, EdgeMetrics};
 
-/// How long accepting pauses first while the system has no room (no file descriptors, no memory), doubled up to the longest.
+/// How long accepting pauses first while the system has no room (no file descriptors, no memory), doubled up to the
+/// longest.
 const PAUSE_FIRST: Duration = Duration::from_millis(10);
 const PAUSE_MAX: Duration = Duration::from_secs(1);
 /// After so long without a refusal it is said that connections are no longer refused.
 const QUIET_AFTER: Duration = Duration::from_secs(10);
-/// How many bytes the kernel may hold for a connection before they are on their way: what a reader that takes nothing costs there.
+/// How many bytes the kernel may hold for a connection before they are on their way: what a reader that takes nothing
+/// costs there.
 #[cfg(any(target_os = "linux", target_os = "android"))]
 const UNSENT_IN_KERNEL: u32 = 64 * 1024;
 
@@ -61,8 +63,8 @@ impl Listener {
         Self { socket: listener, places, connections_max, metrics, refusing: None, starved: None }
     }
 
-    /// The next connection that there is a place for. Those beyond are closed at once. While the system has no room for another,
-    /// it waits, longer after each failure; that it waits is said once, and once that it is over.
+    /// The next connection that there is a place for. Those beyond are closed at once. While the system has no room for
+    /// another, it waits, longer after each failure; that it waits is said once, and once that it is over.
     ///
     /// Dropping the future loses no connection and shortens no wait.
     pub(crate) async fn accept(&mut self) -> Accepted {
@@ -118,8 +120,8 @@ fn concerns_the_connection(error: &io::Error) -> bool {
     )
 }
 
-/// Small answers leave at once, and what a reader doesn't take stays with us, where it is counted, not in the kernel. A socket that
-/// refuses is served all the same.
+/// Small answers leave at once, and what a reader doesn't take stays with us, where it is counted, not in the kernel. A
+/// socket that refuses is served all the same.
 fn prepare(stream: &TcpStream) {
     let mut set = stream.set_nodelay(true);
     #[cfg(any(target_os = "linux", target_os = "android"))]

@@ -1,4 +1,5 @@
-//! A connection's socket, and what it shows of who is at the other end: whether anybody began to speak, and whether anything is taken.
+//! A connection's socket, and what it shows of who is at the other end: whether anybody began to speak, and whether
+//! anything is taken.
 
 use std::io;
 use std::pin::Pin;

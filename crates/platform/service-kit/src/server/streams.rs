@@ -1,7 +1,7 @@
 //! The tasks of a connection's streams: counted, and each to be broken off by itself.
 //!
-//! hyper offers no way to end an answer whose reader takes nothing: the body isn't asked for more. Dropping the stream's task does it:
-//! the caller gets `RST_STREAM`, and what was buffered for it is let go.
+//! hyper offers no way to end an answer whose reader takes nothing: the body isn't asked for more. Dropping the
+//! stream's task does it: the caller gets `RST_STREAM`, and what was buffered for it is let go.
 
 use std::future::Future;
 use std::sync::Arc;
@@ -84,8 +84,8 @@ impl Stream {
         STREAM.try_with(Self::clone).ok()
     }
 
-    /// Breaks it off, and lets go of what waits to be sent on it. Where that is not in the stream's hands any more, or the socket
-    /// takes nothing at all, the connection is closed.
+    /// Breaks it off, and lets go of what waits to be sent on it. Where that is not in the stream's hands any more, or
+    /// the socket takes nothing at all, the connection is closed.
     pub(crate) fn break_off(&self) {
         self.0.broken_off.cancel();
         let connection = &self.0.connection;

@@ -1,5 +1,5 @@
-//! Traces on their way to a collector: set up by the standard's environment variables, and silent about a collector that is away but
-//! for one line when that begins and one when it is over.
+//! Traces on their way to a collector: set up by the standard's environment variables, and silent about a collector
+//! that is away but for one line when that begins and one when it is over.
 
 use std::error::Error;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -75,8 +75,8 @@ fn chain(error: &(dyn Error + 'static)) -> String {
     causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }
 
-/// Sends spans, and says once that they can't be sent and once that they can be again. What can't be sent is lost: telemetry never
-/// holds a call up.
+/// Sends spans, and says once that they can't be sent and once that they can be again. What can't be sent is lost:
+/// telemetry never holds a call up.
 #[derive(Debug)]
 struct Exporter {
     otlp: Otlp,

@@ -7,8 +7,8 @@ use wire::common::v1::{ErrorReason, WatchStart, watch_start::From as WatchFrom};
 use crate::Refusal;
 use crate::token::{self, Kind};
 
-/// Everything up to record `position.seq` was delivered, and of the next one the first `events` events. Within a snapshot: its items up
-/// to the key `shown` were, and changes are to follow from `position`.
+/// Everything up to record `position.seq` was delivered, and of the next one the first `events` events. Within a
+/// snapshot: its items up to the key `shown` were, and changes are to follow from `position`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Cursor {
     pub(super) position: Position,

@@ -235,7 +235,8 @@ async fn slow_readers_hold_one_budget_and_the_others_go_on() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn who_takes_nothing_for_long_loses_the_stream_and_the_place() {
-    // A third of it is longer than from one look to the next, as it is by default: who was told is looked at again before its time.
+    // A third of it is longer than from one look to the next, as it is by default: who was told is looked at again
+    // before its time.
     let limits = Limits { slow_after: Duration::from_secs(4), ..Limits::default() };
     let edge = edge(limits).await;
     let channel = edge.channel().await;

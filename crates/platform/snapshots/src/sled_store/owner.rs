@@ -49,7 +49,8 @@ pub(super) struct Owner {
 }
 
 impl Owner {
-    /// Opens the database, or a fresh one in its stead. A disk without room is no error: there may be room for the next job.
+    /// Opens the database, or a fresh one in its stead. A disk without room is no error: there may be room for the next
+    /// job.
     pub(super) fn open(place: &Path) -> io::Result<Self> {
         let mut owner = Self { place: place.to_owned(), database: None };
         match owner.prepare() {

@@ -35,8 +35,8 @@ impl Tickets {
         Ok(Self { workspace, filter, page, below })
     }
 
-    /// The tickets, and the token of the next page. Looks at the state between two commits, so that they are made for the wire
-    /// elsewhere.
+    /// The tickets, and the token of the next page. Looks at the state between two commits, so that they are made for
+    /// the wire elsewhere.
     pub(super) fn find(&self, state: &State) -> Result<(Vec<Ticket>, String), Refusal> {
         let workspace = find_workspace(state, &self.workspace)?;
         let (mut found, mut bytes, mut last) = (Vec::new(), 0_usize, self.below);

@@ -1,6 +1,7 @@
 //! The order of a story: by time, and within one instant a cause before what it caused.
 //!
-//! Services take each other's times over (a ticket is resolved at the instant at which its work was done), so ties are the rule.
+//! Services take each other's times over (a ticket is resolved at the instant at which its work was done), so ties are
+//! the rule.
 
 use std::collections::{BTreeMap, HashSet, VecDeque};
 
@@ -41,7 +42,8 @@ fn untangled(keys: &[Key]) -> Vec<Place> {
     ordered
 }
 
-/// The first log whose next fact has no cause left waiting. Facts that wait for each other can't be, but would not stop us.
+/// The first log whose next fact has no cause left waiting. Facts that wait for each other can't be, but would not stop
+/// us.
 fn next(logs: &BTreeMap<ServiceId, VecDeque<Key>>, waiting: &HashSet<Place>) -> Option<ServiceId> {
     let heads = || logs.iter().filter_map(|(service, keys)| Some((*service, keys.front()?)));
     let free = |key: &Key| key.cause.is_none_or(|cause| !waiting.contains(&cause));

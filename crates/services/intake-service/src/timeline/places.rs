@@ -18,7 +18,8 @@ pub(crate) struct Place {
 const BITS: u32 = 7;
 const MORE: u8 = 1 << BITS;
 
-/// Places, in the order in which they were added: service, record and index of each, as numbers of as many bytes as they need.
+/// Places, in the order in which they were added: service, record and index of each, as numbers of as many bytes as
+/// they need.
 #[derive(Debug, Default)]
 pub(super) struct Places(Vec<u8>);
 

@@ -30,7 +30,8 @@ pub(crate) enum StoryError {
     Doubt(#[from] Doubt),
 }
 
-/// The places of a ticket's facts, oldest first. The facts are read by the page, so a long story takes no more memory than a page.
+/// The places of a ticket's facts, oldest first. The facts are read by the page, so a long story takes no more memory
+/// than a page.
 #[derive(Debug)]
 pub(crate) struct Story {
     shared: Arc<Shared>,
@@ -134,7 +135,8 @@ fn cause(cause: stored::Cause) -> Option<Place> {
     Some(Place { service, seq: cause.seq, index: cause.index })
 }
 
-/// Looks at the facts at these places, each record once, in no particular order. Also says which logs have lost some of the records.
+/// Looks at the facts at these places, each record once, in no particular order. Also says which logs have lost some of
+/// the records.
 async fn collect<T: Send>(
     shared: &Shared,
     places: &[Place],

@@ -1,4 +1,5 @@
-//! One line for people about each fact. An agent reads it beside the conversation, so it names people, not ids, where it can.
+//! One line for people about each fact. An agent reads it beside the conversation, so it names people, not ids, where
+//! it can.
 
 mod words;
 

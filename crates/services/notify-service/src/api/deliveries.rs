@@ -60,7 +60,8 @@ pub(super) fn unknown(workspace: WorkspaceId) -> Status {
     NotifyService::refuse(&notify::Rejection::WorkspaceUnknown(workspace)).into()
 }
 
-/// Deliveries, newest first, and the number after which the next page begins, if there is more; `None`: no such workspace.
+/// Deliveries, newest first, and the number after which the next page begins, if there is more; `None`: no such
+/// workspace.
 fn find(
     state: &State,
     filter: &Filter,

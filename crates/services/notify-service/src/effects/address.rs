@@ -1,6 +1,7 @@
 //! Where a webhook may go: what an address is, and what a URL may say.
 //!
-//! Who can put an endpoint could else have this service call whatever it can reach: metadata services, databases, itself.
+//! Who can put an endpoint could else have this service call whatever it can reach: metadata services, databases,
+//! itself.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -63,7 +64,8 @@ fn v6(address: Ipv6Addr) -> Reach {
         [0xfc00..=0xfdff, ..] => Reach::Private,
         // Documentation, benchmarks, Teredo and other special assignments; 6to4.
         [0x2001, 0x0000..=0x01ff | 0x0db8, ..] | [0x2002 | 0x3fff, ..] => Reach::Never,
-        // Of all else only the global unicast range is anyone's: not mapped or translated v4, link-local, multicast, discard, …
+        // Of all else only the global unicast range is anyone's: not mapped or translated v4, link-local, multicast,
+        // discard, …
         [0x2000..=0x3fff, ..] => Reach::Public,
         _ => Reach::Never,
     }

@@ -1,7 +1,8 @@
 //! Sends a message to an endpoint, once: signed, bounded, and only where it may go.
 //!
-//! No redirects, no proxies, and the answer's body is never read. Names are resolved here: every address of a name must be one that
-//! may be called, and the connection goes to an address that was looked at (a second look-up could answer otherwise).
+//! No redirects, no proxies, and the answer's body is never read. Names are resolved here: every address of a name must
+//! be one that may be called, and the connection goes to an address that was looked at (a second look-up could answer
+//! otherwise).
 
 use std::error::Error;
 use std::net::SocketAddr;
@@ -70,8 +71,8 @@ pub(crate) struct Sender {
     config: Config,
     /// Open the secrets, here alone.
     keys: Keys,
-    /// For https: public addresses, and private ones where they are allowed. None on a host without certificate authorities, where
-    /// no certificate could be checked.
+    /// For https: public addresses, and private ones where they are allowed. None on a host without certificate
+    /// authorities, where no certificate could be checked.
     https: Option<Client>,
     /// For http: private addresses alone.
     http: Client,

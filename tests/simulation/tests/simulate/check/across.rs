@@ -1,4 +1,5 @@
-//! What the services made of each other's facts, and what the world outside got of them: I12, I28, I33 to I35, and the watches.
+//! What the services made of each other's facts, and what the world outside got of them: I12, I28, I33 to I35, and the
+//! watches.
 
 use std::collections::{BTreeMap, BTreeSet};
 

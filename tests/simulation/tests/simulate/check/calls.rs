@@ -11,8 +11,8 @@ use crate::world::World;
 /// Calls that change something whenever they are done.
 const ALWAYS: [&str; 2] = ["CreateTicket", "AddMessage"];
 
-/// I1: what was acknowledged is there. I2: what was refused is not, and nothing is there that nobody asked for. I3: a request has one
-/// answer, and one content.
+/// I1: what was acknowledged is there. I2: what was refused is not, and nothing is there that nobody asked for. I3: a
+/// request has one answer, and one content.
 pub(super) fn history(world: &World, logs: &Logs) {
     let (history, asked) = {
         let told = world.told();
@@ -50,7 +50,8 @@ fn one_request(world: &World, ops: &[&Op], seq: Option<u64>) {
             if seq.is_none() && ALWAYS.contains(&op.method) {
                 world.violation(format!("I1: {name} was acknowledged at {position} and is lost"));
             }
-            // What changed nothing isn't remembered, so a doubled call that was moot may have its effect later, if there is one by then.
+            // What changed nothing isn't remembered, so a doubled call that was moot may have its effect later, if
+            // there is one by then.
             let was_moot = seq.is_some_and(|seq| position < seq) && !ALWAYS.contains(&op.method);
             if was_moot {
                 continue;

@@ -15,8 +15,8 @@ use crate::ledger::Shown;
 use crate::run::log_id;
 use crate::world::{LogKey, PARTITIONS, World};
 
-/// I10, I11, I50: the log folded from its first record gives the state that is live, every hash that a leader wrote, and every state
-/// that an instance has shown.
+/// I10, I11, I50: the log folded from its first record gives the state that is live, every hash that a leader wrote,
+/// and every state that an instance has shown.
 pub(super) async fn replay<S: Staged>(world: &Arc<World>) -> anyhow::Result<()> {
     let place = Place { service: S::ID, number: 0 };
     let instance = Instance::new(world, place, &Arc::default(), "replay");

@@ -1,5 +1,5 @@
-//! By what was done: each acknowledged change has left its event, once, and shows the number or revision that its caller was told; what
-//! was refused has left none.
+//! By what was done: each acknowledged change has left its event, once, and shows the number or revision that its
+//! caller was told; what was refused has left none.
 
 use std::collections::HashMap;
 

@@ -1,4 +1,5 @@
-//! By time: what was acknowledged before another call began stands before it in their log, and whoever looks later sees it.
+//! By time: what was acknowledged before another call began stands before it in their log, and whoever looks later sees
+//! it.
 
 use std::collections::{HashMap, HashSet};
 

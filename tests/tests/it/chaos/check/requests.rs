@@ -1,5 +1,6 @@
-//! By request: what was acknowledged is answered once in the log that it belongs to, where the client was told, with the content that it
-//! had; what was refused is not, what nobody knows of is at most once; and nothing is there that nobody asked for.
+//! By request: what was acknowledged is answered once in the log that it belongs to, where the client was told, with
+//! the content that it had; what was refused is not, what nobody knows of is at most once; and nothing is there that
+//! nobody asked for.
 
 use std::collections::HashMap;
 

@@ -9,7 +9,8 @@ use crate::chaos::stage::Stage;
 /// How many calls go over a slow link.
 const SLOW_CALLS: usize = 12;
 
-/// Cuts what connects a leader with the log: for a moment, or for so long that another leads; or what connects it with its callers.
+/// Cuts what connects a leader with the log: for a moment, or for so long that another leads; or what connects it with
+/// its callers.
 pub(super) async fn cut(stage: &mut Stage) -> anyhow::Result<Bite> {
     match stage.rng.below(3) {
         0 => from_callers(stage).await,

@@ -27,7 +27,8 @@ pub(super) async fn killed(stage: &mut Stage) -> anyhow::Result<Bite> {
     Ok(Bite::new(epoch > led.epoch, seen))
 }
 
-/// Frozen until another leads, and let go with calls that still wait for it: whatever it takes on, its log is no longer its own.
+/// Frozen until another leads, and let go with calls that still wait for it: whatever it takes on, its log is no longer
+/// its own.
 pub(super) async fn frozen(stage: &mut Stage) -> anyhow::Result<Bite> {
     // Intake: calls can be sent to it that any leader would take on.
     let led = stage.some_leader_of(ServiceId::Intake).await?;
@@ -49,7 +50,8 @@ pub(super) async fn frozen(stage: &mut Stage) -> anyhow::Result<Bite> {
     }
     stage.cluster.whole().await?;
     let refused = stage.process(led.leader)?.figure(FENCED).await? - fenced;
-    // The same process, which has not led since in the epoch that it had. It is a standby as soon as it has stepped down, and loads then.
+    // The same process, which has not led since in the epoch that it had. It is a standby as soon as it has stepped
+    // down, and loads then.
     let (asked, of) = (&*stage, led.leader);
     let of_partition = |at: &wire::common::v1::Position| at.partition == led.partition;
     let follows = until("the one that was frozen follows the next epoch", || async move {

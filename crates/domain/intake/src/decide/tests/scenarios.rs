@@ -210,7 +210,8 @@ fn every_step_from_every_status() {
         &[Step::Resolve],
         &[Step::Close],
     ];
-    // Rows as the paths above: new, open, pending, on hold, resolved, closed. `=` holds already, `S` and `C` are refused.
+    // Rows as the paths above: new, open, pending, on hold, resolved, closed. `=` holds already, `S` and `C` are
+    // refused.
     let table = [
         (Step::AwaitCustomer, ["pending", "pending", "=", "pending", "S", "C"]),
         (Step::AwaitOthers, ["on_hold", "on_hold", "on_hold", "=", "S", "C"]),

@@ -19,8 +19,8 @@ enum Step {
     Pass,
 }
 
-/// Time passes before every step, unless `at_once`: then several may happen at one instant, where a stop comes before a change of the
-/// target whatever the log says.
+/// Time passes before every step, unless `at_once`: then several may happen at one instant, where a stop comes before a
+/// change of the target whatever the log says.
 fn steps(at_once: bool) -> impl Strategy<Value = Vec<(u64, Step)>> {
     let status = prop::sample::select(vec![
         TicketStatus::Open,
@@ -64,7 +64,8 @@ fn command(step: &Step, at: Timestamp) -> Option<Command> {
     })
 }
 
-/// What a naive reader of the history says of the two clocks of the whole ticket: every millisecond is looked at by its status.
+/// What a naive reader of the history says of the two clocks of the whole ticket: every millisecond is looked at by its
+/// status.
 #[derive(Debug, Default)]
 struct Model {
     total: u64,

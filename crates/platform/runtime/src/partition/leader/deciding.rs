@@ -134,8 +134,8 @@ impl<S: Service> Leader<'_, S> {
         }
     }
 
-    /// Lets facts, whose stored form the commit has, happen, and what follows from them at once. Returns all of them. Where more than
-    /// a few follow, the rest is due at once and has turns of its own.
+    /// Lets facts, whose stored form the commit has, happen, and what follows from them at once. Returns all of them.
+    /// Where more than a few follow, the rest is due at once and has turns of its own.
     pub(super) fn happen(
         &mut self,
         context: &Context,

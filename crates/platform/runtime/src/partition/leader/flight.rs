@@ -51,7 +51,8 @@ impl<S: Service> Leader<'_, S> {
         }
     }
 
-    /// Sends a commit on its way. From here on the state is that after it. A commit that nobody could read again is not sent.
+    /// Sends a commit on its way. From here on the state is that after it. A commit that nobody could read again is not
+    /// sent.
     pub(super) fn launch(&mut self, mut batch: Batch<S>) -> Result<Flight<S>, Stop> {
         let mut commit = self.commit(&mut batch);
         if planted::is(Bug::RequestsNotPersisted) {
@@ -202,7 +203,8 @@ impl<S: Service> Leader<'_, S> {
     }
 }
 
-/// What a commit says, as whoever reads it will read it. An event of no version is one that its service's table doesn't have.
+/// What a commit says, as whoever reads it will read it. An event of no version is one that its service's table doesn't
+/// have.
 fn readable(commit: &Commit) -> Result<Bookkeeping, Doubt> {
     match commit.events.iter().find(|event| event.version == 0) {
         None => Bookkeeping::of(commit),

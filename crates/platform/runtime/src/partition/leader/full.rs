@@ -42,8 +42,8 @@ fn refuse<S: Service>(work: Work<S>) {
     }
 }
 
-/// An instance that is alone can't claim a full log, and needs no claim to show what it holds: nobody else writes. Returns when it is
-/// time to try again.
+/// An instance that is alone can't claim a full log, and needs no claim to show what it holds: nobody else writes.
+/// Returns when it is time to try again.
 pub(super) async fn wait<S: Service>(
     core: &Core<S>,
     fold: &Fold<S>,

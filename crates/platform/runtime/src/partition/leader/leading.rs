@@ -15,8 +15,8 @@ use event_log::LogError;
 const PAUSE: Duration = Duration::from_millis(200);
 
 impl<S: Service> Leader<'_, S> {
-    /// Before the state is shown without anything being written: that it is still the latest. Another may lead already if this
-    /// process was stopped for a while, or its notice went missing.
+    /// Before the state is shown without anything being written: that it is still the latest. Another may lead already
+    /// if this process was stopped for a while, or its notice went missing.
     pub(super) async fn make_sure(&mut self) -> Result<(), Stop> {
         match &self.setting.seat {
             Some(seat) if !seat.vouches() => self.ask_the_log().await,
@@ -55,8 +55,8 @@ impl<S: Service> Leader<'_, S> {
         }
     }
 
-    /// Leaves the partition to another: everything taken on is in the log, and whoever waits still is sent on. The state stays, for
-    /// it is what the log has.
+    /// Leaves the partition to another: everything taken on is in the log, and whoever waits still is sent on. The
+    /// state stays, for it is what the log has.
     pub(super) async fn hand_over(mut self, work: &mut Outlet<S>) -> Ended<S> {
         if self.unwritten > 0 {
             let mut batch = Batch::default();

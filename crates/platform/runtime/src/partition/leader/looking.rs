@@ -1,7 +1,8 @@
 //! Looks at the state: taken out of the queue, and waiting for a commit to be shown with.
 //!
-//! A look may cost much more than a call (a page of a thousand tickets), and is run where nothing else can be decided. So the looks
-//! of the workspaces take turns here as well, and those for whom there is no time are shown the next commit.
+//! A look may cost much more than a call (a page of a thousand tickets), and is run where nothing else can be decided.
+//! So the looks of the workspaces take turns here as well, and those for whom there is no time are shown the next
+//! commit.
 
 use super::rota::Budget;
 use crate::call::{Failure, Overload};
@@ -70,7 +71,8 @@ impl<S: Service> Looks<S> {
         all
     }
 
-    /// Lets those look whose turn it is, at least one and as many as there is time for. They are told what they saw with `batch`.
+    /// Lets those look whose turn it is, at least one and as many as there is time for. They are told what they saw
+    /// with `batch`.
     pub(super) fn take_turns(&mut self, view: &View<'_, S>, batch: &mut Batch<S>) {
         let budget = Budget::whole();
         while let Some((lane, mut look, counted)) = self.waiting.pop() {

@@ -67,8 +67,9 @@ impl<S: Service> Leader<'_, S> {
         }
     }
 
-    /// Lets an input wait in line, or holds it while it names a record of another input that isn't handled yet: so causes come
-    /// before effects, whichever log was quicker. It is an order, not a promise: when too many are held, they go on as they came.
+    /// Lets an input wait in line, or holds it while it names a record of another input that isn't handled yet: so
+    /// causes come before effects, whichever log was quicker. It is an order, not a promise: when too many are held,
+    /// they go on as they came.
     pub(super) fn receive(&mut self, input: Input) {
         // What comes behind a record of the same log that is held must not overtake it.
         let behind = self.held.get(&input.service).is_some_and(|held| !held.is_empty());
@@ -196,7 +197,8 @@ impl<S: Service> Leader<'_, S> {
     }
 }
 
-/// The handling of one input: a child of its cause if that is young, and linked to it always. On no path but the live one.
+/// The handling of one input: a child of its cause if that is young, and linked to it always. On no path but the live
+/// one.
 fn process_span<S: Service>(event: &StoredEvent, at: Timestamp) -> tracing::Span {
     let Some(cause) = TraceContext::from_bytes(&event.trace) else {
         return tracing::Span::none();

@@ -1,9 +1,9 @@
 //! Whose turn it is: what waits for a leader is of three kinds, and none waits while another has two turns.
 //!
-//! Inputs, what is due, and calls take turns, each with a bounded number of steps; a workspace's calls take turns with the others'
-//! (see [`queue`](crate::partition::queue)). A leader looks up after a few milliseconds of deciding, whatever the steps cost: what
-//! it has decided then goes on its way. So what has much to do in many steps, a sweep over all tickets or thousands of deadlines,
-//! delays everybody else by its steps, never by its whole.
+//! Inputs, what is due, and calls take turns, each with a bounded number of steps; a workspace's calls take turns with
+//! the others' (see [`queue`](crate::partition::queue)). A leader looks up after a few milliseconds of deciding,
+//! whatever the steps cost: what it has decided then goes on its way. So what has much to do in many steps, a sweep
+//! over all tickets or thousands of deadlines, delays everybody else by its steps, never by its whole.
 
 use std::time::Duration;
 

@@ -42,7 +42,8 @@ impl<S: Service> Leader<'_, S> {
         }
     }
 
-    /// Says what is still to be done, before anybody can see what was. `decided`: something is decided and not yet written.
+    /// Says what is still to be done, before anybody can see what was. `decided`: something is decided and not yet
+    /// written.
     pub(super) fn publish_rest(&self, decided: bool) {
         let parked = Parked(&self.fold.meta);
         let held = self.held.values().any(|held| !held.is_empty());

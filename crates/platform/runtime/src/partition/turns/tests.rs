@@ -1,3 +1,5 @@
+//! Turns: whose is next, what is refused, and that nothing is lost.
+
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use proptest::prelude::*;
@@ -95,7 +97,8 @@ proptest! {
         lane in 1..40_usize,
     ) {
         let mut turns = Turns::new(Bounds { all, lane });
-        // What waits, by lane; and who was served since when: for each waiting lane, those served since it began to wait.
+        // What waits, by lane; and who was served since when: for each waiting lane, those served since it began to
+        // wait.
         let mut model: BTreeMap<u8, VecDeque<usize>> = BTreeMap::new();
         let mut served: BTreeMap<u8, BTreeSet<u8>> = BTreeMap::new();
         for (number, step) in steps.into_iter().enumerate() {

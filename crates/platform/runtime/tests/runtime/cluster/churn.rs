@@ -1,5 +1,5 @@
-//! Instances that come, go, and lose sight of the log or the board at random, under clients that repeat: a checker over what they were
-//! told and what the log holds.
+//! Instances that come, go, and lose sight of the log or the board at random, under clients that repeat: a checker over
+//! what they were told and what the log holds.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

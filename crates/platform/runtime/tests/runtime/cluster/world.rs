@@ -1,4 +1,5 @@
-//! Instances of one service in one process, each with its own way to the log and to the board, and a client that repeats.
+//! Instances of one service in one process, each with its own way to the log and to the board, and a client that
+//! repeats.
 
 use std::future::Future;
 use std::sync::Arc;
