@@ -107,7 +107,7 @@ impl Job {
         let sent = async move {
             // An error would mean that the slots are gone, and the partition with them.
             let Ok(slot) = turn.await else { return };
-            let result = partition.service().sender().send(&self.message).await;
+            let result = partition.service().sender().send(&self.message, partition.now()).await;
             drop(slot);
             self.report(&partition, result).await;
         };

@@ -1,6 +1,7 @@
 //! The webhooks' receiver, and the way to it.
 
 use async_trait::async_trait;
+use kernel::Timestamp;
 use notify::AttemptResult;
 use notify_service::{Courier, Message};
 
@@ -56,7 +57,7 @@ impl Post {
 
 #[async_trait]
 impl Courier for Post {
-    async fn send(&self, message: &Message) -> AttemptResult {
+    async fn send(&self, message: &Message, _now: Timestamp) -> AttemptResult {
         self.0.live(self.carry(message)).await
     }
 }

@@ -110,7 +110,7 @@ struct Flaky(Mutex<BTreeSet<String>>);
 
 #[async_trait]
 impl Courier for Flaky {
-    async fn send(&self, message: &Message) -> AttemptResult {
+    async fn send(&self, message: &Message, _now: Timestamp) -> AttemptResult {
         let mut seen = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let status = if seen.insert(message.id.clone()) { 503 } else { 200 };
         AttemptResult::Answered { status, retry_after_ms: None }

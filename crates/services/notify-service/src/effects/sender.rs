@@ -8,10 +8,10 @@ use std::error::Error;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
-use kernel::{EndpointId, WorkspaceId};
+use kernel::{EndpointId, Timestamp, WorkspaceId};
 use notify::{Address, AttemptResult, SealedSecret};
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER};
@@ -56,8 +56,8 @@ pub struct Message {
 /// What makes an attempt: sends a message once, and says what came of it. Takes bounded time.
 #[async_trait]
 pub trait Courier: std::fmt::Debug + Send + Sync {
-    /// Makes one attempt.
-    async fn send(&self, message: &Message) -> AttemptResult;
+    /// Makes one attempt. `now`: the partition's time, which the message is signed with.
+    async fn send(&self, message: &Message, now: Timestamp) -> AttemptResult;
 
     /// What it has counted, for the metrics.
     fn counted(&self) -> Vec<Counted> {
@@ -118,7 +118,7 @@ impl Sender {
     }
 
     /// Makes one attempt.
-    async fn attempt(&self, message: &Message) -> AttemptResult {
+    async fn attempt(&self, message: &Message, now: Timestamp) -> AttemptResult {
         // Checked when it was put, but perhaps under another setting.
         let Ok(url) = check_url(message.url.expose(), self.config.allow_private_endpoints) else {
             return not_sent("address_refused");
@@ -127,14 +127,14 @@ impl Sender {
             Ok(secrets) => secrets,
             Err(error) => return not_sent(error.word()),
         };
-        let headers = match headers(message, &secrets, SystemTime::now()) {
+        let headers = match headers(message, &secrets, now) {
             Ok(headers) => headers,
             Err(word) => return not_sent(word),
         };
         drop(secrets);
         let client = if url.scheme() == "http" { Some(&self.http) } else { self.https.as_ref() };
         let Some(client) = client else { return not_sent("no_certificate_authorities") };
-        post(client, url, headers, message.body.to_string()).await
+        post(client, url, headers, message.body.to_string(), now).await
     }
 
     fn secrets(&self, message: &Message) -> Result<Vec<Secret>, Unopened> {
@@ -145,8 +145,8 @@ impl Sender {
 
 #[async_trait]
 impl Courier for Sender {
-    async fn send(&self, message: &Message) -> AttemptResult {
-        let result = self.attempt(message).await;
+    async fn send(&self, message: &Message, now: Timestamp) -> AttemptResult {
+        let result = self.attempt(message, now).await;
         self.made.of(&result).fetch_add(1, Ordering::Relaxed);
         result
     }
@@ -165,11 +165,18 @@ impl Courier for Sender {
     }
 }
 
-async fn post(client: &Client, url: Url, headers: HeaderMap, body: String) -> AttemptResult {
+async fn post(
+    client: &Client,
+    url: Url,
+    headers: HeaderMap,
+    body: String,
+    now: Timestamp,
+) -> AttemptResult {
+    let sent = Instant::now();
     match client.post(url).headers(headers).body(body).send().await {
         Ok(answer) => AttemptResult::Answered {
             status: answer.status().as_u16(),
-            retry_after_ms: retry_after(answer.headers(), SystemTime::now()),
+            retry_after_ms: retry_after(answer.headers(), after(now, sent.elapsed())),
         },
         Err(error) => failed(&error),
     }
@@ -209,10 +216,9 @@ fn is_refused(error: &reqwest::Error) -> bool {
 fn headers(
     message: &Message,
     secrets: &[Secret],
-    now: SystemTime,
+    now: Timestamp,
 ) -> Result<HeaderMap, &'static str> {
-    let seconds = unix(now).and_then(|now| i64::try_from(now.as_secs()).ok()).ok_or("clock")?;
-    signed(message, secrets, seconds).ok_or("secret")
+    signed(message, secrets, now.as_millis().div_euclid(1_000)).ok_or("secret")
 }
 
 fn signed(message: &Message, secrets: &[Secret], seconds: i64) -> Option<HeaderMap> {
@@ -230,19 +236,17 @@ fn signed(message: &Message, secrets: &[Secret], seconds: i64) -> Option<HeaderM
 }
 
 /// How long the receiver asked to be left alone, in milliseconds: given in seconds, or as a date.
-fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<u64> {
+fn retry_after(headers: &HeaderMap, now: Timestamp) -> Option<u64> {
     let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
     if let Ok(seconds) = text.parse::<u64>() {
         return Some(seconds.saturating_mul(1_000));
     }
     let then = jiff::fmt::rfc2822::parse(text).ok()?.timestamp().as_millisecond();
-    let now = i64::try_from(unix(now)?.as_millis()).ok()?;
-    u64::try_from(then.saturating_sub(now).max(0)).ok()
+    Some(Timestamp::from_millis(then).millis_since(now))
 }
 
-/// Since 1970; `None`: the clock stands before.
-fn unix(now: SystemTime) -> Option<Duration> {
-    now.duration_since(SystemTime::UNIX_EPOCH).ok()
+fn after(at: Timestamp, passed: Duration) -> Timestamp {
+    at.plus_millis(u64::try_from(passed.as_millis()).unwrap_or(u64::MAX))
 }
 
 fn client(looked: Looked) -> ClientBuilder {

@@ -12,6 +12,8 @@ use tokio::sync::mpsc;
 
 use super::*;
 
+/// Far from the wall clock's: a message is signed with the time that it is given.
+const NOW: Timestamp = Timestamp::from_millis(4_102_444_800_999);
 const OLD: &str = "whsec_MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIz";
 const NEW: &str = "whsec_enl4d3Z1dHNycXBvbm1sa2ppaGdmZWRj";
 
@@ -52,16 +54,20 @@ async fn every_secret_signs_and_a_receiver_can_verify_with_either() {
     let (seen, mut requests) = mpsc::unbounded_channel();
     let url = receiver(Router::new().route("/hook", post(take)).with_state(seen)).await;
     let message = message(url);
-    assert_eq!(sender(true).send(&message).await, answered(204));
+    assert_eq!(sender(true).send(&message, NOW).await, answered(204));
     let (headers, body) = requests.recv().await.unwrap();
     assert_eq!(*body, *message.body);
     assert_eq!(headers[HEADER_WEBHOOK_ID], "d-1");
     assert_eq!(headers[CONTENT_TYPE], "application/json");
-    for secret in [OLD, NEW] {
-        standardwebhooks::Webhook::new(secret).unwrap().verify(body.as_bytes(), &headers).unwrap();
-    }
-    let other = standardwebhooks::Webhook::new("whsec_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA").unwrap();
-    assert!(other.verify(body.as_bytes(), &headers).is_err());
+    assert_eq!(headers[HEADER_WEBHOOK_TIMESTAMP], "4102444800");
+    let signatures = headers[HEADER_WEBHOOK_SIGNATURE].to_str().unwrap();
+    let verified = |secret: &str| {
+        let webhook = standardwebhooks::Webhook::new(secret).unwrap();
+        let wanted = webhook.sign("d-1", NOW.as_millis() / 1_000, body.as_bytes()).unwrap();
+        signatures.split(' ').any(|given| given == wanted)
+    };
+    assert!(verified(OLD) && verified(NEW));
+    assert!(!verified("whsec_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"));
 }
 
 #[tokio::test]
@@ -73,10 +79,10 @@ async fn redirects_are_not_followed_and_a_wish_for_rest_is_heard() {
         (StatusCode::TOO_MANY_REQUESTS, [("retry-after", "7")])
     }
     let url = receiver(Router::new().route("/hook", post(away))).await;
-    assert_eq!(sender(true).send(&message(url)).await, answered(307));
+    assert_eq!(sender(true).send(&message(url), NOW).await, answered(307));
     let url = receiver(Router::new().route("/hook", post(busy))).await;
     let rest = AttemptResult::Answered { status: 429, retry_after_ms: Some(7_000) };
-    assert_eq!(sender(true).send(&message(url)).await, rest);
+    assert_eq!(sender(true).send(&message(url), NOW).await, rest);
 }
 
 #[tokio::test]
@@ -84,7 +90,7 @@ async fn what_was_not_sent_is_told_from_what_may_have_arrived() {
     let closed = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
     let url = format!("http://{}/", closed.local_addr().unwrap());
     drop(closed);
-    assert_eq!(sender(true).send(&message(url)).await, not_sent("connect"));
+    assert_eq!(sender(true).send(&message(url), NOW).await, not_sent("connect"));
 
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
     let url = format!("http://{}/", listener.local_addr().unwrap());
@@ -95,7 +101,7 @@ async fn what_was_not_sent_is_told_from_what_may_have_arrived() {
         tokio::io::AsyncReadExt::read_exact(&mut stream, &mut some).await.unwrap();
     });
     let lost = AttemptResult::Lost { error: "connection_lost".to_owned() };
-    assert_eq!(sender(true).send(&message(url)).await, lost);
+    assert_eq!(sender(true).send(&message(url), NOW).await, lost);
 }
 
 #[tokio::test]
@@ -105,11 +111,11 @@ async fn nothing_goes_to_private_addresses_unless_the_operator_says_so() {
     let url = receiver(Router::new().route("/hook", post(take))).await;
     let port = url.rsplit(':').next().unwrap().split('/').next().unwrap();
     for url in [url.clone(), format!("https://127.0.0.1:{port}/"), "https://localhost/".into()] {
-        assert_eq!(sender(false).send(&message(url)).await, not_sent("address_refused"));
+        assert_eq!(sender(false).send(&message(url), NOW).await, not_sent("address_refused"));
     }
     assert!(requests.try_recv().is_err());
     let by_name = format!("http://localhost:{port}/hook");
-    assert_eq!(sender(true).send(&message(by_name)).await, answered(200));
+    assert_eq!(sender(true).send(&message(by_name), NOW).await, answered(200));
 }
 
 #[tokio::test]
@@ -117,9 +123,9 @@ async fn without_certificate_authorities_https_says_so_and_http_works() {
     let ok = async || StatusCode::OK;
     let url = receiver(Router::new().route("/hook", post(ok))).await;
     let sender = Sender { https: None, ..sender(true) };
-    assert_eq!(sender.send(&message(url.clone())).await, answered(200));
+    assert_eq!(sender.send(&message(url.clone()), NOW).await, answered(200));
     let over_tls = message(url.replace("http://", "https://"));
-    assert_eq!(sender.send(&over_tls).await, not_sent("no_certificate_authorities"));
+    assert_eq!(sender.send(&over_tls, NOW).await, not_sent("no_certificate_authorities"));
 }
 
 #[test]
@@ -133,7 +139,7 @@ fn one_bad_address_among_good_ones_is_refused() {
 
 #[test]
 fn a_date_to_return_at_is_read_too() {
-    let now = SystemTime::UNIX_EPOCH + Duration::from_secs(784_111_777 - 90);
+    let now = Timestamp::from_millis((784_111_777 - 90) * 1_000);
     for (text, expected) in [
         ("Sun, 06 Nov 1994 08:49:37 GMT", Some(90_000)),
         ("Sun, 06 Nov 1994 08:40:00 GMT", Some(0)),
@@ -153,10 +159,10 @@ async fn what_is_sealed_with_another_key_or_for_another_endpoint_is_not_sent() {
     let url = receiver(Router::new().route("/hook", post(take))).await;
     let other = Keys::parse(&Keys::generate().unwrap()).unwrap();
     let without = Sender { keys: other, ..sender(true) };
-    let refused = without.send(&message(url.clone())).await;
+    let refused = without.send(&message(url.clone()), NOW).await;
     assert_eq!(refused, not_sent("secret_key_missing"));
     let elsewhere = Message { endpoint: EndpointId::trusted("other"), ..message(url) };
-    assert_eq!(sender(true).send(&elsewhere).await, not_sent("secret_damaged"));
+    assert_eq!(sender(true).send(&elsewhere, NOW).await, not_sent("secret_damaged"));
     assert!(requests.try_recv().is_err());
 }
 
