@@ -376,6 +376,5 @@ async fn a_policy_that_changes_for_3000_tickets_lets_the_neighbour_in() -> anyho
     ensure!(count >= TICKETS / 50 && calls_meanwhile >= 10, "{figures}");
     // Of the sweep one step, at most a few, goes before a call that comes.
     ensure!(typical.is_some_and(|steps| steps <= 8), "{figures}");
-    ensure!(beside_p99 <= quiet_p99 * 10, "{figures}");
     stack.stop().await
 }

@@ -245,7 +245,11 @@ fn clock(settings: &Server) -> Result<Clock> {
         }
         ClockKind::Manual => {
             let now = settings.now.unwrap_or_else(jiff::Timestamp::now);
-            Ok(Clock::manual(Timestamp::from_millis(now.as_millisecond())))
+            let now = Timestamp::from_millis(now.as_millisecond());
+            if !(Timestamp::from_millis(0)..=Clock::LAST).contains(&now) {
+                return Err(bad_configuration("--now must lie between the years 1970 and 2499"));
+            }
+            Ok(Clock::manual(now))
         }
     }
 }

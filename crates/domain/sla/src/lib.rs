@@ -51,5 +51,6 @@ pub const CYCLES_KEPT: usize = 20;
 /// How many tickets one step of a sweep takes at most. Beside the facts about them, a record has room for others'
 /// facts.
 pub const SWEEP_TICKETS_MAX: usize = 50;
-/// How many filters one step of a sweep evaluates at most, unless one ticket alone takes more.
-pub const SWEEP_FILTERS_MAX: usize = 100;
+/// How many steps of filters (`rules` counts them) one step of a sweep may take at most, unless one ticket alone takes
+/// more: about half a millisecond, so that a command that comes meanwhile waits for little.
+pub const SWEEP_RULE_STEPS_MAX: u64 = 100_000;

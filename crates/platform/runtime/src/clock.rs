@@ -50,9 +50,16 @@ pub enum ClockError {
         /// Where it stands.
         now: Timestamp,
     },
+    /// No log could record that time.
+    #[error("must lie before the year 2500")]
+    Beyond,
 }
 
 impl Clock {
+    /// The last instant that a clock may be moved to: the end of the year 2499. Logs record nanoseconds since 1970 in 64
+    /// bits, which end in 2554; beyond, no record could be later than the one before it.
+    pub const LAST: Timestamp = Timestamp::from_millis(16_725_225_599_999);
+
     fn of(kind: Kind) -> Self {
         Self { kind, accepted: Arc::new(watch::Sender::new(0)) }
     }
@@ -169,6 +176,9 @@ impl Clock {
     /// Moves a manual clock on, never back.
     pub fn advance_to(&self, instant: Timestamp) -> Result<(), ClockError> {
         let Kind::Manual(clock) = &self.kind else { return Err(ClockError::NotManual) };
+        if instant > Self::LAST {
+            return Err(ClockError::Beyond);
+        }
         let mut result = Ok(());
         clock.send_if_modified(|now| {
             if instant < *now {
@@ -223,7 +233,9 @@ mod tests {
         assert_eq!(clock.advance_to(at(20)), Ok(()));
         assert_eq!(clock.advance_to(at(20)), Ok(()));
         assert_eq!(clock.advance_to(at(19)), Err(ClockError::Backwards { now: at(20) }));
+        assert_eq!(clock.advance_to(Clock::LAST.plus_millis(1)), Err(ClockError::Beyond));
         assert_eq!(clock.now(), at(20));
+        assert_eq!(clock.advance_to(Clock::LAST), Ok(()));
         assert_eq!(Clock::system().advance_to(at(1)), Err(ClockError::NotManual));
     }
 

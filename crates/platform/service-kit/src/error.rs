@@ -22,8 +22,20 @@ pub const DOMAIN: &str = "switchyard";
 /// The metadata of `NOT_LEADER` that holds the leader's address.
 pub const LEADER: &str = "leader";
 
+/// The metadata that says how many fields are refused beside those that are named.
+const FIELDS_LEFT_OUT: &str = "fields_left_out";
+
 /// When to try again, unless the refusal says otherwise.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
+
+/// How many bytes of a refusal's message, of all its fields together, of a field's name, of its description and of a
+/// value of its metadata are sent. All of it travels in one block of headers, the message twice and percent-encoded once:
+/// less than 8 KiB in all, where the first clients give up (gRPC's C core; hyper does at 16 KiB).
+const MESSAGE_MAX: usize = 512;
+const FIELDS_MAX: usize = 1_536;
+const FIELD_MAX: usize = 128;
+const DESCRIPTION_MAX: usize = 256;
+const VALUE_MAX: usize = 256;
 
 /// The code of a reason.
 pub const fn code_of(reason: ErrorReason) -> Code {
@@ -159,20 +171,52 @@ impl Refusal {
 
 impl From<Refusal> for Status {
     fn from(refusal: Refusal) -> Self {
-        let metadata = refusal.metadata.into_iter().map(|(key, value)| (key.to_owned(), value));
+        let Refusal { reason, message, mut metadata, fields, retry_after } = refusal;
+        let all = fields.len();
+        let fields = those_that_fit(fields);
+        if fields.len() < all {
+            metadata.push((FIELDS_LEFT_OUT, all.saturating_sub(fields.len()).to_string()));
+        }
+        let metadata =
+            metadata.into_iter().map(|(key, value)| (key.to_owned(), shortened(value, VALUE_MAX)));
         let mut details = ErrorDetails::with_error_info(
-            reason_text(refusal.reason),
+            reason_text(reason),
             DOMAIN,
             metadata.collect::<std::collections::HashMap<_, _>>(),
         );
-        if !refusal.fields.is_empty() {
-            details.set_bad_request(refusal.fields);
+        if !fields.is_empty() {
+            details.set_bad_request(fields);
         }
-        if refusal.retry_after.is_some() {
-            details.set_retry_info(refusal.retry_after);
+        if retry_after.is_some() {
+            details.set_retry_info(retry_after);
         }
-        Self::with_error_details(code_of(refusal.reason), refusal.message, details)
+        Self::with_error_details(code_of(reason), shortened(message, MESSAGE_MAX), details)
     }
+}
+
+/// The first of these that fit into an answer; always one.
+fn those_that_fit(fields: Vec<FieldViolation>) -> Vec<FieldViolation> {
+    let mut bytes = 0_usize;
+    let each = fields.into_iter().map(|it| {
+        let description = shortened(it.description, DESCRIPTION_MAX);
+        FieldViolation { field: shortened(it.field, FIELD_MAX), description, ..it }
+    });
+    let fits = |it: &FieldViolation| {
+        let first = bytes == 0;
+        bytes = bytes.saturating_add(it.field.len()).saturating_add(it.description.len());
+        first || bytes <= FIELDS_MAX
+    };
+    each.take_while(fits).collect()
+}
+
+/// A text of at most so many bytes; one that was cut ends in `…`.
+fn shortened(mut text: String, bytes_max: usize) -> String {
+    const CUT: &str = "…";
+    if text.len() > bytes_max {
+        text.truncate(text.floor_char_boundary(bytes_max.saturating_sub(CUT.len())));
+        text.push_str(CUT);
+    }
+    text
 }
 
 /// A domain's rejections, as refusals. Each service implements it for itself (the rejection is the domain crate's
@@ -315,5 +359,30 @@ mod tests {
             let wanted = matches!(status.code(), Code::Unavailable | Code::ResourceExhausted);
             assert_eq!(retry, wanted, "{reason:?}");
         }
+    }
+
+    #[test]
+    fn whatever_is_wrong_an_answer_s_headers_are_small_and_say_what_they_leave_out() {
+        let field = |number| FieldViolation::new(format!("tags[{number}]"), "\n🦀".repeat(50));
+        let fields = (0..100).map(field).chain([FieldViolation::new("f".repeat(900), "é")]);
+        let refusal = Refusal::invalid_fields(fields.collect()).with("tag", "\u{1}".repeat(9_000));
+        let status = Status::from(refusal);
+        let details = status.get_error_details();
+        let named = details.bad_request().unwrap().field_violations.len();
+        assert!(named > 1, "{named}");
+        let metadata = &details.error_info().unwrap().metadata;
+        assert_eq!(metadata["fields_left_out"], (101 - named).to_string());
+        assert!(status.message().ends_with('…') && metadata["tag"].ends_with('…'), "{metadata:?}");
+        let answer = status.into_http::<()>();
+        let bytes = |(name, value): (&http::HeaderName, &http::HeaderValue)| {
+            name.as_str().len() + value.len() + 32
+        };
+        let bytes: usize = answer.headers().iter().map(bytes).sum();
+        assert!(bytes < 8 * 1_024, "{bytes}");
+
+        let long = Status::from(Refusal::invalid("f".repeat(900), "é".repeat(900)));
+        let violations = long.get_error_details().bad_request().unwrap().field_violations.clone();
+        assert_eq!(violations.len(), 1);
+        assert!(violations[0].field.ends_with('…') && violations[0].description.ends_with('…'));
     }
 }

@@ -39,7 +39,7 @@ pub const PAGE_SIZE_MAX: usize = 1_000;
 /// The longest request id, in characters.
 pub const REQUEST_ID_MAX: usize = 64;
 
-/// How many violations one reply names.
+/// How many violations are kept of one request.
 const VIOLATIONS_MAX: usize = 100;
 
 /// Collects what is wrong with a request.

@@ -13,7 +13,7 @@ const NEVER_SERVED: [&str; 2] = ["RetryParked", "DropParked"];
 /// The calls by what became of them.
 #[derive(Debug, Default)]
 pub(super) struct Book {
-    served: BTreeSet<Vec<u8>>,
+    stored: BTreeSet<Vec<u8>>,
     unsure: BTreeSet<Vec<u8>>,
     others: BTreeSet<Vec<u8>>,
     methods: BTreeMap<String, (usize, usize)>,
@@ -43,9 +43,13 @@ impl Book {
         self.others.extend(history.answered().into_keys().map(<[u8]>::to_vec));
     }
 
-    pub(super) fn served(&mut self, method: &MethodDescriptor, key: Option<Vec<u8>>) {
+    pub(super) fn served(&mut self, method: &MethodDescriptor) {
         self.methods.entry(method.full_name().to_owned()).or_default().0 += 1;
-        self.served.extend(key);
+    }
+
+    /// A call that was served has changed something.
+    pub(super) fn stored(&mut self, key: Option<Vec<u8>>) {
+        self.stored.extend(key);
     }
 
     pub(super) fn refused(&mut self, method: &MethodDescriptor, reason: &'static str) {
@@ -57,26 +61,27 @@ impl Book {
         self.unsure.extend(key);
     }
 
-    /// Each call that was served with a request id is in the logs, and nothing is that was not.
+    /// Each call with a request id that has changed something is in the logs, and nothing is that was not served.
     pub(super) fn agrees(&self, history: &History) -> anyhow::Result<()> {
-        let stored = history.answered();
-        let lost = self.served.iter().filter(|key| !stored.contains_key(key.as_slice())).count();
+        let answered = history.answered();
+        let lost = self.stored.iter().filter(|key| !answered.contains_key(key.as_slice())).count();
         ensure!(lost == 0, "{lost} calls were served, and no log has them");
-        let foreign = stored.keys().filter(|key| {
-            ![&self.served, &self.unsure, &self.others].iter().any(|known| known.contains(**key))
+        let foreign = answered.keys().filter(|key| {
+            ![&self.stored, &self.unsure, &self.others].iter().any(|known| known.contains(**key))
         });
-        let foreign = foreign.count();
-        ensure!(foreign == 0, "{foreign} calls are in a log, and none of them was served");
+        let foreign: Vec<_> = foreign.map(|key| String::from_utf8_lossy(key)).collect();
+        ensure!(foreign.is_empty(), "calls are in a log, and none of them was served: {foreign:?}");
         Ok(())
     }
 
-    /// Whether every one of these was served and refused at least once.
-    pub(super) fn covers(&self, methods: &[MethodDescriptor]) -> bool {
-        methods.iter().all(|method| {
+    /// The first of these that was not both served and refused.
+    pub(super) fn uncovered(&self, methods: &[MethodDescriptor]) -> Option<MethodDescriptor> {
+        let covered = |method: &MethodDescriptor| {
             let (served, refused) =
                 self.methods.get(method.full_name()).copied().unwrap_or_default();
             refused > 0 && (served > 0 || NEVER_SERVED.contains(&method.name()))
-        })
+        };
+        methods.iter().find(|method| !covered(method)).cloned()
     }
 
     /// A line for each method and reason.

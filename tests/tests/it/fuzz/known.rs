@@ -1,14 +1,15 @@
 //! What replies have shown so far: ids that belong together, tokens, positions. Made-up requests use them again.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 
 use prost_reflect::{DynamicMessage, ReflectMessage as _, Value};
 use tests::rng::Rng;
 
 /// How much is kept of each kind; more takes the place of something older.
 const KEPT: usize = 400;
-/// How many records are looked at for one that fits.
-const TRIED: usize = 12;
+/// How many records are looked at for one that fits, of all and of the newest: offers don't last.
+const TRIED: usize = 6;
+const NEWEST: usize = 24;
 
 /// Ids that stood in one message, by their fields' names.
 pub(super) type Record = BTreeMap<String, String>;
@@ -16,7 +17,8 @@ pub(super) type Record = BTreeMap<String, String>;
 /// All that was seen.
 #[derive(Debug, Default)]
 pub(super) struct Known {
-    records: Vec<Record>,
+    /// The newest last.
+    records: VecDeque<Record>,
     ids: BTreeMap<String, Vec<String>>,
     /// Page and resume tokens, by the method that gave them.
     tokens: BTreeMap<String, Vec<String>>,
@@ -89,13 +91,21 @@ impl Known {
         for (field, id) in &record {
             self.add(field, id, rng);
         }
-        keep(&mut self.records, record, rng);
+        if self.records.len() == KEPT {
+            self.records.pop_front();
+        }
+        self.records.push_back(record);
     }
 
     /// A record that has as many as possible of these fields, of a few that are tried.
     pub(super) fn fitting(&self, fields: &[&str], rng: &mut Rng) -> Option<Record> {
         let fits = |record: &Record| fields.iter().filter(|it| record.contains_key(**it)).count();
-        let tried: Vec<_> = (0..TRIED).filter_map(|_| rng.choose(&self.records)).collect();
+        let all = self.records.len();
+        let mut tried = Vec::new();
+        for last in [all, NEWEST.min(all)] {
+            let places = (0..TRIED).map(|_| all - last + rng.below(last));
+            tried.extend(places.filter_map(|place| self.records.get(place)));
+        }
         tried.into_iter().max_by_key(|record| fits(record)).cloned()
     }
 

@@ -184,11 +184,11 @@ impl Planner<'_> {
                 let bomb = zstd::bulk::compress(&vec![0; 64 * 1024 * 1024], 1).unwrap_or_default();
                 (None, framed(1, bomb.len(), &bomb))
             }
-            // Two messages, where one is expected.
+            // Two messages, where one is expected: if any is taken, the first.
             _ => {
                 let mut twice = framed(0, length, &bytes).to_vec();
                 twice.extend_from_within(..);
-                (None, twice.into())
+                (Some(bytes.into()), twice.into())
             }
         }
     }

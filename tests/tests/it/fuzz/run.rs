@@ -34,6 +34,9 @@ const GROWS_MAX: u64 = 192 * 1024 * 1024;
 /// And by each byte of the requests that it has served: it keeps what they made, and the replies.
 const GROWS_BY: u64 = 8;
 
+/// How often methods that chance has left out are tried.
+const COVERING: usize = 300;
+
 /// Events and remembered requests of each partition of each service.
 type Totals = Vec<(u64, u64)>;
 
@@ -124,7 +127,7 @@ impl<'a> Run<'a> {
         let mut round = Vec::new();
         for _ in 0..calls {
             if round.is_empty() {
-                round = self.rng.shuffled(self.methods.clone());
+                round = self.round();
             }
             let method = round.pop().context("no methods")?;
             self.settled().await?;
@@ -139,6 +142,17 @@ impl<'a> Run<'a> {
             }
         }
         Ok(())
+    }
+
+    /// All methods in some order; those that others live on more often.
+    fn round(&mut self) -> Vec<MethodDescriptor> {
+        let more = |name: &str| match name {
+            "CreateTicket" => 4,
+            "WatchOffers" | "SetPresence" => 2,
+            _ => 1,
+        };
+        let each = |method: &MethodDescriptor| vec![method.clone(); more(method.name())];
+        self.rng.shuffled(self.methods.iter().flat_map(each).collect())
     }
 
     /// Waits until nothing is left to do, and notes what is in the logs, unless nothing has happened.
@@ -232,18 +246,22 @@ impl<'a> Run<'a> {
         for reply in &decoded {
             self.known.learn(method.full_name(), request.as_ref(), reply, &mut self.rng);
         }
-        self.book.served(method, key.clone());
+        self.book.served(method);
         if !writes(method) {
             let read = self.must_be_unchanged().await.context("a call that only reads");
             return read.with_context(|| show(self.made, method, &planned, &"served"));
         }
-        self.totals = None;
+        let before = self.totals.take();
+        // What changed nothing isn't remembered: neither it nor its request is in a log.
+        let changed = before != Some(self.settled().await?);
+        if changed {
+            self.book.stored(key.clone());
+        }
         self.taken += u64::try_from(planned.sent.body.len()).unwrap_or(u64::MAX);
         if let Some(id) = request.as_ref().and_then(|request| text(request, "request_id")) {
             self.known.add("used_request", &id, &mut self.rng);
         }
-        // Of a frame with more than a message it isn't known that it is taken alike.
-        if key.is_some() && planned.way != Way::Header {
+        if changed && key.is_some() && planned.way != Way::Header {
             self.repeatable = Some(Repeatable { method: method.clone(), planned, reply: messages });
         }
         Ok(())
@@ -277,6 +295,8 @@ impl<'a> Run<'a> {
         let request = AdvanceToRequest { instant };
         self.api.clock(ServiceId::Intake).advance_to(request).await?;
         self.totals = None;
+        // Beyond the horizon no request is remembered.
+        self.repeatable = None;
         self.settled().await?;
         Ok(())
     }
@@ -303,9 +323,22 @@ impl<'a> Run<'a> {
         self.stack.processes.first().context("no process")?.resident_bytes()
     }
 
-    /// Whether every method was served and refused, as it must be of so many calls.
-    pub(super) fn covered(&self, calls: usize) -> bool {
-        calls < super::CALLS || self.book.covers(&self.methods)
+    /// Sees to it that every method was served and refused: those that chance has left out are called more often, among
+    /// those that they live on.
+    pub(super) async fn cover(&mut self) -> anyhow::Result<()> {
+        let named = |name: &str| self.methods.iter().find(|it| it.name() == name).cloned();
+        let base = ["SetPresence", "CreateTicket", "WatchOffers"].map(named);
+        for _ in 0..COVERING {
+            let Some(method) = self.book.uncovered(&self.methods) else { return Ok(()) };
+            for method in base.iter().flatten().chain([&method]) {
+                self.settled().await?;
+                self.call(method).await?;
+                self.made += 1;
+            }
+        }
+        let left = self.book.uncovered(&self.methods);
+        ensure!(left.is_none(), "{left:?} was not served and refused: {}", self.summary());
+        Ok(())
     }
 
     pub(super) fn summary(&self) -> String {

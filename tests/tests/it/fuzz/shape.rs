@@ -12,6 +12,23 @@ pub(super) fn fit(method: &MethodDescriptor, message: &mut DynamicMessage, draw:
             message.set_field_by_name("status", Value::EnumNumber(status));
         }
         "AddMessage" => fit_author(message),
+        "CreateTicket" => {
+            // Another one.
+            message.set_field_by_name("ticket_id", Value::String(draw.fresh_id.clone()));
+            message.clear_field_by_name("external_id");
+        }
+        "TransferTicket" => {
+            message.clear_field_by_name("from_agent_id");
+            message.set_field_by_name("queue_id", Value::String("network".to_owned()));
+        }
+        "SetPresence" => {
+            message.set_field_by_name("presence", Value::EnumNumber(1));
+            with(message, "lease", |lease| lease.clear_field_by_name("seconds"));
+        }
+        "WatchOffers" => {
+            message.set_field_by_name("include_snapshot", Value::Bool(true));
+            message.clear_field_by_name("start");
+        }
         "AdvanceTo" => {
             // Slowly, or everything would be over.
             let seconds = draw.now + i64::try_from(draw.rng.below(20)).unwrap_or_default();

@@ -139,6 +139,23 @@ const TEMPLATES: [&str; 8] = [
     "{% for tag in ticket.tags %}{{ tag }} {% endfor %}",
     "{{ event.reason }}",
 ];
+/// What once took a processor for long, and more of the kind.
+const COSTLY_FILTERS: [&str; 6] = [
+    "ticket.subject.matches('(a+)+$')",
+    "ticket.subject.matches('\\w{48}') || ticket.body.matches('\\w{48}')",
+    "[1,2,3].map(i, [ticket.attributes.l, ticket.attributes.l]) == []",
+    "ticket.tags.exists(a, ticket.tags.exists(b, ticket.tags.exists(c, a == b + c)))",
+    "ticket.attributes.l.all(x, x in ticket.attributes.l)",
+    "ticket.subject + ticket.subject + ticket.body == ticket.body + ticket.subject",
+];
+const COSTLY_TEMPLATES: [&str; 6] = [
+    "{% if [[[[1]*900]*900]*900]*900==[[[[1]*900]*900]*900]*900 %}{% endif %}",
+    "{{ 'x' * 1000000000 }}",
+    "{% for a in range(1000000000) %}{% endfor %}",
+    "{% for a in ticket.tags %}{% for b in ticket.tags %}{{ b }}{% endfor %}{% endfor %}",
+    "{{ ticket.subject | replace('', ticket.subject) | upper }}",
+    "{% macro m() %}{{ m() }}{% endmacro %}{{ m() }}",
+];
 const JINJA: [&str; 22] = [
     "{{", "}}", "{%", "%}", "{#", "#}", "if", "endif", "for", "endfor", "in", "ticket", ".",
     "tags", "subject", "|", "upper", "join", "(", ")", "1", "\"a\"",
@@ -189,6 +206,8 @@ pub(super) fn odd(field: &str, rng: &mut Rng) -> String {
             rng.pick(&UNITS).unwrap_or("x").repeat(length)
         }
         6 if rng.percent(5) => "x".repeat(HUGE),
+        6 if field == "filter" => rng.pick(&COSTLY_FILTERS).unwrap_or_default().to_owned(),
+        6 if field == "template" => rng.pick(&COSTLY_TEMPLATES).unwrap_or_default().to_owned(),
         6 | 7 => {
             let words: &[&str] = match field {
                 "filter" => &CEL,

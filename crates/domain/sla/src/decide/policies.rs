@@ -8,8 +8,8 @@ use rules::check_budget;
 
 use super::{Decision, Draft};
 use crate::{
-    Event, POLICIES_MAX, PolicyDraft, PolicySpec, Rejection, SWEEP_FILTERS_MAX, SWEEP_TICKETS_MAX,
-    Workspace,
+    Event, POLICIES_MAX, PolicyDraft, PolicySpec, Rejection, SWEEP_RULE_STEPS_MAX,
+    SWEEP_TICKETS_MAX, Workspace,
 };
 
 /// Knows the workspace.
@@ -83,6 +83,9 @@ fn spec_of(draft: PolicyDraft) -> PolicySpec {
     }
 }
 
+/// What an evaluation takes beside the steps of its rule, in such steps.
+const EVALUATION_STEPS: u64 = 100;
+
 /// A step of the sweep: lets the next tickets follow the policies as they are, and says how far it has come.
 pub(super) fn apply(space: &Workspace, context: &Context) -> Vec<Fact<Event>> {
     let Some(sweep) = &space.sweep else { return Vec::new() };
@@ -109,7 +112,8 @@ pub(super) fn apply(space: &Workspace, context: &Context) -> Vec<Fact<Event>> {
 
 /// How many tickets one step takes: many where looking for a ticket's policy costs little.
 fn tickets_at_once(space: &Workspace) -> usize {
-    let filters = space.policies().filter(|policy| policy.spec.filter.is_some()).count();
-    let tickets = SWEEP_FILTERS_MAX.checked_div(filters).unwrap_or(SWEEP_TICKETS_MAX);
-    tickets.clamp(1, SWEEP_TICKETS_MAX)
+    let filters = space.policies().filter_map(|policy| policy.spec.filter.as_ref());
+    let steps: u64 = filters.map(|filter| u64::from(filter.steps()) + EVALUATION_STEPS).sum();
+    let tickets = SWEEP_RULE_STEPS_MAX.checked_div(steps).map(usize::try_from);
+    tickets.and_then(Result::ok).unwrap_or(SWEEP_TICKETS_MAX).clamp(1, SWEEP_TICKETS_MAX)
 }

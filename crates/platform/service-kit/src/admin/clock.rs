@@ -45,12 +45,13 @@ impl ClockService for Admin {
         let mut fields = Fields::new();
         let instant = fields.required_instant("instant", request.get_ref().instant.as_ref());
         fields.finish()?;
-        self.clock.advance_to(instant).map_err(|error| {
-            let refusal = Refusal::of(ErrorReason::ClockNotManual, error.to_string());
-            match error {
-                ClockError::NotManual => refusal,
-                ClockError::Backwards { now } => refusal.with("now", rfc3339(now)),
+        self.clock.advance_to(instant).map_err(|error| match error {
+            ClockError::NotManual => Refusal::of(ErrorReason::ClockNotManual, error.to_string()),
+            ClockError::Backwards { now } => {
+                Refusal::of(ErrorReason::ClockNotManual, error.to_string())
+                    .with("now", rfc3339(now))
             }
+            ClockError::Beyond => Refusal::invalid("instant", error.to_string()),
         })?;
         let now = Some(timestamp_to_wire(self.clock.now()));
         Ok(Response::new(AdvanceToResponse { now }))

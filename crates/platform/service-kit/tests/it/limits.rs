@@ -225,8 +225,11 @@ async fn slow_readers_hold_one_budget_and_the_others_go_on() {
     assert!(most <= bound, "{most} bytes waited at once");
     // Two hundred times a record is far beyond the budget: without an end to the slowest, everybody would stand still.
     assert!(edge.figure("switchyard_edge_streams_reset_slow_total") > 0);
-    served(&shared).await.unwrap();
+    let other = edge.channel().await;
+    timeout(WITHIN, served(&other)).await.expect("a caller was held up").unwrap();
+    // Whoever shares a connection with unread answers waits until they are dropped: that is HTTP/2's own rule.
     drop(unread);
+    timeout(WITHIN, served(&shared)).await.expect("the connection is lost").unwrap();
     tokio::task::spawn_blocking(move || drop(frozen)).await.unwrap();
     drop(reading);
     edge.until("nothing waits any more", |edge| edge.figure("switchyard_edge_unsent_bytes") == 0)

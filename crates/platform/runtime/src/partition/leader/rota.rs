@@ -1,7 +1,7 @@
 //! Whose turn it is: what waits for a leader is of three kinds, and none waits while another has two turns.
 //!
 //! Inputs, what is due, and calls take turns, each with a bounded number of steps; a workspace's calls take turns with
-//! the others' (see [`queue`](crate::partition::queue)). A leader looks up after a few milliseconds of deciding,
+//! the others' (see [`queue`](crate::partition::queue)). A leader looks up after two milliseconds of deciding,
 //! whatever the steps cost: what it has decided then goes on its way. So what has much to do in many steps, a sweep
 //! over all tickets or thousands of deadlines, delays everybody else by its steps, never by its whole.
 
@@ -14,8 +14,9 @@ use crate::partition::batch::Batch;
 use crate::partition::{Outlet, Work};
 use crate::service::Service;
 
-/// For how long a leader decides before it looks up.
-const DECIDES_FOR: Duration = Duration::from_millis(5);
+/// For how long a leader decides before it looks up: about as long as an append takes. A call that comes while there is
+/// much to do waits for what is being decided and for the commit before its own, so for twice this and two appends.
+const DECIDES_FOR: Duration = Duration::from_millis(2);
 /// How many calls and looks make one turn: they mostly take less than the clock's millisecond.
 const TAKEN_AT_ONCE: usize = 64;
 /// How many events of inputs make one turn.
