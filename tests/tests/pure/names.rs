@@ -23,7 +23,8 @@ fn event_types() -> BTreeSet<&'static str> {
 
 /// The texts of a file that look like a type's name: `TicketOpened`, of two words or more.
 fn names_in(text: &str) -> BTreeSet<&str> {
-    // Between two quotes stands nothing but a text that could be such a name; what `Debug` prints and `serde` makes is none.
+    // Between two quotes stands nothing but a text that could be such a name; what `Debug` prints and `serde` makes is
+    // none.
     let pieces: Vec<_> = text.split('"').collect();
     let printed = |before: &str| {
         before.ends_with("debug_struct(")

@@ -56,8 +56,8 @@ pub enum ClockError {
 }
 
 impl Clock {
-    /// The last instant that a clock may be moved to: the end of the year 2499. Logs record nanoseconds since 1970 in 64
-    /// bits, which end in 2554; beyond, no record could be later than the one before it.
+    /// The last instant that a clock may be moved to: the end of the year 2499. Logs record nanoseconds since 1970 in
+    /// 64 bits, which end in 2554; beyond, no record could be later than the one before it.
     pub const LAST: Timestamp = Timestamp::from_millis(16_725_225_599_999);
 
     fn of(kind: Kind) -> Self {

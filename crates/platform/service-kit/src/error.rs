@@ -29,8 +29,8 @@ const FIELDS_LEFT_OUT: &str = "fields_left_out";
 const RETRY_AFTER: Duration = Duration::from_secs(1);
 
 /// How many bytes of a refusal's message, of all its fields together, of a field's name, of its description and of a
-/// value of its metadata are sent. All of it travels in one block of headers, the message twice and percent-encoded once:
-/// less than 8 KiB in all, where the first clients give up (gRPC's C core; hyper does at 16 KiB).
+/// value of its metadata are sent. All of it travels in one block of headers, the message twice and percent-encoded
+/// once: less than 8 KiB in all, where the first clients give up (gRPC's C core; hyper does at 16 KiB).
 const MESSAGE_MAX: usize = 512;
 const FIELDS_MAX: usize = 1_536;
 const FIELD_MAX: usize = 128;

@@ -199,7 +199,12 @@ async fn a_receiver_that_fails_twice_gets_one_delivery_under_one_id() {
     for request in &requests {
         assert_eq!(request.body, requests[0].body);
         assert_eq!(request.headers["webhook-id"], requests[0].headers["webhook-id"]);
-        verifier.verify(request.body.as_bytes(), &request.headers).unwrap();
+        let header = |name: &str| request.headers[name].to_str().unwrap();
+        let at: i64 = header("webhook-timestamp").parse().unwrap();
+        // The partition's time, whatever the wall clock says.
+        assert!((start.as_millis()..=world.clock.now().as_millis()).contains(&(at * 1_000)));
+        let wanted = verifier.sign(header("webhook-id"), at, request.body.as_bytes()).unwrap();
+        assert_eq!(header("webhook-signature"), wanted);
     }
     let body: serde_json::Value = serde_json::from_str(&requests[0].body).unwrap();
     assert_eq!(body["type"], "ClockBreached");
