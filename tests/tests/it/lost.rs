@@ -145,6 +145,9 @@ async fn a_lost_log_is_noticed_by_those_who_have_read_it_and_they_keep_their_sta
     let (admin, url) = (nats.jetstream().await?, nats.url());
     for partition in ALL {
         admin.delete_stream(format!("SY_INTAKE_{partition:02}")).await?;
+        if partition == 0 {
+            named_as_missing(&url, stack.directory()).await?;
+        }
     }
     std::fs::remove_dir_all(stack.directory().join("intake"))?;
     init(&url, &[]).await?;
@@ -235,6 +238,18 @@ async fn newcomer(directory: &Path, url: &str) -> anyhow::Result<Process> {
     Process::start("newcomer", directory, &arguments, &[]).await
 }
 
+/// Whoever reads all logs says which one isn't there.
+async fn named_as_missing(url: &str, directory: &Path) -> anyhow::Result<()> {
+    let ended = run(&["verify", "--log", url, "-o", "json"]).await?;
+    let said = String::from_utf8_lossy(&ended.stdout);
+    ensure!(ended.status.code() == Some(1) && said.contains("there is no such log"), "{said}");
+    let archive = directory.join("archive").display().to_string();
+    let ended = run(&["log", "archive", "--log", url, "--to", &archive]).await?;
+    let said = String::from_utf8_lossy(&ended.stderr);
+    ensure!(ended.status.code() == Some(1) && said.contains("not there: intake/00"), "{said}");
+    Ok(())
+}
+
 /// The same without NATS: the directory's log is gone, its snapshots are not.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_directory_without_its_log_is_noticed_by_its_snapshots() -> anyhow::Result<()> {
@@ -252,6 +267,15 @@ async fn a_directory_without_its_log_is_noticed_by_its_snapshots() -> anyhow::Re
     }
     stop_all(&mut stack).await?;
     let shown = data.display().to_string();
+    let (well, lines) = doctor(&["--data-dir", &shown]).await?;
+    let found = wrong(&lines);
+    let named = |partition| {
+        let subject = format!("intake/{partition}");
+        found
+            .iter()
+            .any(|line| text(line, "subject") == subject && text(line, "check") == "snapshot")
+    };
+    ensure!(!well && ALL.into_iter().all(named), "{lines:#?}");
     let word = ["--by", "olga", "--reason", "the disk is gone"];
     let given_up = ["init", "--data-dir", &shown, "--accept-loss", "all"];
     let ended = run(&[&given_up[..], &word[..]].concat()).await?;

@@ -39,7 +39,12 @@ pub(crate) async fn run(settings: LogArchive) -> Result<()> {
         all.push(Row { service, partition, copied: last - before, last, segments });
     }
     ensure!(!all.is_empty(), "there are no logs to archive");
-    print(settings.output, &all)
+    print(settings.output, &all)?;
+    let missing = source.missing().await?;
+    let names = missing.iter().map(|(service, partition)| service.log(*partition).to_string());
+    let names = names.collect::<Vec<_>>().join(", ");
+    ensure!(missing.is_empty(), "these logs are not there: {names}");
+    Ok(())
 }
 
 /// Takes in what the log has beyond the archive, which must be the log's own past.

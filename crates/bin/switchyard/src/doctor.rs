@@ -2,6 +2,7 @@
 
 mod orphans;
 mod servers;
+mod snapshots;
 mod stored;
 
 use anyhow::Result;
@@ -138,13 +139,14 @@ pub(crate) async fn run(settings: Doctor) -> Result<()> {
             Ok(provider) => {
                 page.ok(data_dir.display(), "reachable", "the directory can be read");
                 tails.extend(stored::look(&provider, settings.deep, &mut page).await);
+                snapshots::look(data_dir, Some(&provider), &mut page).await;
                 provider.close().await;
             }
             Err(error) => {
                 page.wrong(data_dir.display(), "reachable", format!("{error:#}"), advice::SERVER);
+                snapshots::look(data_dir, None, &mut page).await;
             }
         }
-        stored::snapshots(data_dir, &mut page);
     }
     for address in &settings.target {
         servers::look(address, &tails, &mut page).await;

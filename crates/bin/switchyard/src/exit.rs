@@ -106,8 +106,13 @@ fn of_refusal(status: &Status) -> String {
         .map_or_else(|| format!("{:?}", status.code()), |info| info.reason.clone());
     let mut text = format!("{reason}: {}", status.message());
     for field in details.bad_request().iter().flat_map(|bad| &bad.field_violations) {
-        // Writing to a string can't fail.
-        write!(text, "; {}: {}", field.field, field.description).unwrap_or_default();
+        // Mostly the message says the same.
+        if !status.message().contains(&field.description)
+            || !status.message().contains(&field.field)
+        {
+            // Writing to a string can't fail.
+            write!(text, "; {}: {}", field.field, field.description).unwrap_or_default();
+        }
     }
     text
 }

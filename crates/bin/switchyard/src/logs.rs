@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use archive::Archive;
 use event_log::OpenError;
 use event_log_embedded::EmbeddedProvider;
@@ -28,11 +28,15 @@ pub(crate) async fn embedded(data_dir: &Path) -> Result<EmbeddedProvider> {
 
 /// Opens the log in a data directory that must have one.
 pub(crate) async fn existing(data_dir: &Path) -> Result<EmbeddedProvider> {
-    if !log_of(data_dir).is_dir() {
-        let why = format!("{} holds no log", data_dir.display());
-        return Err(BadConfiguration(why).into());
-    }
-    embedded(data_dir).await
+    let why = match std::fs::metadata(log_of(data_dir)) {
+        Ok(found) if found.is_dir() => return embedded(data_dir).await,
+        Ok(_) => format!("{} is no data directory", data_dir.display()),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            format!("{} holds no log", data_dir.display())
+        }
+        Err(error) => format!("{} can't be looked at: {error}", data_dir.display()),
+    };
+    Err(BadConfiguration(why).into())
 }
 
 /// Opens an archive that must be there.
@@ -42,6 +46,7 @@ pub(crate) fn archive(directory: &Path) -> Result<Archive> {
 
 /// Connects to NATS. `replicas` matters only to streams that are made.
 pub(crate) async fn nats(urls: &str, settings: &Nats, replicas: usize) -> Result<NatsProvider> {
+    check_urls(urls)?;
     let mut config = NatsConfig::new(urls);
     config.stream_prefix.clone_from(&settings.stream_prefix);
     config.credentials_file.clone_from(&settings.nats_creds);
@@ -52,7 +57,32 @@ pub(crate) async fn nats(urls: &str, settings: &Nats, replicas: usize) -> Result
     config.inbox_prefix = settings.nats_inbox_prefix.as_deref().map(inbox_prefix).transpose()?;
     config.replicas = replicas;
     config.monitor_urls = monitors(settings.nats_monitor.as_deref().unwrap_or_default())?;
-    NatsProvider::connect(config).await.map_err(explain_open)
+    let at = || format!("NATS at {}", without_credentials(urls));
+    NatsProvider::connect(config).await.map_err(explain_open).with_context(at)
+}
+
+/// Servers' addresses as they may be shown.
+fn without_credentials(urls: &str) -> String {
+    let each = urls.split(',').map(|url| {
+        let (scheme, rest) = url.split_once("://").unwrap_or(("nats", url));
+        let (_, host) = rest.rsplit_once('@').unwrap_or(("", rest));
+        format!("{}://{host}", scheme.trim())
+    });
+    each.collect::<Vec<_>>().join(",")
+}
+
+/// Addresses that a client of NATS takes.
+fn check_urls(urls: &str) -> Result<()> {
+    let good = |url: &str| match url.trim().split_once("://") {
+        Some((scheme, host)) => ["nats", "tls", "ws", "wss"].contains(&scheme) && !host.is_empty(),
+        None => !url.trim().is_empty(),
+    };
+    if urls.split(',').all(good) {
+        return Ok(());
+    }
+    Err(bad_configuration(
+        "--log takes nats://HOST:PORT or tls://HOST:PORT, several separated by commas",
+    ))
 }
 
 /// A prefix that can be one.

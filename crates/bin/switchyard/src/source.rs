@@ -9,7 +9,7 @@ use archive::WithArchive;
 use event_log::{EventLogProvider, LogError, LogName, Record, Seq};
 use futures::stream::BoxStream;
 use futures::{StreamExt as _, TryStreamExt as _};
-use runtime::ServiceId;
+use runtime::{ServiceId, read_first};
 use tonic::Status;
 use tonic_types::StatusExt as _;
 use wire::admin::v1::{FollowRequest, GetStatusRequest, LogRecord, PartitionStatus, ReadRequest};
@@ -156,6 +156,27 @@ impl Source {
         all.sort_unstable();
         all.dedup();
         Ok(all)
+    }
+
+    /// The logs that must be there and aren't: of each service as many as the first log says, or as the highest number
+    /// does. A running server knows of its own alone, and nothing is missing there.
+    pub(crate) async fn missing(&self) -> Result<Vec<(ServiceId, u16)>> {
+        let Self::Stored(provider) = self else { return Ok(Vec::new()) };
+        let there = self.partitions().await?;
+        let mut count =
+            there.iter().map(|(_, partition)| partition.saturating_add(1)).max().unwrap_or(0);
+        for &(service, partition) in &there {
+            let log = provider.open(&service.log(partition)).await.map_err(logs::explain_open)?;
+            let first = log.read(log.tail().await?.first, READ_BYTES).await?;
+            let said = first.first().and_then(|first| read_first(first, service, partition).ok());
+            if let Some((_, partitions)) = said {
+                count = count.max(partitions);
+                break;
+            }
+        }
+        let all =
+            ServiceId::ALL.into_iter().flat_map(|it| (0..count).map(move |number| (it, number)));
+        Ok(all.filter(|one| !there.contains(one)).collect())
     }
 
     /// Records from `from` on; none at the end.

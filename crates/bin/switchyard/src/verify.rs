@@ -37,6 +37,21 @@ pub(crate) struct Finding {
 }
 
 impl Finding {
+    /// Of a log that is not there.
+    fn missing((service, partition): (ServiceId, u16)) -> Self {
+        Self {
+            service: service.name(),
+            partition,
+            records: 0,
+            events: 0,
+            compared: 0,
+            state_hash: String::new(),
+            violations: 0,
+            first_violation: String::new(),
+            problem: "there is no such log".to_owned(),
+        }
+    }
+
     /// Whether its leaders should have written down a state by now, and none has. Those of a short log need not have: a
     /// leader writes one when it rests after many records, and when it stops and no other goes on.
     const fn lacks_states(&self) -> bool {
@@ -86,7 +101,8 @@ pub(crate) async fn run(settings: Verify) -> Result<()> {
         Some(directory) => Some(Manifest::read(&logs::archive(directory)?)?),
         None => None,
     };
-    let mut findings = Vec::new();
+    let missing = source.missing().await?;
+    let mut findings: Vec<_> = missing.into_iter().map(Finding::missing).collect();
     for (service, partition) in source.partitions().await? {
         let live = source.live(service, partition)?;
         let backed_up = backup.as_ref().map(|backup| state_in(backup, service, partition));

@@ -19,6 +19,7 @@ pub(crate) struct Place {
 impl Place {
     /// Takes the directory, making it if it isn't there, and checks its format.
     pub(crate) fn take(directory: &Path) -> Result<Self, OpenError> {
+        let unavailable = |error| unavailable(directory, error);
         private_files::create_dir_all(directory).map_err(unavailable)?;
         let lock = private_files::options()
             .create(true)
@@ -35,6 +36,7 @@ impl Place {
 }
 
 fn check_format(directory: &Path) -> Result<(), OpenError> {
+    let unavailable = |error| unavailable(directory, error);
     let supported = format!("switchyard-log {FORMAT_VERSION}");
     let path = directory.join("FORMAT");
     let found = match fs::read(&path) {
@@ -64,10 +66,16 @@ fn mark(directory: &Path, format: &str) -> std::io::Result<()> {
     File::open(directory)?.sync_all()
 }
 
-/// Someone else's directory is not a passing trouble.
-fn unavailable(error: std::io::Error) -> OpenError {
-    if error.kind() == ErrorKind::PermissionDenied {
-        return OpenError::Denied(error.into());
+/// A place that can be no directory of ours is not a passing trouble.
+fn unavailable(directory: &Path, error: std::io::Error) -> OpenError {
+    match error.kind() {
+        ErrorKind::PermissionDenied
+        | ErrorKind::NotADirectory
+        | ErrorKind::NotFound
+        | ErrorKind::ReadOnlyFilesystem
+        | ErrorKind::AlreadyExists => {
+            OpenError::Denied(format!("{}: {error}", directory.display()).into())
+        }
+        _ => OpenError::Unavailable(error.into()),
     }
-    OpenError::Unavailable(error.into())
 }

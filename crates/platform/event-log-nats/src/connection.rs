@@ -182,13 +182,13 @@ fn reconnect_delay(attempts: usize) -> Duration {
 
 fn refused(error: async_nats::ConnectError) -> OpenError {
     match error.kind() {
-        ConnectErrorKind::Authentication | ConnectErrorKind::AuthorizationViolation => {
-            OpenError::Denied(error.into())
-        }
+        // Certificates don't mend themselves either.
+        ConnectErrorKind::Authentication
+        | ConnectErrorKind::AuthorizationViolation
+        | ConnectErrorKind::Tls => OpenError::Denied(error.into()),
         ConnectErrorKind::ServerParse
         | ConnectErrorKind::Dns
         | ConnectErrorKind::TimedOut
-        | ConnectErrorKind::Tls
         | ConnectErrorKind::Io
         | ConnectErrorKind::MaxReconnects => OpenError::Unavailable(error.into()),
     }

@@ -41,9 +41,8 @@ impl fmt::Debug for SledSnapshots {
 
 impl SledSnapshots {
     /// Opens the store in a directory of its own, which is made if needed. A store that doesn't open is set aside and
-    /// started afresh; only a directory that can't be written is an error. Blocks for as long as sled needs to open.
-    ///
-    /// The store belongs to one process at a time; a second one gets a fresh store of its own beside it.
+    /// started afresh; only a directory that can't be written, or that another process has, is an error. Blocks for as
+    /// long as sled needs to open.
     pub fn open(directory: impl AsRef<Path>) -> Result<Self, StoreError> {
         let place = directory.as_ref().to_owned();
         let (jobs, waiting) = mpsc::channel(WAITING_MAX);

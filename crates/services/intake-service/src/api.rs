@@ -18,6 +18,7 @@ use service_kit::{
     Drain, Fields, Mutation, Refusal, Refuse, Size, Watcher, mutate, reply_of, status_of,
 };
 use tonic::{Request, Response, Status};
+use wire::common::v1::ErrorReason;
 use wire::intake::v1 as api;
 use wire::intake::v1::get_ticket_request::By;
 use wire::intake::v1::intake_service_server::{IntakeService as Rpc, IntakeServiceServer};
@@ -95,10 +96,18 @@ fn find_ticket<'a>(workspace: &'a Workspace, by: &By) -> Result<Cow<'a, Ticket>,
     let (found, named) = match by {
         By::TicketId(id) => (workspace.ticket(&TicketId::trusted(id)), id.clone()),
         By::Number(number) => (workspace.ticket_by_number(*number), number.to_string()),
-        By::ExternalId(id) => (workspace.ticket_by_external_id(id), id.clone()),
+        By::ExternalId(id) => (workspace.ticket_by_external_id(id), String::new()),
     };
-    let missing = || Rejection::TicketNotFound { ticket: TicketId::trusted(&named) };
-    found.ok_or_else(|| IntakeService::refuse(&missing()))
+    let missing = || match by {
+        By::ExternalId(id) => {
+            let text = format!("there is no ticket with the external id {id} in this workspace");
+            Refusal::of(ErrorReason::TicketNotFound, text).with("external_id", id)
+        }
+        By::TicketId(_) | By::Number(_) => {
+            IntakeService::refuse(&Rejection::TicketNotFound { ticket: TicketId::trusted(&named) })
+        }
+    };
+    found.ok_or_else(missing)
 }
 
 /// Which ticket a request asks for.

@@ -110,6 +110,37 @@ async fn streams_that_nobody_made() -> anyhow::Result<()> {
     .await
 }
 
+/// What lies beside the log is one process's as well: a second one is refused, and takes nothing from the first.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_service_s_directory_in_use() -> anyhow::Result<()> {
+    let stack = Stack::four(&[]).await?;
+    let url = stack.nats.as_ref().unwrap().url();
+    let directory = stack.directory().join("routing");
+    let shown = directory.display().to_string();
+    let second =
+        ["serve", "routing", "--log", &url, "--data-dir", &shown, "--listen", "127.0.0.1:0"];
+    refused_start(&second, "in use by another process").await?;
+    let beside: Vec<_> = std::fs::read_dir(directory.join("snapshots"))?.flatten().collect();
+    let aside = |name: std::ffi::OsString| name.to_string_lossy().starts_with("quarantine");
+    ensure!(!beside.iter().any(|entry| aside(entry.file_name())), "{beside:?}");
+    stack.stop().await
+}
+
+/// What no later try mends is no passing trouble, and is named.
+#[tokio::test(flavor = "multi_thread")]
+async fn places_that_can_be_none() -> anyhow::Result<()> {
+    let place = tempfile::tempdir()?;
+    let file = place.path().join("file");
+    std::fs::write(&file, "no directory")?;
+    let shown = file.display().to_string();
+    refused_start(&["up", "--data-dir", &shown, "--listen", "127.0.0.1:0"], &shown).await?;
+    refused_start(&["verify", "--data-dir", &shown], &shown).await?;
+    for url in ["http://127.0.0.1:4222", "nats://", "127.0.0.1:4222,ftp://x"] {
+        refused_start(&["verify", "--log", url], "--log takes nats://").await?;
+    }
+    Ok(())
+}
+
 /// The command must end as bad configuration, and say why.
 async fn refused_start(arguments: &[&str], says: &str) -> anyhow::Result<()> {
     let ended = run(arguments).await?;

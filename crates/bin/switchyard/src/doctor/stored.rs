@@ -1,7 +1,6 @@
 //! What the logs themselves show.
 
 use std::collections::BTreeMap;
-use std::path::Path;
 
 use event_log::{EventLog, EventLogProvider, LogError, OpenError, Seq, Tail};
 use runtime::{ChainReader, ServiceId, first_record, open_record, supersedes_in};
@@ -230,23 +229,4 @@ async fn is_there(
     let Ok(log_id) = (&*consumed.log_id).try_into() else { return false };
     let place = records.first().and_then(|record| ChainReader::after(log_id, record).ok());
     place.is_some_and(|place| place.chain().as_slice() == &*consumed.chain)
-}
-
-/// What lies in a data directory beside the log.
-pub(super) fn snapshots(data_dir: &Path, page: &mut Page) {
-    let place = data_dir.join("snapshots");
-    let Ok(entries) = std::fs::read_dir(&place) else {
-        page.ok(place.display(), "snapshots", "there are none; the log has everything");
-        return;
-    };
-    let aside = entries
-        .flatten()
-        .filter(|entry| entry.file_name().to_string_lossy().starts_with("quarantine-"));
-    match aside.count() {
-        0 => page.ok(place.display(), "snapshots", "nothing was set aside"),
-        count => {
-            let finding = format!("{count} times the store failed and was set aside");
-            page.wrong(place.display(), "snapshots", finding, advice::SNAPSHOTS);
-        }
-    }
 }

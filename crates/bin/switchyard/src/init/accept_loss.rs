@@ -133,7 +133,9 @@ pub(super) async fn run(
                         format!("{service}/{partition} is whole, and nobody knows more of it");
                     return Err(Refused(text).into());
                 }
-                Case::Whole => {}
+                Case::Whole => {
+                    out::note(&format!("{service}/{partition} is whole, and left alone"))
+                }
             }
         }
     }

@@ -59,6 +59,8 @@ pub(crate) struct Watchdog {
     /// Where the reader stood when it was first seen to be behind, and when that was.
     behind: Option<(Seq, Instant)>,
     repaired: u64,
+    /// The warnings of the last look, and those that were told.
+    seen: Vec<String>,
     warned: Vec<String>,
     /// How many records the reader had not been given at the last look.
     pub(crate) lag: u64,
@@ -84,8 +86,19 @@ impl Watchdog {
         let looked = Instant::now();
         let mut ticks = tokio::time::interval_at(looked + LOOK_EVERY, LOOK_EVERY);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let (behind, warned) = (None, Vec::new());
-        Self { ticks, whose, first: None, looked, behind, repaired: 0, warned, lag: 0 }
+        let (behind, seen, warned) = (None, Vec::new(), Vec::new());
+        Self { ticks, whose, first: None, looked, behind, repaired: 0, seen, warned, lag: 0 }
+    }
+
+    /// Warns of what two looks in a row have found, once: what passes by itself, such as a server that starts, asks for
+    /// nobody.
+    fn warn_of(&mut self, warnings: Vec<String>) {
+        let lasting: Vec<_> =
+            warnings.iter().filter(|one| self.seen.contains(one)).cloned().collect();
+        for warning in lasting.iter().filter(|one| !self.warned.contains(one)) {
+            tracing::warn!(warning, "a log's server needs an operator's look");
+        }
+        (self.seen, self.warned) = (warnings, lasting);
     }
 
     /// Returns when it is time to look.
@@ -110,12 +123,7 @@ impl Watchdog {
         };
         metrics.repaired.inc_by(inspection.repaired.saturating_sub(self.repaired));
         self.repaired = inspection.repaired;
-        if inspection.warnings != self.warned {
-            for warning in &inspection.warnings {
-                tracing::warn!(warning, "a log asks for an operator");
-            }
-            self.warned = inspection.warnings;
-        }
+        self.warn_of(inspection.warnings);
         if !inspection.faults.is_empty() {
             let faults = inspection.faults.join(", ");
             return Sight::Doubt(format!("the log is not set up as it must be: {faults}"));

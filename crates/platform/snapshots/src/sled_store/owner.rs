@@ -1,5 +1,6 @@
 //! The thread that owns the database, and what it does when the database fails.
 
+use std::fs::{File, TryLockError};
 use std::io::{self, Write as _};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
@@ -45,6 +46,9 @@ pub(super) enum Job {
 /// Owns the database.
 pub(super) struct Owner {
     place: PathBuf,
+    /// Held while the place is ours; the operating system lets go of it however this process ends. None: there was no
+    /// room for its file.
+    lock: Option<File>,
     database: Option<Database>,
 }
 
@@ -52,7 +56,7 @@ impl Owner {
     /// Opens the database, or a fresh one in its stead. A disk without room is no error: there may be room for the next
     /// job.
     pub(super) fn open(place: &Path) -> io::Result<Self> {
-        let mut owner = Self { place: place.to_owned(), database: None };
+        let mut owner = Self { place: place.to_owned(), lock: None, database: None };
         match owner.prepare() {
             Err(error) if lacks_room(&error) => {
                 tracing::warn!(%error, "there is no room for snapshots");
@@ -64,6 +68,8 @@ impl Owner {
 
     fn prepare(&mut self) -> io::Result<()> {
         private_files::create_dir_all(&self.place)?;
+        // Before anything is touched: what another process has open would look damaged.
+        self.lock = Some(take(&self.place)?);
         remove_other_versions(&self.place)?;
         let Err(reason) = self.start() else { return Ok(()) };
         self.set_aside(&reason)?;
@@ -111,6 +117,7 @@ impl Owner {
         if let Some(database) = self.database.take() {
             database.close();
         }
+        drop(self.lock.take());
         if let Some(reply) = closing {
             reply.send(()).ok();
         }
@@ -159,6 +166,19 @@ impl Owner {
         earlier.push(number);
         let surplus = earlier.len().saturating_sub(QUARANTINES);
         earlier.iter().take(surplus).try_for_each(|old| remove(&quarantine(&self.place, *old)))
+    }
+}
+
+/// Takes a place for this process alone.
+fn take(place: &Path) -> io::Result<File> {
+    let mut options = private_files::options();
+    let lock = options.create(true).truncate(false).write(true).open(place.join("LOCK"))?;
+    match lock.try_lock() {
+        Ok(()) => Ok(lock),
+        Err(TryLockError::Error(error)) => Err(error),
+        Err(TryLockError::WouldBlock) => {
+            Err(io::Error::new(io::ErrorKind::ResourceBusy, "in use by another process"))
+        }
     }
 }
 

@@ -81,7 +81,7 @@ pub(crate) enum UrlRefused {
     #[error("must be an https URL")]
     Malformed,
     /// It has another scheme.
-    #[error("must be an https URL; http only where the operator allows private endpoints")]
+    #[error("must be an https URL; http only with --allow-private-endpoints")]
     Scheme,
     /// It carries a name or password.
     #[error("must not contain a user name or password")]
@@ -90,10 +90,12 @@ pub(crate) enum UrlRefused {
     #[error("must not contain a fragment")]
     Fragment,
     /// It has another port.
-    #[error("must use port 443 or 8443, unless the operator allows private endpoints")]
+    #[error("must use port 443 or 8443, unless the server runs with --allow-private-endpoints")]
     Port,
     /// Its address isn't public.
-    #[error("must not be a private, local or reserved address, unless the operator allows it")]
+    #[error(
+        "must not be a private, local or reserved address, unless the server runs with --allow-private-endpoints"
+    )]
     Address,
 }
 
