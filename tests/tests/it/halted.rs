@@ -167,6 +167,31 @@ async fn a_foreign_message_stops_its_partition_alone() -> anyhow::Result<()> {
     harmed(2, harm, "somebody else has written").await
 }
 
+/// Another service's damaged log takes its own steps from a ticket's story, and nothing else.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_story_goes_on_beside_a_damaged_log() -> anyhow::Result<()> {
+    let stack = Stack::four(&[]).await?;
+    let api = stack.api()?;
+    put_workspaces(&api).await?;
+    let workspace_id = workspaces().into_iter().nth(2).context("no workspace")?;
+    let opened = call!(api, intake.create_ticket, ticket(&workspace_id)).await?;
+    api.rest().await?;
+    let admin = stack.nats.as_ref().context("no NATS")?.jetstream().await?;
+    admin.publish("sy.v1.routing.02", "not a commit".into()).await?.await?;
+    until_halted(&api, ServiceId::Routing, &[2]).await?;
+    let asked = intake::GetTimelineRequest {
+        workspace_id,
+        ticket_id: opened.ticket_id,
+        ..Default::default()
+    };
+    let story = call!(api, intake.get_timeline, asked).await?;
+    let of = |service: ServiceId| service.to_wire();
+    ensure!(story.entries.iter().any(|step| step.service() == of(ServiceId::Intake)), "{story:?}");
+    let parts: Vec<_> = story.unreadable.iter().map(intake::UnreadablePart::service).collect();
+    ensure!(parts == [of(ServiceId::Routing)], "{story:?}");
+    stack.stop().await
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_purge_is_noticed_while_it_serves_and_named_by_the_next_start() -> anyhow::Result<()> {
     let harm = async |admin: &async_nats::jetstream::Context| {

@@ -101,9 +101,21 @@ async fn templates_that_took_a_processor_for_ever_are_refused_while_others_are_s
     stack.stop().await
 }
 
-/// The costliest that is accepted: its steps are just below what is allowed.
-fn costly(number: usize) -> String {
-    format!("{number}{}", "{{ ticket.subject | upper | replace('E', '---') | lower }}".repeat(14))
+/// What changes, replaces and changes again, and then changes letters so many times.
+fn costly(number: usize, letters: usize) -> String {
+    let all = "{{ ticket.subject | upper | replace('E', '---') | lower }}".repeat(3);
+    format!("{number}{all}{}", "{{ ticket.subject | upper }}".repeat(letters))
+}
+
+/// How often letters are changed in the costliest template that is accepted: its steps are just below what is allowed.
+async fn costliest(api: &Api, workspace: &str) -> anyhow::Result<usize> {
+    for letters in 0..100 {
+        if let Err(refused) = put_rule(api, workspace, "sought", None, &costly(0, letters)).await {
+            ensure!(reason_of(&refused) == "TEMPLATE_INVALID", "{refused:?}");
+            return letters.checked_sub(1).context("not even the first was accepted");
+        }
+    }
+    anyhow::bail!("nothing was refused")
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -113,10 +125,12 @@ async fn the_costliest_templates_that_are_accepted_let_others_in() -> anyhow::Re
     let (heavy, other) = (workspace_in(0, "heavy"), workspace_in(0, "other"));
     put_workspace(&api, &heavy).await?;
     put_workspace(&api, &other).await?;
+    let letters = costliest(&api, &other).await?;
     let quiet = slowest(&api, &other).await?;
     let mut rules = 0;
     let refused = loop {
-        match put_rule(&api, &heavy, &format!("rule-{rules}"), None, &costly(rules)).await {
+        let template = costly(rules, letters);
+        match put_rule(&api, &heavy, &format!("rule-{rules}"), None, &template).await {
             Ok(_) => rules += 1,
             Err(refused) => break refused,
         }

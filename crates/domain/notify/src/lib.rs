@@ -44,8 +44,8 @@ pub use names::FILTER_NAMES;
 pub use rejection::Rejection;
 pub use schedule::{DELAYS_MS, RETRY_AFTER_MAX_MS, RETRY_AFTER_MIN_MS};
 pub use state::{
-    Counts, Delivery, ENDPOINTS_MAX, Endpoint, FINISHED_MAX, IN_FLIGHT_MAX, Progress, RULES_MAX,
-    Rule, SECRETS_MAX, State, Ticket, WAITING_MAX, Workspace,
+    Counts, Delivery, ENDPOINTS_MAX, Endpoint, FINISHED_MAX, IN_FLIGHT_MAX, NOTICES_MAX, Progress,
+    RULES_MAX, Rule, SECRETS_MAX, State, Ticket, WAITING_MAX, Workspace,
 };
 pub use template::{
     Branch, ELEMENT_MAX, ELEMENTS_MAX, Expression, Filter, NESTING_MAX, Operator, Part, STEPS_MAX,

@@ -10,7 +10,8 @@
 //! release reads the source again.
 //!
 //! **Invariant:** no template takes more than [`STEPS_MAX`] steps, whatever the values. A step is one name, filter,
-//! comparison or element looked at, or 64 bytes of text that one of them reads or makes.
+//! comparison or element looked at, a replacement, or so many bytes of text that one of them reads or makes: 64 that
+//! are copied or compared, 16 that something is looked for in, 8 whose letters are taken one by one.
 
 mod cost;
 mod parse;

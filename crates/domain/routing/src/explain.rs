@@ -2,6 +2,7 @@
 
 use kernel::{AgentId, QueueId, TicketId, Timestamp};
 
+use crate::OFFERS_OF_AGENT_MAX;
 use crate::state::{Group, Pair, Place, Workspace};
 use crate::words::{Presence, Rule};
 
@@ -89,6 +90,9 @@ fn verdict(pair: Pair<'_>, fit: u32) -> Verdict {
         Some(Rule::Queue) => format!("does not work for queue {}", pair.demand.queue),
         Some(Rule::Presence) => format!("is {}", pair.agent.presence.as_str()),
         Some(Rule::Skill) => lacking(pair),
+        Some(Rule::Capacity) if pair.agent.offers.len() >= OFFERS_OF_AGENT_MAX => {
+            format!("has {OFFERS_OF_AGENT_MAX} offers, the most at a time")
+        }
         Some(Rule::Capacity) => format!(
             "has {} of {} units left and needs {}",
             pair.agent.free_units(),

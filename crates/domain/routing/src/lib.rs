@@ -50,6 +50,8 @@ pub const COOLDOWN_MS: u64 = 10 * 60 * 1_000;
 pub const GRACE_MS: u64 = 2 * 60 * 1_000;
 /// The most agents of a workspace.
 pub const AGENTS_MAX: usize = 5_000;
+/// The most offers that stand to one agent: when it goes, all of them are taken back in one record.
+pub const OFFERS_OF_AGENT_MAX: usize = 1_000;
 /// The most queues of a workspace.
 pub const QUEUES_MAX: usize = 500;
 /// How many offers that are over a workspace remembers by name; of older ones it only knows that they are over.

@@ -153,7 +153,7 @@ fn priced(
     match function {
         Function::Arithmetic(Arithmetic::Add) => {
             let sum = one.and(other_or_none);
-            (steps::compared(sum.bytes).saturating_add(sum.elements.saturating_mul(ELEMENT)), sum)
+            (steps::joined(sum.bytes).saturating_add(sum.elements.saturating_mul(ELEMENT)), sum)
         }
         Function::Compare(Comparison::Equal | Comparison::NotEqual) => {
             (one.equal(other_or_none), none)
@@ -169,7 +169,7 @@ fn priced(
             (steps::compared(shorter), none)
         }
         Function::Search(Search::Contains) => {
-            (steps::searched(one.bytes.saturating_add(other_or_none.bytes)), none)
+            (steps::searched(one.bytes, other_or_none.bytes), none)
         }
         Function::Index => {
             let extent = match index {
@@ -181,9 +181,9 @@ fn priced(
         Function::Size => (steps::compared(one.bytes), none),
         Function::To(Conversion::String) => {
             let written = Extent::text(one.bytes.max(WRITTEN_MAX));
-            (CONVERSION.saturating_add(steps::compared(one.bytes)), written)
+            (Conversion::String.steps(one.bytes), written)
         }
-        Function::To(_) => (steps::scanned(one.bytes), none),
+        Function::To(conversion) => (conversion.steps(one.bytes), none),
         Function::Get(_) => {
             let zone =
                 other.map_or(0, |zone| CONVERSION.saturating_add(steps::scanned(zone.bytes)));

@@ -1,5 +1,7 @@
 //! The operators and functions that a rule may use, by CEL's names.
 
+use crate::steps::{self, CONVERSION};
+
 /// An operator or function of CEL.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Function {
@@ -91,6 +93,18 @@ pub(crate) enum Conversion {
     Timestamp,
     /// `duration`.
     Duration,
+}
+
+impl Conversion {
+    /// The steps of reading a value that has so many bytes, if it is text or bytes.
+    pub(crate) const fn steps(self, bytes: u64) -> u64 {
+        match self {
+            Self::Bool | Self::Int | Self::Uint | Self::Duration => steps::read(bytes),
+            Self::Double => steps::read_double(bytes),
+            Self::String => CONVERSION.saturating_add(steps::scanned(bytes)),
+            Self::Timestamp => CONVERSION.saturating_add(steps::read(bytes)),
+        }
+    }
 }
 
 /// A part of an instant, some also of a duration.

@@ -11,12 +11,16 @@
 //! | looking up a key in a map, or putting one into it | 2, and 8 for each 64 bytes of the key |
 //! | `==`, `!=`, `in`, for each pair of values | 1; for texts of one length 1 for each 64 bytes; of lists and maps their elements too |
 //! | `<`, `<=`, `>`, `>=`, `startsWith`, `endsWith` | 1 for each 64 bytes of the shorter text |
-//! | `size` of a text, `string` of bytes, `+` of texts or bytes | 1 for each 64 bytes, of the result for `+` |
+//! | `size` of a text | 1 for each 64 bytes |
+//! | `+` of texts or bytes | 2, and 1 for each 64 bytes of the result |
 //! | `+` of lists, a literal of a list or map | 1 for each element of the result |
-//! | `contains` | 1 for each 32 bytes of both texts |
+//! | `contains` | 1 for each 32 bytes of the text, and for each 16 of what is looked for |
 //! | `matches` | 1 for each 16 bytes that the automaton reads |
-//! | `bool`, `int`, `uint`, `double`, `duration`, `timestamp` of a text | 1 for each 16 bytes |
-//! | `string` of anything else than text and bytes, `getHours` and its kin | 8, and 8 with 1 for each 16 bytes for a time zone |
+//! | `bool`, `int`, `uint`, `duration` of a text | 1 for each 4 bytes |
+//! | `timestamp` | 8, and 1 for each 4 bytes of a text |
+//! | `double` of a text | 1 for each byte, and 256 from 20 bytes on: more digits than an integer holds |
+//! | `string` | 8, and 1 for each 16 bytes of text or bytes |
+//! | `getHours` and its kin | 8, and for a time zone 8 with 1 for each 16 bytes |
 //! | a macro, for each element | 1, and what its body takes |
 //! | `map`, `filter`, for each element of the result | 1 |
 
@@ -31,7 +35,7 @@ pub const WORKSPACE_STEPS_MAX: u64 = 500_000;
 pub(crate) const NODE: u64 = 1;
 /// Each pair of values that is compared, and each element that is made or visited.
 pub(crate) const ELEMENT: u64 = 1;
-/// Making a text of a number or an instant, and the parts of an instant.
+/// Making a text of a number or an instant, an instant of a text, and the parts of an instant.
 pub(crate) const CONVERSION: u64 = 8;
 
 /// Bytes that are compared, copied or counted.
@@ -39,14 +43,30 @@ pub(crate) const fn compared(bytes: u64) -> u64 {
     bytes / 64
 }
 
-/// Bytes that a text is looked for in, and those of the text.
-pub(crate) const fn searched(bytes: u64) -> u64 {
-    bytes / 32
+/// The bytes of what two texts come to, one behind the other.
+pub(crate) const fn joined(bytes: u64) -> u64 {
+    if bytes == 0 { 0 } else { 2_u64.saturating_add(compared(bytes)) }
 }
 
-/// Bytes that are taken one by one.
+/// Bytes that a text is looked for in, and those of the text, of which a table is made before.
+pub(crate) const fn searched(bytes: u64, part: u64) -> u64 {
+    (bytes / 32).saturating_add(scanned(part))
+}
+
+/// Bytes that are taken one by one, each by a look into a table.
 pub(crate) const fn scanned(bytes: u64) -> u64 {
     bytes / 16
+}
+
+/// Bytes that are taken one by one, with sums and decisions for each.
+pub(crate) const fn read(bytes: u64) -> u64 {
+    bytes / 4
+}
+
+/// The bytes of a text that is read as a double. Nineteen digits are an integer and are read at once; to round more of
+/// them, all may have to be multiplied again and again.
+pub(crate) const fn read_double(bytes: u64) -> u64 {
+    if bytes < 20 { bytes } else { bytes.saturating_add(256) }
 }
 
 /// A key of a map; about eight others are compared with it.

@@ -6,14 +6,25 @@
 //! have taken nothing for longest are broken off. A watch that takes nothing for [`Limits::slow_after`] is ended, with
 //! a token to go on from; if it doesn't even take that, its stream is reset.
 //!
-//! The budget has two parts, since who has read waits for room to send: were it one, all could wait for each other. It
-//! is passed by what is being encoded at that moment, at most one piece a thread.
+//! That budget has two parts, since who has read waits for room to send: were it one, all could wait for each other. It
+//! is passed by what is being encoded at that moment: of watches, one piece a thread; of the calls whose answers may be
+//! large, as many answers as there are turns.
+//!
+//! Requests have a pool of their own beside it, [`Part::Received`]. A request of which more than 16 KiB have come and
+//! that isn't whole waits for a place for all that it announced, in the order of their coming, and nothing more is read
+//! of it until then: HTTP/2 holds the sender. Were each to take as it comes, all could hold a half and wait for the
+//! rest. Its place is its own until it is decoded, or dropped. While others wait, those of which nothing has come for
+//! longest are broken off; and in any case, one of which nothing has come for [`Limits::slow_after`]. What is smaller
+//! is the deadlines' affair.
 
 mod body;
 mod layer;
 mod reader;
+mod request;
+mod turn;
 
 use std::collections::BTreeMap;
+use std::pin::pin;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -27,7 +38,9 @@ use crate::Refusal;
 use crate::server::{Counted, EdgeMetrics, Limits, Stream};
 
 pub(crate) use layer::ReadersLayer;
+use reader::Kind;
 pub(crate) use reader::{Reader, Unsent};
+pub(crate) use turn::TurnsLayer;
 
 /// Who has taken something within this time is not broken off for the others' sake.
 const STALLED_AFTER: Duration = Duration::from_secs(1);
@@ -39,6 +52,8 @@ const RELIEVE_EVERY: Duration = Duration::from_millis(50);
 const RETRY_AFTER: Duration = Duration::from_secs(5);
 /// How many pages of snapshots are taken at once: so many looks come before a command that arrives meanwhile.
 const PAGES_AT_ONCE: usize = 4;
+/// How much large requests may hold while they come, in bytes, if that is less than a quarter of the budget.
+const RECEIVED_BYTES_MAX: usize = 64 * 1024 * 1024;
 
 /// A part of the budget.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,6 +62,8 @@ pub(crate) enum Part {
     Read,
     /// What was encoded and not sent yet: the rest.
     Sent,
+    /// What large requests have announced, while they come: beside the two, a quarter as much as they have together.
+    Received,
 }
 
 /// What is used of a part of the budget.
@@ -101,13 +118,17 @@ struct Shared {
     next: AtomicU64,
     read: Pool,
     sent: Pool,
+    received: Pool,
+    /// The bytes of `received` that are free; whoever waits for some has a place in its queue.
+    free: Arc<Semaphore>,
     pages: Semaphore,
+    turns: turn::Turns,
 }
 
 #[derive(Debug)]
 struct Entry {
     reader: Arc<Reader>,
-    /// A watch's place; none for an answer that comes whole.
+    /// A watch's place; none for others.
     _place: Option<Place>,
 }
 
@@ -122,6 +143,7 @@ impl Readers {
     /// Of a server with these limits, which counts here.
     pub(crate) fn new(limits: Limits, metrics: EdgeMetrics) -> Self {
         let places = Arc::new(Semaphore::new(limits.watches.min(Semaphore::MAX_PERMITS)));
+        let received = (limits.unsent_bytes / 4).clamp(1, RECEIVED_BYTES_MAX);
         Self(Arc::new(Shared {
             limits,
             metrics,
@@ -131,7 +153,10 @@ impl Readers {
             next: AtomicU64::new(0),
             read: Pool::new(limits.unsent_bytes / 4),
             sent: Pool::new(limits.unsent_bytes - limits.unsent_bytes / 4),
+            received: Pool::new(received),
+            free: Arc::new(Semaphore::new(received)),
             pages: Semaphore::new(PAGES_AT_ONCE),
+            turns: turn::Turns::default(),
         }))
     }
 
@@ -148,18 +173,23 @@ impl Readers {
             return Err(refusal.with("limit", limit).retry_after(RETRY_AFTER));
         };
         let counted = Counted::new(&self.0.metrics, |counts| &counts.watches);
-        Ok(self.enter(Some(Place { _permit: permit, _counted: counted })))
+        let place = Place { _permit: permit, _counted: counted };
+        Ok(self.enter(Kind::Watch, Some(place)))
     }
 
     /// Takes a reader on whose answer comes whole, and is large.
     pub(crate) fn admit_answer(&self) -> Arc<Reader> {
-        self.enter(None)
+        self.enter(Kind::Answer, None)
     }
 
-    fn enter(&self, place: Option<Place>) -> Arc<Reader> {
+    /// Takes on the sender of a request that is large, and not whole yet.
+    fn admit_request(&self) -> Arc<Reader> {
+        self.enter(Kind::Request, None)
+    }
+
+    fn enter(&self, kind: Kind, place: Option<Place>) -> Arc<Reader> {
         let number = self.0.next.fetch_add(1, Ordering::Relaxed);
-        let reader =
-            Arc::new(Reader::new(self.clone(), number, Stream::current(), place.is_some()));
+        let reader = Arc::new(Reader::new(self.clone(), number, Stream::current(), kind));
         let entry = Entry { reader: Arc::clone(&reader), _place: place };
         self.open().insert(number, entry);
         reader
@@ -188,16 +218,26 @@ impl Readers {
         match part {
             Part::Read => &self.0.read,
             Part::Sent => &self.0.sent,
+            Part::Received => &self.0.received,
+        }
+    }
+
+    /// The figure that shows a part.
+    fn shown(&self, part: Part) -> &AtomicUsize {
+        let counts = self.0.metrics.counts();
+        match part {
+            Part::Read | Part::Sent => &counts.unsent_bytes,
+            Part::Received => &counts.received_bytes,
         }
     }
 
     fn add(&self, part: Part, bytes: usize) {
         self.pool(part).used.fetch_add(bytes, Ordering::AcqRel);
-        self.0.metrics.counts().unsent_bytes.fetch_add(bytes, Ordering::Relaxed);
+        self.shown(part).fetch_add(bytes, Ordering::Relaxed);
     }
 
     fn subtract(&self, part: Part, bytes: usize) {
-        self.0.metrics.counts().unsent_bytes.fetch_sub(bytes, Ordering::Relaxed);
+        self.shown(part).fetch_sub(bytes, Ordering::Relaxed);
         self.pool(part).subtract(bytes);
     }
 
@@ -215,6 +255,37 @@ impl Readers {
         }
     }
 
+    /// The bytes that are kept free for a request of this size: at most all there are, for one that is larger still.
+    fn share(&self, bytes: usize) -> usize {
+        bytes.min(self.0.received.limit)
+    }
+
+    /// Returns once so many bytes are kept free for a request, in the order in which they are asked for. Whose sender
+    /// sends nothing meanwhile is broken off.
+    async fn keep_free(&self, bytes: usize) -> Option<OwnedSemaphorePermit> {
+        let wanted = u32::try_from(bytes).unwrap_or(u32::MAX);
+        // One and the same until it is had: whoever asks anew is the last again.
+        let mut kept = pin!(Arc::clone(&self.0.free).acquire_many_owned(wanted));
+        loop {
+            match timeout(RELIEVE_EVERY, &mut kept).await {
+                // It is never closed.
+                Ok(kept) => return kept.ok(),
+                Err(_) => self.make_free(bytes),
+            }
+        }
+    }
+
+    /// Breaks off requests of which nothing has come for longest, until so many bytes are free.
+    fn make_free(&self, bytes: usize) {
+        let pool = self.pool(Part::Received);
+        let after = pool.used.load(Ordering::Acquire).saturating_add(bytes);
+        let over = after.saturating_sub(pool.limit);
+        // Who waits behind another alone leaves the look to that one.
+        if over > 0 && pool.is_time_to_relieve() {
+            self.break_off_stalled(Part::Received, over);
+        }
+    }
+
     /// Breaks off whoever has taken nothing for longest, until a quarter of the part is free again.
     fn relieve(&self, part: Part) {
         let pool = self.pool(part);
@@ -222,7 +293,11 @@ impl Readers {
             return;
         }
         let used = pool.used.load(Ordering::Acquire);
-        let mut over = used.saturating_sub(pool.limit / 4 * 3);
+        self.break_off_stalled(part, used.saturating_sub(pool.limit / 4 * 3));
+    }
+
+    /// Breaks off whoever has stalled longest, until that makes so many bytes of the part.
+    fn break_off_stalled(&self, part: Part, mut over: usize) {
         let now_ms = self.now_ms();
         let mut stalled = Vec::new();
         for reader in self.all() {
@@ -243,12 +318,18 @@ impl Readers {
     }
 
     fn break_off(&self, reader: &Reader) {
-        if reader.break_off() {
-            self.0.metrics.counts().streams_reset_slow.fetch_add(1, Ordering::Relaxed);
+        if !reader.break_off() {
+            return;
         }
+        let counts = self.0.metrics.counts();
+        let count = match reader.kind() {
+            Kind::Watch | Kind::Answer => &counts.streams_reset_slow,
+            Kind::Request => &counts.requests_reset_slow,
+        };
+        count.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Ends those who read too slowly, for as long as it runs.
+    /// Ends those who read, or send, too slowly, for as long as it runs.
     pub(crate) async fn watch_over(self) -> std::convert::Infallible {
         let mut looks = interval(LOOK_EVERY.min(self.0.limits.slow_after / 3));
         looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -265,7 +346,7 @@ impl Readers {
             if reader.stalled_for(now_ms) < slow_after {
                 continue;
             }
-            let hears = reader.is_watch() && reader.told_for(now_ms) < slow_after / 3;
+            let hears = reader.kind() == Kind::Watch && reader.told_for(now_ms) < slow_after / 3;
             if !hears {
                 self.break_off(&reader);
             } else if reader.tell_too_slow(now_ms) {

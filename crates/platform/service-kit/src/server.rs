@@ -31,7 +31,7 @@ use crate::drain::Drain;
 use crate::forward::{ForwardLayer, Peers};
 use crate::gate::{Gates, PositionGate};
 use crate::hygiene::HygieneLayer;
-use crate::readers::{Readers, ReadersLayer};
+use crate::readers::{Readers, ReadersLayer, TurnsLayer};
 use crate::readiness::Readiness;
 use crate::trace::TraceLayer;
 use health::report;
@@ -42,6 +42,10 @@ pub(crate) use streams::Stream;
 
 /// How long a drain lasts at most, unless told otherwise.
 pub const DRAIN_WITHIN: Duration = Duration::from_secs(10);
+
+/// The largest message that reflection takes, in bytes: a name. Its requests are streams, and don't count while they
+/// come; so none may be large.
+const REFLECTION_MAX_BYTES: usize = 16 * 1024;
 
 /// Why a server ended, or did not begin.
 #[derive(Debug, thiserror::Error)]
@@ -211,6 +215,7 @@ impl Server {
             .layer(HygieneLayer::new(Gates::new(gates)))
             .layer(ReadersLayer::new(readers.clone()))
             .layer(ForwardLayer::new(peers, drain.clone()))
+            .layer(TurnsLayer::new(readers.clone()))
             .service(routes.routes().prepare());
         let leave = CancellationToken::new();
         let listener = Listener::new(self.listener, self.limits.connections, self.metrics.clone());
@@ -283,7 +288,9 @@ fn add_reflection(routes: &mut RoutesBuilder, names: &mut Vec<String>) -> Result
             .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET);
         names.iter().fold(builder, tonic_reflection::server::Builder::with_service_name)
     };
-    routes.add_service(builder().build_v1()?);
-    routes.add_service(builder().build_v1alpha()?);
+    let v1 = builder().build_v1()?.max_decoding_message_size(REFLECTION_MAX_BYTES);
+    let v1alpha = builder().build_v1alpha()?.max_decoding_message_size(REFLECTION_MAX_BYTES);
+    routes.add_service(v1);
+    routes.add_service(v1alpha);
     Ok(())
 }

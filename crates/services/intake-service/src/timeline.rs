@@ -65,6 +65,8 @@ struct Log {
     opened: Mutex<Option<Arc<dyn EventLog>>>,
     /// The last record indexed.
     indexed: watch::Sender<Seq>,
+    /// The record that can't be trusted or read, for as long as it can't: what comes from there on isn't indexed.
+    unreadable: watch::Sender<Option<Seq>>,
     /// Where the log begins for the index, if what lies before was trimmed away first.
     beginning: Mutex<Option<Beginning>>,
 }
@@ -105,6 +107,7 @@ impl Partition {
         let log = || Log {
             opened: Mutex::default(),
             indexed: watch::Sender::new(0),
+            unreadable: watch::Sender::new(None),
             beginning: Mutex::default(),
         };
         let logs = ServiceId::ALL.into_iter().map(|service| (service, log())).collect();
@@ -125,7 +128,7 @@ impl Partition {
     }
 
     /// Waits until everything is indexed that was in the logs when this was called, in intake's at least up to `own`. A
-    /// log that isn't there or can't be reached is not waited for.
+    /// log that isn't there, can't be reached or is damaged is not waited for.
     pub(crate) async fn catch_up(&self, own: Seq) {
         self.shared.wanted.send_replace(true);
         for (service, log) in &self.shared.logs {
@@ -134,10 +137,22 @@ impl Partition {
                 Err(_) => 0,
             };
             let target = if *service == ServiceId::Intake { last.max(own) } else { last };
-            let mut indexed = log.indexed.subscribe();
-            // The sender lives as long as `self`.
-            drop(indexed.wait_for(|seq| *seq >= target).await);
+            let (mut indexed, mut unreadable) =
+                (log.indexed.subscribe(), log.unreadable.subscribe());
+            // The senders live as long as `self`.
+            tokio::select! {
+                _ = indexed.wait_for(|seq| *seq >= target) => {}
+                _ = unreadable.wait_for(Option::is_some) => {}
+            }
         }
+    }
+
+    /// The logs that are damaged, and from which record on nothing of them is in any story.
+    pub(crate) fn unreadable(&self) -> impl Iterator<Item = (ServiceId, Seq)> {
+        self.shared
+            .logs
+            .iter()
+            .filter_map(|(service, log)| Some((*service, (*log.unreadable.borrow())?)))
     }
 
     /// The facts about a ticket, oldest first.

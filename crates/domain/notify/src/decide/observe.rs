@@ -9,11 +9,17 @@ use kernel::{Context, Fact, TicketId};
 
 use super::fact;
 use crate::state::WAITING_MAX;
-use crate::view::View;
+use crate::view::{View, cut};
 use crate::{
     AttemptEnded, AwaitingTicket, Event, IntentMade, Observation, Observe, Outcome, Recipient,
     Rule, Target, Ticket, Way, Workspace, body, key,
 };
+
+/// How many bytes of texts one decision makes in all, beyond which each is cut to [`TEXT_LEFT`]: they stand in one record,
+/// with what is said of each.
+const TEXTS_MAX: usize = 96 * 1024;
+/// What is left of a text that has no room.
+const TEXT_LEFT: usize = 200;
 
 type Known<'a> = Option<(&'a TicketId, &'a Ticket)>;
 
@@ -23,7 +29,8 @@ pub(super) fn observe(
     observe: Observe,
 ) -> Vec<Fact<Event>> {
     let Observe { ticket: id, change, observation } = observe;
-    let Some(id) = id else { return tell(workspace, context, &observation, None) };
+    let mut room = TEXTS_MAX;
+    let Some(id) = id else { return tell(workspace, context, &observation, None, &mut room) };
     let unknown = Ticket::default();
     let before = workspace.ticket(&id).unwrap_or(&unknown);
     let after = change.map_or_else(|| before.clone(), |change| before.changed(&change));
@@ -34,10 +41,10 @@ pub(super) fn observe(
         facts.push(fact(context, id.as_str(), revision, Event::TicketLearnt(learnt)));
     }
     if after.is_known() {
-        facts.extend(tell(workspace, context, &observation, Some((&id, &after))));
+        facts.extend(tell(workspace, context, &observation, Some((&id, &after)), &mut room));
         let others = before.awaiting.iter().filter(|waiting| waiting.cause != observation.cause);
         for waiting in others.filter(|_| !before.is_known()) {
-            facts.extend(tell(workspace, context, waiting, Some((&id, &after))));
+            facts.extend(tell(workspace, context, waiting, Some((&id, &after)), &mut room));
         }
     } else if workspace.is_interested(&observation.event_type)
         && before.awaiting.iter().all(|waiting| waiting.cause != observation.cause)
@@ -56,6 +63,7 @@ fn tell(
     context: &Context,
     observation: &Observation,
     ticket: Known<'_>,
+    room: &mut usize,
 ) -> Vec<Fact<Event>> {
     if !workspace.is_interested(&observation.event_type) {
         return Vec::new();
@@ -78,10 +86,12 @@ fn tell(
             if workspace.delivery(&delivery).is_some() {
                 continue;
             }
-            let text = text.get_or_insert_with(|| view.text(rule.template.as_ref()));
+            let whole = text.get_or_insert_with(|| view.text(rule.template.as_ref()));
+            let text = if whole.len() <= *room { whole.clone() } else { cut(whole, TEXT_LEFT) };
+            *room = room.saturating_sub(text.len());
             let body = match &target {
-                Target::Webhook(_) => body::webhook(context, id, observation, ticket, text),
-                Target::InApp(_) => text.clone(),
+                Target::Webhook(_) => body::webhook(context, id, observation, ticket, &text),
+                Target::InApp(_) => text,
             };
             let intent = IntentMade {
                 delivery,

@@ -3,7 +3,7 @@
 use kernel::Context;
 
 use super::{Answer, check_revision, check_room, fact};
-use crate::state::RULES_MAX;
+use crate::state::{NOTICES_MAX, RULES_MAX};
 use crate::{Event, PutRule, Rejection, Rule, RulePut, STEPS_MAX_TYPE, Template, Way, Workspace};
 
 pub(super) fn put(workspace: &Workspace, context: &Context, put: PutRule) -> Answer {
@@ -18,6 +18,7 @@ pub(super) fn put(workspace: &Workspace, context: &Context, put: PutRule) -> Ans
         check_room(workspace.rule_count(), RULES_MAX)?;
     }
     check_filters(workspace, &put)?;
+    check_notices(workspace, &put)?;
     let event = RulePut {
         rule: put.rule,
         version: version.saturating_add(1),
@@ -67,6 +68,27 @@ fn check_filters(workspace: &Workspace, put: &PutRule) -> Result<(), Rejection> 
     let others = workspace.rules_beside(&put.rule).filter(enabled);
     let others = others.filter_map(|rule| rule.filter.as_ref());
     Ok(rules::check_budget(filter, old.and_then(|old| old.filter.as_ref()), others)?)
+}
+
+/// Whether the rules about an event would tell more than one record holds.
+fn check_notices(workspace: &Workspace, put: &PutRule) -> Result<(), Rejection> {
+    if put.disabled {
+        return Ok(());
+    }
+    let others = |event_type: &String| {
+        let others = workspace.rules_about(event_type).filter(|(id, _)| **id != put.rule);
+        others.map(|(_, rule)| notices(&rule.way)).fold(0, usize::saturating_add)
+    };
+    let most = put.event_types.iter().map(others).max().unwrap_or(0);
+    check_room(most.saturating_add(notices(&put.way)).saturating_sub(1), NOTICES_MAX)
+}
+
+/// How many notifications a rule makes of one event at most.
+fn notices(way: &Way) -> usize {
+    match way {
+        Way::Webhook(_) => 1,
+        Way::InApp(recipients) => recipients.len(),
+    }
 }
 
 fn is_same(old: &Rule, put: &PutRule) -> bool {

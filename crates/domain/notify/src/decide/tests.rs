@@ -390,7 +390,7 @@ fn a_changed_rule_has_a_new_version_and_so_new_keys() {
 #[test]
 fn the_templates_for_one_type_of_event_are_bounded_together() {
     let costly = |name: &str, event_type: &str| PutRule {
-        template: "{{ event.text | upper }}".repeat(35),
+        template: "{{ event.text | upper }}".repeat(19),
         fields: Shapes::from([("text".to_owned(), Shape::Text)]),
         ..rule(name, event_type, webhook())
     };

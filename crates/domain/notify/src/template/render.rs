@@ -198,10 +198,16 @@ impl<'a> Run<'a> {
     }
 
     /// What a path leads to.
-    fn named(&self, path: &[String]) -> Result<Seen<'a>, Failed> {
+    fn named(&mut self, path: &[String]) -> Result<Seen<'a>, Failed> {
         match (self.each, path) {
             (Some(each), [first, field]) if first == "loop" => each.field(field),
-            _ => Ok(self.stored(path)?.map_or(Seen::Absent, Seen::of)),
+            _ => {
+                let stored = self.stored(path)?;
+                if matches!(stored, Some(Value::Instant(_))) {
+                    self.spend(cost::INSTANT)?;
+                }
+                Ok(stored.map_or(Seen::Absent, Seen::of))
+            }
         }
     }
 

@@ -251,6 +251,47 @@ fn what_an_enemy_wrote_is_refused() {
 }
 
 #[test]
+fn what_a_filter_reads_and_writes_and_replaces_is_priced() {
+    let whole = cost::bytes(TEXT_MAX);
+    for (source, steps) in [
+        ("{{ event.body | upper }}", 3 + 1_024 + 2),
+        ("{{ event.body | title }}", 3 + 1_024 + 2),
+        ("{{ event.body | trim }}", 3 + 1_024 + 2),
+        ("{{ event.body | length }}", 3 + 129 + 1),
+        ("{{ event.body | replace('a', 'b') }}", 5 + 512 + 3 + 129 + 8_196),
+        ("{{ event.body | replace('aa', '') }}", 5 + 512 + 3 + 129 + 4_098),
+        ("{{ event.body | replace('', '---') }}", 5 + 512 + 3 + 129 + 2_733),
+        ("{{ event.body | replace(event.body, '') }}", 6 + 512 + 512 + 3 + 129 + 8_197),
+        ("{{ 'a' in event.body }}", 4 + 512 + 3),
+        ("{{ event.due_at }}", 3 + 8),
+    ] {
+        let template = Template::check(source, &event()).unwrap();
+        assert_eq!(template.steps(), steps + whole, "{source}");
+    }
+    // Nine of these were priced so low that 26 rules of them took half a second at each message.
+    let replaced = "|replace('a','b')|replace('b','a')".repeat(4);
+    let attack = format!("{{% if event.body{replaced} == 'x' %}}{{% endif %}}");
+    assert!(refusal(&attack).contains("steps, and 20000 are allowed"));
+    let words = "{% for tag in event.tags %}{{ tag | upper }}{% endfor %}";
+    assert!(Template::check(words, &event()).is_ok(), "a list's words can be changed");
+}
+
+#[test]
+fn letters_are_changed_as_the_standard_library_does() {
+    for (source, expected) in [
+        ("{{ 'straße ŉ ΐ ab' | upper }}", "straße ŉ ΐ ab".to_uppercase()),
+        ("{{ 'ΟΔΟΣ ΣΑΣ İI' | lower }}", "ΟΔΟΣ ΣΑΣ İI".to_lowercase()),
+        ("{{ 'ÄÖ İI Z' | lower }}", "ÄÖ İI Z".to_lowercase()),
+        ("{{ 'ΟΔΟΣ ǆ-ß(ÄÄ  ' | title }}", "Οδος Ǆ-SS(Ää  ".to_owned()),
+        ("{{ '€€a€' | replace('€', 'ab') | replace('ab', '') }}", "a".to_owned()),
+    ] {
+        assert_eq!(text(source), Ok(expected), "{source}");
+    }
+    let long = text("{{ event.body | replace('x', '€') }}");
+    assert!(long.is_ok_and(|text| text.len() <= TEXT_MAX && text.ends_with("€…")));
+}
+
+#[test]
 fn parsing_takes_bounded_stack_however_it_is_nested() {
     for (open, inner, close) in [
         ("(", "1", ")"),

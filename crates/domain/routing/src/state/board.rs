@@ -12,6 +12,7 @@ use kernel::{AgentId, Priority, QueueId, SkillRequirement, TicketId, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use super::{Agent, Queue};
+use crate::OFFERS_OF_AGENT_MAX;
 use crate::words::{Presence, Rule};
 
 /// What a ticket asks of an agent.
@@ -85,6 +86,7 @@ impl Pair<'_> {
             Some(Rule::Skill)
         } else if self.agent.free_units() + u32::from(planted::is(Bug::CapacityOffByOne))
             < self.demand.cost_units
+            || self.agent.offers.len() >= OFFERS_OF_AGENT_MAX
         {
             Some(Rule::Capacity)
         } else if fit > 1 && self.demand.excluded.binary_search(self.id).is_ok() {

@@ -24,7 +24,7 @@ impl<'a> Evaluator<'a> {
             (Function::Size, of) => self.size(&of),
             (Function::To(Conversion::String), of) => self.string(of),
             (Function::To(conversion), of) => {
-                self.meter.take(steps::scanned(of.bytes()))?;
+                self.meter.take(conversion.steps(of.bytes()))?;
                 converted(conversion, of).ok_or(Fault::Senseless)
             }
             (Function::Get(part), of) => {
@@ -88,8 +88,7 @@ impl<'a> Evaluator<'a> {
     fn search(&self, how: Search, text: &str, part: &str) -> Result<bool, Fault> {
         Ok(match how {
             Search::Contains => {
-                let bytes = count(text.len()).saturating_add(count(part.len()));
-                self.meter.take(steps::searched(bytes))?;
+                self.meter.take(steps::searched(count(text.len()), count(part.len())))?;
                 memmem::find(text.as_bytes(), part.as_bytes()).is_some()
             }
             Search::StartsWith => {
@@ -107,7 +106,7 @@ impl<'a> Evaluator<'a> {
         match (one, other) {
             (Val::Text(one), Val::Text(other)) => {
                 self.take_sum(one.len(), other.len())?;
-                Ok(Val::Text(Text::Made(format!("{}{}", &**one, &**other).into())))
+                Ok(Val::Text(Text::Made([&**one, &**other].concat().into())))
             }
             (Val::Bytes(one), Val::Bytes(other)) => {
                 self.take_sum(one.len(), other.len())?;
@@ -123,11 +122,11 @@ impl<'a> Evaluator<'a> {
     }
 
     fn take_sum(&self, one: usize, other: usize) -> Result<(), Fault> {
-        Ok(self.meter.take(steps::compared(count(one).saturating_add(count(other))))?)
+        Ok(self.meter.take(steps::joined(count(one).saturating_add(count(other))))?)
     }
 
     fn string(&self, of: Val<'a>) -> Outcome<'a> {
-        self.meter.take(CONVERSION.saturating_add(steps::compared(of.bytes())))?;
+        self.meter.take(Conversion::String.steps(of.bytes()))?;
         let text = match of {
             Val::Text(_) => return Ok(of),
             Val::Boolean(truth) => truth.to_string(),

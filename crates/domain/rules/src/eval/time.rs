@@ -208,8 +208,9 @@ fn read_decimals(text: &str) -> Option<(i64, &str)> {
     if decimals.is_empty() {
         return None;
     }
-    let nanos: String = decimals.chars().chain(std::iter::repeat('0')).take(9).collect();
-    Some((digits(&nanos)?, zone))
+    let padded = decimals.bytes().chain(std::iter::repeat(b'0')).take(9);
+    let nanos = padded.fold(0, |nanos, digit| nanos * 10 + i64::from(digit.saturating_sub(b'0')));
+    Some((nanos, zone))
 }
 
 /// `Z` or `+01:30`, in seconds.
@@ -236,7 +237,7 @@ fn read_offset(zone: &str) -> Option<i64> {
 
 /// Reads `1h30m`, `-1.5s`, `0`: as Go does.
 pub(super) fn read_duration(text: &str) -> Option<Duration> {
-    let (negative, mut rest) = match text.strip_prefix('-') {
+    let (negative, rest) = match text.strip_prefix('-') {
         Some(rest) => (true, rest),
         None => (false, text.strip_prefix('+').unwrap_or(text)),
     };
@@ -246,38 +247,55 @@ pub(super) fn read_duration(text: &str) -> Option<Duration> {
     if rest.is_empty() {
         return None;
     }
-    let mut nanos = 0_i128;
+    // What 64 bits can't hold is no duration, however it goes on.
+    let (mut rest, mut nanos) = (rest.as_bytes(), 0_u64);
     while !rest.is_empty() {
         let (part, after) = read_part(rest)?;
         nanos = nanos.checked_add(part)?;
         rest = after;
     }
-    let nanos = if negative { -nanos } else { nanos };
+    let nanos = if negative { -i128::from(nanos) } else { nanos.into() };
     i64::try_from(nanos).ok().map(Duration)
 }
 
 /// A number and its unit, in nanoseconds, and what is left.
-fn read_part(text: &str) -> Option<(i128, &str)> {
-    let number_end = text.bytes().position(|byte| !byte.is_ascii_digit() && byte != b'.')?;
-    let (number, rest) = text.split_at_checked(number_end)?;
-    let unit_end = rest.bytes().position(|byte| byte.is_ascii_digit() || byte == b'.');
-    let (unit, rest) = rest.split_at_checked(unit_end.unwrap_or(rest.len()))?;
-    let unit: i128 = match unit {
-        "ns" => 1,
-        "us" => 1_000,
-        "ms" => 1_000_000,
-        "s" => NANOS,
-        "m" => 60 * NANOS,
-        "h" => 3_600 * NANOS,
-        _ => return None,
-    };
-    let (whole, decimals) = number.split_once('.').unwrap_or((number, ""));
-    if whole.is_empty() && decimals.is_empty() || decimals.contains('.') {
+fn read_part(text: &[u8]) -> Option<(u64, &[u8])> {
+    let (mut rest, mut whole, mut digits) = (text, 0_u64, 0_usize);
+    while let [digit @ b'0'..=b'9', after @ ..] = rest {
+        whole = whole.checked_mul(10)?.checked_add(u64::from(*digit - b'0'))?;
+        digits += 1;
+        rest = after;
+    }
+    // Thirteen decimals of an hour are finer than a nanosecond.
+    let (mut decimals, mut scale) = (0_u64, 1_u64);
+    if let [b'.', after @ ..] = rest {
+        rest = after;
+        while let [digit @ b'0'..=b'9', after @ ..] = rest {
+            if scale < 10_000_000_000_000 {
+                decimals = decimals * 10 + u64::from(*digit - b'0');
+                scale *= 10;
+            }
+            digits += 1;
+            rest = after;
+        }
+    }
+    if digits == 0 {
         return None;
     }
-    let whole: i128 = if whole.is_empty() { 0 } else { whole.parse().ok()? };
-    // Thirteen decimals of an hour are finer than a nanosecond.
-    let decimals: String = decimals.chars().chain(std::iter::repeat('0')).take(13).collect();
-    let below = decimals.parse::<i128>().ok()?.checked_mul(unit)? / 10_000_000_000_000;
+    let unit_end = rest.iter().position(|byte| byte.is_ascii_digit() || *byte == b'.');
+    let (unit, rest) = rest.split_at_checked(unit_end.unwrap_or(rest.len()))?;
+    let unit: u64 = match unit {
+        b"ns" => 1,
+        b"us" => 1_000,
+        b"ms" => 1_000_000,
+        b"s" => 1_000_000_000,
+        b"m" => 60_000_000_000,
+        b"h" => 3_600_000_000_000,
+        _ => return None,
+    };
+    let below = match decimals.checked_mul(unit) {
+        Some(product) => product / scale,
+        None => u64::try_from(u128::from(decimals) * u128::from(unit) / u128::from(scale)).ok()?,
+    };
     Some((whole.checked_mul(unit)?.checked_add(below)?, rest))
 }

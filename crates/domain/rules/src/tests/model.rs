@@ -49,6 +49,10 @@ fn what_was_computed_is_near_to_what_the_largest_ticket_takes() {
         "ticket.tags.map(tag, tag + tag) == ticket.tags",
         "ticket.attributes.text.endsWith('b') || ticket.attributes.text.contains('b')",
         "size(ticket.attributes.list.filter(text, text.contains('b'))) == 0",
+        "ticket.subject.contains(ticket.attributes.text)",
+        "string(ticket.attributes.text) == string(ticket.subject)",
+        "duration(ticket.attributes.text) == duration('1h') || timestamp(ticket.subject) == timestamp(0)",
+        "int(ticket.attributes.text) == 1 || double(ticket.subject) > 1.0",
     ] {
         let used = used(source);
         assert!(used >= 45, "{source}: {used} %");
@@ -100,6 +104,29 @@ fn the_costliest_part_is_named() {
         "the expression could be costly: it may take 12299 steps on the largest facts, 8193 of them at `body.matches(\"a\")`; a rule \
          may take 10000"
     );
+}
+
+#[test]
+fn what_walks_a_text_is_priced_by_its_bytes() {
+    let names = Names(&[("text", Shape::Text { bytes: 1_024 })]);
+    for (source, steps) in [
+        ("duration(text)", 2 + 256),
+        ("int(text)", 2 + 256),
+        ("timestamp(text)", 2 + 8 + 256),
+        ("double(text)", 2 + 1_024 + 256),
+        ("double('1.5')", 2 + 3),
+        ("string(text)", 2 + 8 + 64),
+        ("text + text", 3 + 2 + 32),
+        ("text.contains(text)", 3 + 32 + 64),
+        ("text.matches('a')", 2 + 64),
+    ] {
+        assert_eq!(Rule::compile(source, names).unwrap().steps(), steps, "{source}");
+    }
+    // It was priced at 7,902 steps of more than a microsecond.
+    let ones = vec!["1"; 100].join(",");
+    let attack = format!("[{ones}].exists(i, duration(ticket.attributes.a) < duration(\"0s\"))");
+    let refused = Rule::compile(&attack, TICKET);
+    assert!(matches!(refused, Err(RuleError::TooManySteps { .. })), "{refused:?}");
 }
 
 #[test]

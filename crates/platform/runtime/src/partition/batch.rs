@@ -122,8 +122,7 @@ impl<S: Service> Batch<S> {
         }
     }
 
-    /// Takes facts in, in their stored form, unless their payloads have more than `max_bytes`. Says whether they were
-    /// taken.
+    /// Takes facts in, in their stored form, unless they have more than `max_bytes`. Says whether they were taken.
     pub(crate) fn store(
         &mut self,
         service: &S,
@@ -133,12 +132,13 @@ impl<S: Service> Batch<S> {
     ) -> bool {
         let first = self.events.len();
         self.events.extend(facts.iter().map(|fact| stored(service, fact, origin)));
-        let bytes: usize = self.events.iter().skip(first).map(|event| event.data.len()).sum();
+        let data: usize = self.events.iter().skip(first).map(|event| event.data.len()).sum();
+        let bytes = data + ENVELOPE_BYTES * facts.len();
         if bytes > max_bytes {
             self.events.truncate(first);
             return false;
         }
-        self.bytes += bytes + ENVELOPE_BYTES * facts.len();
+        self.bytes += bytes;
         if let Some(trace) = origin.trace
             && self.traces.len() < LINKS_MAX
             && !self.traces.contains(&trace)

@@ -15,7 +15,7 @@ use tonic::body::Body;
 use super::{Part, Reader, Readers, Unsent};
 
 /// From this size on an answer that comes whole counts, in bytes: below, counting it costs more than it is.
-const LARGE_BYTES: usize = 16 * 1024;
+pub(super) const LARGE_BYTES: usize = 16 * 1024;
 /// What is made at once goes out in pieces of this size, in bytes, so that it shows whether any of it is taken.
 const PIECE_BYTES: usize = 32 * 1024;
 
@@ -62,15 +62,52 @@ impl Watched {
 
 /// An answer that comes whole: it counts if it is large.
 pub(super) fn answered(body: Body, readers: Readers) -> Body {
-    Body::new(Answer { body, pieces: Pieces::default(), readers, reading: None })
+    Body::new(Answer::new(body, readers))
+}
+
+/// The same, once its first frame is made, whether or not anybody takes it: until then it is a message that nobody
+/// counts.
+pub(super) async fn begun(mut body: Body, readers: Readers) -> Body {
+    // A refusal is all there is, and must stay one by its form.
+    if body.is_end_stream() {
+        return body;
+    }
+    let Some(first) = body.frame().await else { return Body::default() };
+    let mut answer = Answer::new(body, readers);
+    answer.first = Some(first.map(|frame| answer.take(frame)));
+    Body::new(answer)
 }
 
 struct Answer {
     body: Body,
+    /// What was made before anybody asked for it; it goes before the pieces.
+    first: Option<Result<Frame<Bytes>, Status>>,
     pieces: Pieces,
     readers: Readers,
     /// None while nothing large has come.
     reading: Option<Reading>,
+}
+
+impl Answer {
+    fn new(body: Body, readers: Readers) -> Self {
+        Self { body, first: None, pieces: Pieces::default(), readers, reading: None }
+    }
+
+    /// Counts a frame if it is large, and gives out what goes first of it.
+    fn take(&mut self, frame: Frame<Bytes>) -> Frame<Bytes> {
+        if frame.data_ref().is_none_or(|data| data.len() < LARGE_BYTES) {
+            return frame;
+        }
+        let Self { readers, reading, pieces, .. } = self;
+        let Reading(reader) = reading.get_or_insert_with(|| Reading(readers.admit_answer()));
+        let first = pieces.begin(reader, frame);
+        readers.relieve(Part::Sent);
+        first
+    }
+
+    fn has_none_ready(&self) -> bool {
+        self.first.is_none() && self.pieces.0.is_empty()
+    }
 }
 
 impl HttpBody for Answer {
@@ -81,27 +118,22 @@ impl HttpBody for Answer {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
+        if let Some(first) = self.first.take() {
+            return Poll::Ready(Some(first));
+        }
         if let Some(piece) = self.pieces.next() {
             return Poll::Ready(Some(Ok(piece)));
         }
         let polled = ready!(Pin::new(&mut self.body).poll_frame(context));
-        let Some(Ok(frame)) = polled else { return Poll::Ready(polled) };
-        if frame.data_ref().is_none_or(|data| data.len() < LARGE_BYTES) {
-            return Poll::Ready(Some(Ok(frame)));
-        }
-        let Self { readers, reading, pieces, .. } = &mut *self;
-        let Reading(reader) = reading.get_or_insert_with(|| Reading(readers.admit_answer()));
-        let first = pieces.begin(reader, frame);
-        readers.relieve(Part::Sent);
-        Poll::Ready(Some(Ok(first)))
+        Poll::Ready(polled.map(|frame| frame.map(|frame| self.take(frame))))
     }
 
     fn is_end_stream(&self) -> bool {
-        self.pieces.0.is_empty() && self.body.is_end_stream()
+        self.has_none_ready() && self.body.is_end_stream()
     }
 
     fn size_hint(&self) -> SizeHint {
-        if self.pieces.0.is_empty() { self.body.size_hint() } else { SizeHint::default() }
+        if self.has_none_ready() { self.body.size_hint() } else { SizeHint::default() }
     }
 }
 

@@ -1,4 +1,5 @@
-//! Gives every call that lasts a reader, and refuses it if there is no place for one.
+//! Gives every call that lasts a reader, and refuses it if there is no place for one. Lets large requests and answers
+//! count.
 
 use std::collections::HashSet;
 use std::convert::Infallible;
@@ -13,6 +14,8 @@ use tonic::body::Body;
 
 use super::Readers;
 use super::body::{Reading, answered, watched};
+use super::request::received;
+use super::turn::Begun;
 
 /// What lasts and is none of our contract.
 const FOREIGN: [&str; 3] = [
@@ -20,6 +23,9 @@ const FOREIGN: [&str; 3] = [
     "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo",
     "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo",
 ];
+
+/// How the paths end of calls whose requests are streams.
+const REFLECTS: &str = "/ServerReflectionInfo";
 
 /// Puts every call under its server's [`Readers`].
 #[derive(Debug, Clone)]
@@ -72,11 +78,13 @@ where
 
     fn call(&mut self, request: Request<Body>) -> Self::Future {
         let readers = self.layer.readers.clone();
+        // Reflection is the one that takes many messages, and only small ones: see where it is built.
+        let many = request.uri().path().ends_with(REFLECTS);
+        let request =
+            if many { request } else { request.map(|body| received(body, readers.clone())) };
         if !self.layer.lasting.contains(request.uri().path()) {
             let answer = self.inner.call(request);
-            return answer
-                .map(|answer| answer.map(|it| it.map(|it| answered(it, readers))))
-                .boxed();
+            return answer.map(|answer| answer.map(|it| counted(it, readers))).boxed();
         }
         let (mut head, body) = request.into_parts();
         let reading = match readers.admit(&head) {
@@ -89,4 +97,12 @@ where
         let answer = self.inner.call(Request::from_parts(head, body));
         answer.map(|answer| answer.map(|it| it.map(|body| watched(body, reading)))).boxed()
     }
+}
+
+/// The same answer, which counts if it is large: unless it does so already.
+fn counted(answer: Response<Body>, readers: Readers) -> Response<Body> {
+    if answer.extensions().get::<Begun>().is_some() {
+        return answer;
+    }
+    answer.map(|body| answered(body, readers))
 }

@@ -1,4 +1,4 @@
-//! One reader of an answer.
+//! One reader of an answer, or one sender of a request.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
@@ -13,21 +13,34 @@ use crate::server::Stream;
 /// Stands for "not told".
 const NOT_TOLD: u64 = u64::MAX;
 
+/// What somebody is looked after for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// An answer that lasts.
+    Watch,
+    /// An answer that comes whole.
+    Answer,
+    /// A request that comes in pieces: "reading" it is sending the next one.
+    Request,
+}
+
 /// What is known of a reader.
 #[derive(Debug)]
 pub(crate) struct Reader {
     readers: Readers,
     number: u64,
     stream: Option<Stream>,
-    is_watch: bool,
+    kind: Kind,
     /// Bytes that were read for it and not looked at, and those that were encoded for it and that it has not taken.
     read: AtomicUsize,
     sent: AtomicUsize,
-    /// When it last took anything, or was last found waiting for something to take.
+    /// Bytes that are kept free for the request that it sends.
+    received: AtomicUsize,
+    /// When it last took (or sent) anything, or was last found waiting for something to take.
     moved_ms: AtomicU64,
     /// It has asked for more, and there is nothing yet.
     waits: AtomicBool,
-    /// It has asked for more, and there is no room to make it.
+    /// It has asked for more, and there is no room to make it; or it has sent all.
     held_up: AtomicBool,
     too_slow: CancellationToken,
     /// When it was told that it is too slow.
@@ -38,20 +51,16 @@ pub(crate) struct Reader {
 }
 
 impl Reader {
-    pub(super) fn new(
-        readers: Readers,
-        number: u64,
-        stream: Option<Stream>,
-        is_watch: bool,
-    ) -> Self {
+    pub(super) fn new(readers: Readers, number: u64, stream: Option<Stream>, kind: Kind) -> Self {
         let moved_ms = AtomicU64::new(readers.now_ms());
         Self {
             readers,
             number,
             stream,
-            is_watch,
+            kind,
             read: AtomicUsize::new(0),
             sent: AtomicUsize::new(0),
+            received: AtomicUsize::new(0),
             moved_ms,
             waits: AtomicBool::new(false),
             held_up: AtomicBool::new(false),
@@ -62,8 +71,8 @@ impl Reader {
         }
     }
 
-    pub(super) const fn is_watch(&self) -> bool {
-        self.is_watch
+    pub(super) const fn kind(&self) -> Kind {
+        self.kind
     }
 
     pub(super) fn is_broken_off(&self) -> bool {
@@ -75,17 +84,19 @@ impl Reader {
     }
 
     fn unsent(&self) -> usize {
-        self.unsent_of(Part::Read).saturating_add(self.unsent_of(Part::Sent))
+        let answer = self.unsent_of(Part::Read).saturating_add(self.unsent_of(Part::Sent));
+        answer.saturating_add(self.unsent_of(Part::Received))
     }
 
     const fn part(&self, part: Part) -> &AtomicUsize {
         match part {
             Part::Read => &self.read,
             Part::Sent => &self.sent,
+            Part::Received => &self.received,
         }
     }
 
-    /// For how long it has taken nothing of what there is for it.
+    /// For how long it has taken nothing of what there is for it, or sent nothing of what it still has to send.
     pub(super) fn stalled_for(&self, now_ms: u64) -> Duration {
         let rests = self.waits.load(Ordering::Relaxed) && self.unsent() == 0;
         if rests || self.held_up.load(Ordering::Relaxed) {
@@ -139,9 +150,14 @@ impl Reader {
         self.moves();
     }
 
-    /// It has taken something.
+    /// It has taken, or sent, something.
     pub(super) fn moves(&self) {
         self.moved_ms.store(self.readers.now_ms(), Ordering::Relaxed);
+    }
+
+    /// It has sent all: how long that stays here is not its affair.
+    pub(super) fn has_sent_all(&self) {
+        self.held_up.store(true, Ordering::Relaxed);
     }
 
     /// Nothing more is made for it; it stays known while it has not taken all.
@@ -173,7 +189,7 @@ impl Reader {
     }
 }
 
-/// Bytes that wait for a reader.
+/// Bytes that wait for a reader, or are kept free for a sender.
 #[derive(Debug)]
 pub(crate) struct Unsent {
     reader: Arc<Reader>,

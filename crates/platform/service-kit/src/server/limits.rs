@@ -21,9 +21,11 @@ pub struct Limits {
     pub connections: usize,
     /// Watches at once: streams that last.
     pub watches: usize,
-    /// Bytes that wait for slow readers, in all.
+    /// Bytes that wait for slow readers, in all. For large requests that are still coming there is a quarter as much
+    /// beside it, and at most 64 MiB.
     pub unsent_bytes: usize,
-    /// How long a reader may take nothing before its watch is ended; after a third more its stream is reset.
+    /// How long a reader may take nothing before its watch is ended; after a third more its stream is reset. So long
+    /// may the sender of a large request send nothing of it, too.
     pub slow_after: Duration,
 }
 
@@ -55,7 +57,9 @@ pub(crate) struct Counts {
     pub(crate) watches_refused: AtomicU64,
     pub(crate) watches_ended_slow: AtomicU64,
     pub(crate) streams_reset_slow: AtomicU64,
+    pub(crate) requests_reset_slow: AtomicU64,
     pub(crate) unsent_bytes: AtomicUsize,
+    pub(crate) received_bytes: AtomicUsize,
 }
 
 impl EdgeMetrics {
@@ -64,18 +68,23 @@ impl EdgeMetrics {
     }
 
     /// The gauges: name, help, value now.
-    pub(crate) fn gauges(&self) -> [(&'static str, &'static str, i64); 3] {
+    pub(crate) fn gauges(&self) -> [(&'static str, &'static str, i64); 4] {
         let now =
             |count: &AtomicUsize| i64::try_from(count.load(Ordering::Relaxed)).unwrap_or(i64::MAX);
         [
             ("edge_connections", "Connections that are open", now(&self.0.connections)),
             ("edge_watches", "Watches that are open", now(&self.0.watches)),
             ("edge_unsent_bytes", "Bytes that wait for slow readers", now(&self.0.unsent_bytes)),
+            (
+                "edge_received_bytes",
+                "Bytes kept free for large requests that are still coming",
+                now(&self.0.received_bytes),
+            ),
         ]
     }
 
     /// The counters: name, help, count so far.
-    pub(crate) fn counters(&self) -> [(&'static str, &'static str, u64); 8] {
+    pub(crate) fn counters(&self) -> [(&'static str, &'static str, u64); 9] {
         let counts = &*self.0;
         let so_far = |count: &AtomicU64| count.load(Ordering::Relaxed);
         [
@@ -118,6 +127,11 @@ impl EdgeMetrics {
                 "edge_streams_reset_slow",
                 "Answers broken off since they were read too slowly and others needed their room",
                 so_far(&counts.streams_reset_slow),
+            ),
+            (
+                "edge_requests_reset_slow",
+                "Large requests broken off since nothing more of them came",
+                so_far(&counts.requests_reset_slow),
             ),
         ]
     }

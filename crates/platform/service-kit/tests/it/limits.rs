@@ -10,7 +10,9 @@ use std::future::IntoFuture;
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures::stream::{self, BoxStream, StreamExt};
+use futures::stream::{self, BoxStream, FuturesUnordered, StreamExt};
+use http_body::Frame;
+use http_body_util::{BodyExt, StreamBody};
 use service_kit::metrics::Scrape;
 use service_kit::{Drain, EdgeMetrics, Limits, Server, Services, tuned};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -18,11 +20,13 @@ use tokio::net::TcpStream;
 use tokio::runtime::Runtime;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep, timeout};
+use tonic::body::Body;
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Request, Response, Status, async_trait};
 use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_client::HealthClient;
 use tonic_types::StatusExt;
+use tower::ServiceExt;
 use wire::admin::v1::log_service_client::LogServiceClient;
 use wire::admin::v1::log_service_server::{LogService, LogServiceServer};
 use wire::admin::v1::{FollowRequest, FollowResponse, LogRecord, ReadRequest, ReadResponse};
@@ -38,8 +42,11 @@ struct Endless;
 
 #[async_trait]
 impl LogService for Endless {
-    async fn read(&self, _: Request<ReadRequest>) -> Result<Response<ReadResponse>, Status> {
-        Ok(Response::new(ReadResponse::default()))
+    async fn read(&self, request: Request<ReadRequest>) -> Result<Response<ReadResponse>, Status> {
+        let count = usize::try_from(request.into_inner().max_records).unwrap();
+        let data = Bytes::from(vec![7; RECORD_BYTES]);
+        let records = vec![LogRecord { data, ..LogRecord::default() }; count];
+        Ok(Response::new(ReadResponse { records, ..ReadResponse::default() }))
     }
 
     type FollowStream = BoxStream<'static, Result<FollowResponse, Status>>;
@@ -258,4 +265,146 @@ async fn who_takes_nothing_for_long_loses_the_stream_and_the_place() {
     assert_eq!(end.code(), Code::Cancelled, "{end:?}");
     served(&channel).await.unwrap();
     tokio::task::spawn_blocking(move || drop(frozen)).await.unwrap();
+}
+
+/// How large the message of a large request is.
+const REQUEST_BYTES: usize = 300_000;
+
+/// Makes a call with a large request, all of which is sent but its last `missing` bytes.
+async fn send(
+    channel: Channel,
+    missing: usize,
+) -> Result<http::Response<Body>, tonic::transport::Error> {
+    let mut message = vec![0];
+    message.extend(u32::try_from(REQUEST_BYTES).unwrap().to_be_bytes());
+    // Fields that nobody knows.
+    message.extend([0x78, 0x01].repeat(REQUEST_BYTES / 2));
+    message.truncate(message.len() - missing);
+    let sent = stream::iter([Ok::<_, Status>(Frame::data(Bytes::from(message)))]);
+    let body = if missing == 0 {
+        Body::new(StreamBody::new(sent))
+    } else {
+        Body::new(StreamBody::new(sent.chain(stream::pending())))
+    };
+    let request = http::Request::post("/switchyard.admin.v1.LogService/Read")
+        .version(http::Version::HTTP_2)
+        .header("content-type", "application/grpc")
+        .header("te", "trailers")
+        .header("grpc-timeout", "60S");
+    channel.oneshot(request.body(body).unwrap()).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn half_sent_requests_hold_one_pool_and_the_others_go_on() {
+    // Three of them have their places at once.
+    const BUDGET: usize = 4 * 1024 * 1024;
+    let limits = Limits { unsent_bytes: BUDGET, slow_after: WITHIN * 10, ..Limits::default() };
+    let edge = edge(limits).await;
+    let mut halves = Vec::new();
+    for _ in 0..4 {
+        let channel = edge.channel().await;
+        halves.extend((0..3).map(|_| tokio::spawn(send(channel.clone(), 10))));
+    }
+    edge.until("some have their places", |edge| {
+        edge.figure("switchyard_edge_received_bytes") > 600_000
+    })
+    .await;
+    let other = edge.channel().await;
+    let whole = tokio::spawn(send(edge.channel().await, 0));
+    let (mut most, deadline) = (0, Instant::now() + WITHIN);
+    while !whole.is_finished() {
+        assert!(Instant::now() < deadline, "a large request was held up");
+        most = most.max(edge.figure("switchyard_edge_received_bytes"));
+        timeout(WITHIN, served(&other)).await.expect("a caller was held up").unwrap();
+        sleep(Duration::from_millis(5)).await;
+    }
+    let answer = whole.await.unwrap().unwrap().into_body().collect().await.unwrap();
+    assert_eq!(answer.trailers().unwrap()["grpc-status"], "0");
+    let bound = u64::try_from(BUDGET / 4).unwrap();
+    assert!(most <= bound, "{most} bytes were held at once");
+    assert!(edge.figure("switchyard_edge_requests_reset_slow_total") > 0);
+    assert_eq!(edge.figure("switchyard_edge_streams_reset_slow_total"), 0);
+    for half in halves {
+        half.abort();
+    }
+    edge.until("nothing is held any more", |edge| {
+        edge.figure("switchyard_edge_received_bytes") == 0
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_large_request_of_which_nothing_comes_for_long_is_broken_off() {
+    let limits = Limits { slow_after: Duration::from_secs(1), ..Limits::default() };
+    let edge = edge(limits).await;
+    let channel = edge.channel().await;
+    let half = timeout(WITHIN, send(channel.clone(), 10)).await.expect("it has no end");
+    assert!(half.is_err(), "it was answered: {half:?}");
+    edge.until("it is counted", |edge| {
+        edge.figure("switchyard_edge_requests_reset_slow_total") == 1
+    })
+    .await;
+    edge.until("its place is free", |edge| edge.figure("switchyard_edge_received_bytes") == 0)
+        .await;
+    let whole = timeout(WITHIN, send(channel, 0)).await.expect("the connection is lost");
+    assert!(!whole.unwrap().headers().contains_key("grpc-status"), "it was refused");
+}
+
+/// Reads a log, as many records as make a large answer.
+async fn read(channel: Channel) -> Result<usize, Status> {
+    let mut request = Request::new(ReadRequest { max_records: 10, ..ReadRequest::default() });
+    request.set_timeout(WITHIN);
+    let answer = LogServiceClient::new(channel).read(request).await?;
+    Ok(answer.into_inner().records.len())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn unread_answers_hold_one_budget_and_the_others_go_on() {
+    const BUDGET: usize = 4 * 1024 * 1024;
+    let limits = Limits { unsent_bytes: BUDGET, slow_after: WITHIN * 10, ..Limits::default() };
+    let edge = edge(limits).await;
+    // Nothing of an answer but its head may be sent to them.
+    let shut = edge.endpoint().initial_stream_window_size(0_u32);
+    let mut unread = Vec::new();
+    for _ in 0..4 {
+        let channel = shut.connect().await.unwrap();
+        unread.extend((0..10).map(|_| tokio::spawn(read(channel.clone()))));
+    }
+    edge.until("the budget is spent", |edge| {
+        edge.figure("switchyard_edge_unsent_bytes") > 3 * 1024 * 1024
+    })
+    .await;
+    let other = edge.channel().await;
+    let reading = tokio::spawn(read(edge.channel().await));
+    let (mut most, deadline) = (0, Instant::now() + WITHIN);
+    while !reading.is_finished() {
+        assert!(Instant::now() < deadline, "a reader was held up");
+        most = most.max(edge.figure("switchyard_edge_unsent_bytes"));
+        timeout(WITHIN, served(&other)).await.expect("a caller was held up").unwrap();
+        sleep(Duration::from_millis(5)).await;
+    }
+    assert_eq!(reading.await.unwrap().unwrap(), 10);
+    // Sixteen answers may come on top; all of them are far more.
+    let bound = u64::try_from(BUDGET / 4 * 3 + 16 * 11 * RECORD_BYTES).unwrap();
+    assert!(most <= bound, "{most} bytes waited at once");
+    assert!(edge.figure("switchyard_edge_streams_reset_slow_total") > 0);
+    for one in unread {
+        one.abort();
+    }
+    edge.until("nothing waits any more", |edge| edge.figure("switchyard_edge_unsent_bytes") == 0)
+        .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn half_a_request_takes_no_turn() {
+    let edge = edge(Limits::default()).await;
+    let channel = edge.channel().await;
+    // More than there are turns. They go out in this order, and whoever comes last is served last.
+    let mut halves: FuturesUnordered<_> =
+        (0..30).map(|_| send(channel.clone(), REQUEST_BYTES - 5_000)).collect();
+    assert!(futures::poll!(halves.next()).is_pending());
+    served(&channel).await.unwrap();
+    let answer = timeout(WITHIN / 6, read(edge.channel().await)).await;
+    assert_eq!(answer.expect("a reader was held up").unwrap(), 10);
+    drop(halves);
 }

@@ -64,12 +64,17 @@ impl Timeline {
             next_page_token: next_page_token.unwrap_or_default(),
             entries: page.told.into_iter().map(|told| entry(partition.id(), told)).collect(),
             trimmed: page.trimmed.into_iter().map(part).collect(),
+            unreadable: timelines.unreadable().map(unreadable_part).collect(),
         })
     }
 }
 
 fn part((service, upto_seq): (ServiceId, u64)) -> api::TrimmedPart {
     api::TrimmedPart { service: service.to_wire().into(), upto_seq }
+}
+
+fn unreadable_part((service, from_seq): (ServiceId, u64)) -> api::UnreadablePart {
+    api::UnreadablePart { service: service.to_wire().into(), from_seq }
 }
 
 fn entry(partition: u16, told: Told) -> api::TimelineEntry {

@@ -90,10 +90,18 @@ async fn follow(
                 if is_news(said, &error) {
                     tracing::warn!(%service, partition = shared.number, next, %error, "the timeline can't read a log");
                 }
+                if let Some(log) = shared.log(service) {
+                    log.unreadable.send_replace(Some(next));
+                }
                 return next;
             }
         };
-        said.clear();
+        if !said.is_empty() {
+            said.clear();
+            if let Some(log) = shared.log(service) {
+                log.unreadable.send_replace(None);
+            }
+        }
         lock(&shared.index).take(service, &commit);
         next = commit.seq.saturating_add(1);
         if let Some(log) = shared.log(service) {

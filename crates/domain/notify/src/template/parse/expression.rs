@@ -20,6 +20,11 @@ impl<'a> Typed<'a> {
     fn literal(expression: Expression, kind: Kind<'a>) -> Self {
         Self { expression, kind, steps: 1 }
     }
+
+    /// How many bytes its text has at least.
+    fn shortest(&self) -> usize {
+        if let Expression::Text(text) = &self.expression { text.len() } else { 0 }
+    }
 }
 
 impl<'a> Checker<'a> {
@@ -289,16 +294,19 @@ impl<'a> Checker<'a> {
                 (either(input.kind, other), 1)
             }
             Filter::Join => (Kind::Text(SEEN_MAX), cost::join(ELEMENTS_MAX, SEEN_MAX)),
-            Filter::Length => (Kind::Number, cost::filter(read, 0)),
+            Filter::Length => (Kind::Number, cost::length(read)),
             Filter::Lower | Filter::Upper | Filter::Title => {
                 let made = read.saturating_mul(LETTERS_GROW);
-                (Kind::Text(made.min(SEEN_MAX)), cost::filter(read, made))
+                (Kind::Text(made.min(SEEN_MAX)), cost::letters(read))
             }
-            Filter::Trim => (Kind::Text(read), cost::filter(read, read)),
+            Filter::Trim => (Kind::Text(read), cost::letters(read)),
             Filter::Replace => {
-                let sizes = arguments.iter().map(|it| it.kind.size());
-                let read = sizes.fold(read, usize::saturating_add);
-                (Kind::Text(SEEN_MAX), cost::filter(read, SEEN_MAX))
+                let [from, to] = arguments.as_slice() else {
+                    return self.refuse(span, "`replace` takes other arguments");
+                };
+                let times = cost::replacements(read, from.shortest(), to.shortest());
+                let own = cost::replace(read, from.kind.size(), SEEN_MAX, times);
+                (Kind::Text(SEEN_MAX), own)
             }
         };
         let steps = arguments.iter().fold(input.steps, |sum, it| sum.saturating_add(it.steps));

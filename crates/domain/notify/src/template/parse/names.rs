@@ -117,6 +117,9 @@ impl<'a> Checker<'a> {
         let (kind, of_item) = self.resolve(&path, span)?;
         let path: Vec<String> = path.into_iter().map(str::to_owned).collect();
         let mut steps = cost::steps(path.len());
+        if matches!(kind, Kind::Text(INSTANT_MAX) | Kind::Attribute | Kind::Element) {
+            steps = steps.saturating_add(cost::INSTANT);
+        }
         if of_item {
             // The text of an element may have to be cut.
             steps = steps.saturating_add(bytes(ELEMENT_MAX));

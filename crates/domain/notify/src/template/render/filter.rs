@@ -27,8 +27,8 @@ impl<'a> Run<'a> {
             }
             Filter::Length => self.length(&input),
             Filter::Join => self.join(input, arguments),
-            Filter::Lower => self.letters(input, str::to_lowercase),
-            Filter::Upper => self.letters(input, str::to_uppercase),
+            Filter::Lower => self.letters(input, lower),
+            Filter::Upper => self.letters(input, upper),
             Filter::Title => self.letters(input, title),
             Filter::Trim => self.letters(input, |text| text.trim().to_owned()),
             Filter::Replace => self.replace(input, arguments),
@@ -36,7 +36,7 @@ impl<'a> Run<'a> {
     }
 
     fn length(&mut self, input: &Seen<'a>) -> Result<Seen<'a>, Failed> {
-        self.spend(cost::filter(input.size(), 0))?;
+        self.spend(cost::length(input.size()))?;
         let length = match input {
             Seen::Text(text) => text.chars().count(),
             Seen::List(values) => values.len().min(ELEMENTS_MAX),
@@ -81,8 +81,8 @@ impl<'a> Run<'a> {
         change: impl FnOnce(&str) -> String,
     ) -> Result<Seen<'a>, Failed> {
         let text = input.text()?;
+        self.spend(cost::letters(text.len()))?;
         let mut changed = change(&text);
-        self.spend(cost::filter(text.len(), changed.len()))?;
         changed.truncate(begin(&changed, SEEN_MAX).len());
         Ok(Seen::Text(changed.into()))
     }
@@ -90,18 +90,26 @@ impl<'a> Run<'a> {
     fn replace(&mut self, input: Seen<'a>, arguments: &[Seen<'a>]) -> Result<Seen<'a>, Failed> {
         let [from, to] = arguments else { return Err(Failed::Kind) };
         let (text, from, to) = (input.text()?, from.clone().text()?, to.clone().text()?);
-        let (mut replaced, mut done) = (String::new(), 0);
+        let room = if to.len() <= from.len() {
+            text.len()
+        } else {
+            text.len().saturating_add(1).saturating_mul(to.len().saturating_add(1))
+        };
+        let mut replaced = String::with_capacity(room.min(SEEN_MAX));
+        let (mut done, mut times, mut fits) = (0, 0_usize, true);
         for (start, found) in text.match_indices(from.as_ref()) {
-            push(&mut replaced, text.get(done..start).unwrap_or_default());
-            push(&mut replaced, &to);
+            times = times.saturating_add(1);
+            fits = push(&mut replaced, text.get(done..start).unwrap_or_default())
+                && push(&mut replaced, &to);
             done = start.saturating_add(found.len());
-            if replaced.len() >= SEEN_MAX {
+            if !fits {
                 break;
             }
         }
-        push(&mut replaced, text.get(done..).unwrap_or_default());
-        let read = text.len().saturating_add(from.len()).saturating_add(to.len());
-        self.spend(cost::filter(read, replaced.len()))?;
+        if fits {
+            push(&mut replaced, text.get(done..).unwrap_or_default());
+        }
+        self.spend(cost::replace(text.len(), from.len(), replaced.len(), times))?;
         Ok(Seen::Text(replaced.into()))
     }
 }
@@ -110,23 +118,63 @@ fn other<'a>(arguments: &[Seen<'a>]) -> Seen<'a> {
     arguments.first().cloned().unwrap_or(Seen::Text(Cow::Borrowed("")))
 }
 
-/// Appends as much as a template may see.
-fn push(text: &mut String, more: &str) {
-    text.push_str(begin(more, SEEN_MAX.saturating_sub(text.len())));
+/// Appends as much as a template may see. Whether that was all of it.
+fn push(text: &mut String, more: &str) -> bool {
+    let seen = begin(more, SEEN_MAX.saturating_sub(text.len()));
+    text.push_str(seen);
+    seen.len() == more.len()
+}
+
+fn lower(text: &str) -> String {
+    let mut lowered = String::with_capacity(text.len());
+    push_lower(&mut lowered, text);
+    lowered
+}
+
+fn upper(text: &str) -> String {
+    if text.is_ascii() {
+        return text.to_ascii_uppercase();
+    }
+    let mut changed = String::with_capacity(text.len());
+    for letter in text.chars() {
+        changed.extend(letter.to_uppercase());
+        if changed.len() > SEEN_MAX {
+            break;
+        }
+    }
+    changed
+}
+
+/// Appends a text in small letters, or somewhat more of it than a template may see.
+fn push_lower(lowered: &mut String, text: &str) {
+    // What becomes of it depends on whether a word ends there.
+    if text.contains('Σ') {
+        lowered.push_str(&text.to_lowercase());
+        return;
+    }
+    for letter in text.chars() {
+        if letter.is_ascii() {
+            lowered.push(letter.to_ascii_lowercase());
+        } else {
+            lowered.extend(letter.to_lowercase());
+        }
+        if lowered.len() > SEEN_MAX {
+            break;
+        }
+    }
 }
 
 /// Each word with a capital: words begin after white space, a hyphen or an opening bracket.
 fn title(text: &str) -> String {
     let mut words = String::with_capacity(text.len());
-    let mut start = 0;
-    let ends = text.match_indices(|it: char| it.is_whitespace() || "-({[<".contains(it));
-    let ends = ends.map(|(at, separator)| at.saturating_add(separator.len()));
-    for end in ends.chain([text.len()]) {
-        let word = text.get(start..end).unwrap_or_default();
+    let ends = |it: char| it.is_whitespace() || matches!(it, '-' | '(' | '{' | '[' | '<');
+    for word in text.split_inclusive(ends) {
         let mut letters = word.chars();
         words.extend(letters.next().into_iter().flat_map(char::to_uppercase));
-        words.push_str(&letters.as_str().to_lowercase());
-        start = end;
+        push_lower(&mut words, letters.as_str());
+        if words.len() > SEEN_MAX {
+            break;
+        }
     }
     words
 }

@@ -9,7 +9,7 @@ use kernel::planted::{self, Bug};
 use kernel::{Actor, Context, Decider, Fact, Timestamp, WorkspaceId};
 
 use super::rota::Budget;
-use super::{COMMAND_BYTES_MAX, FACTS_AT_ONCE, Leader};
+use super::{DECISION_BYTES_MAX, FACTS_AT_ONCE, Leader};
 use crate::TraceContext;
 use crate::call::{Call, Done, Failure, FailureOf, RequestKey};
 use crate::partition::PendingCommand;
@@ -17,6 +17,10 @@ use crate::partition::batch::{Batch, Origin, send};
 use crate::partition::timers::Next;
 use crate::requests::{self, Key};
 use crate::service::{Command, Event, Parked, Service};
+
+/// A decision would write more than it may.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct TooLarge;
 
 impl<S: Service> Leader<'_, S> {
     pub(super) fn command(&mut self, pending: PendingCommand<S>, batch: &mut Batch<S>) {
@@ -50,7 +54,7 @@ impl<S: Service> Leader<'_, S> {
             Err(rejection) => return batch.rejected(reply, rejection),
         };
         let origin = Origin { trace, cause: None };
-        if !batch.store(&*self.core.service, &facts, origin, COMMAND_BYTES_MAX) {
+        if !batch.store(&*self.core.service, &facts, origin, DECISION_BYTES_MAX) {
             return send(reply, Err(Failure::TooLarge));
         }
         let happened = self.happen(&context, facts, origin, batch);
@@ -103,7 +107,12 @@ impl<S: Service> Leader<'_, S> {
         let span = self.root_span();
         let _entered = span.enter();
         let origin = Origin { trace: TraceContext::of(&span), cause: None };
-        self.decide(&context, command, origin, batch)
+        self.decide(&context, command, origin, batch).unwrap_or_else(|TooLarge| {
+            // The domain bounds what its deadlines write. Should it fail to, that one waits, and nobody else.
+            let partition = self.core.partition;
+            tracing::error!(service = %S::ID, partition, "what is due would write more than a record may hold");
+            false
+        })
     }
 
     /// A deadline is a trace of its own.
@@ -115,21 +124,23 @@ impl<S: Service> Leader<'_, S> {
         }
     }
 
+    /// Decides a command, and lets its facts happen. Says whether there were any. If they would be more than one decision
+    /// may write, nothing has happened.
     pub(super) fn decide(
         &mut self,
         context: &Context,
         command: Command<S>,
         origin: Origin,
         batch: &mut Batch<S>,
-    ) -> bool {
+    ) -> Result<bool, TooLarge> {
         match S::Decider::decide(&self.fold.state, context, command) {
-            Ok(facts) => {
-                batch.store(&*self.core.service, &facts, origin, usize::MAX);
-                !self.happen(context, facts, origin, batch).is_empty()
+            Ok(facts) if batch.store(&*self.core.service, &facts, origin, DECISION_BYTES_MAX) => {
+                Ok(!self.happen(context, facts, origin, batch).is_empty())
             }
+            Ok(_) => Err(TooLarge),
             Err(rejection) => {
                 tracing::debug!(service = %S::ID, %rejection, "moot");
-                false
+                Ok(false)
             }
         }
     }

@@ -9,6 +9,7 @@ use kernel::{Actor, Timestamp, WorkspaceId};
 use tokio::time::Instant;
 use wire::events::v1::{Cause, Commit, Event as StoredEvent, Parked};
 
+use super::deciding::TooLarge;
 use super::rota::{Budget, INPUTS_AT_ONCE};
 use super::{Leader, POSITIONS_EVERY};
 use crate::commit::written_at;
@@ -177,7 +178,10 @@ impl<S: Service> Leader<'_, S> {
         let _entered = span.enter();
         let trace = TraceContext::of(&span);
         for command in commands {
-            self.decide(&context, command, Origin { trace, cause: Some(cause) }, batch);
+            let origin = Origin { trace, cause: Some(cause) };
+            self.decide(&context, command, origin, batch).map_err(|TooLarge| {
+                InputError("what follows from it is more than a record may hold".to_owned())
+            })?;
         }
         Ok(())
     }
