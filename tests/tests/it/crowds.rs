@@ -16,7 +16,7 @@ use wire::intake::v1 as intake;
 use wire::routing::v1 as routing;
 
 /// By the rules about an event and their recipients.
-const NOTICES_MAX: usize = 500;
+const NOTICES_MAX: usize = 300;
 /// To one agent.
 const OFFERS_MAX: u32 = 1_000;
 const TICKETS: u32 = 1_200;
@@ -51,7 +51,7 @@ async fn one_event_with_much_to_tell_stops_nobody() -> anyhow::Result<()> {
     }
     let refused = put(NOTICES_MAX).await.err().context("one more was taken")?;
     ensure!(reason_of(&refused) == "LIMIT_REACHED", "{refused:?}");
-    // All texts together would be five times what a record holds.
+    // All texts together would be three times what a record holds.
     let ticket = intake::CreateTicketRequest {
         workspace_id: heavy.clone(),
         request_id: new_id(),

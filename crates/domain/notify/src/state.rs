@@ -33,7 +33,7 @@ pub const FINISHED_MAX: usize = 10_000;
 pub const RULES_MAX: usize = 1_000;
 /// How many notifications one event makes at most, by the rules about it and their recipients: all of them stand in one
 /// record.
-pub const NOTICES_MAX: usize = 500;
+pub const NOTICES_MAX: usize = 300;
 /// How many endpoints a workspace has at most.
 pub const ENDPOINTS_MAX: usize = 1_000;
 /// How many secrets of an endpoint sign at once.

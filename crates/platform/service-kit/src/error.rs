@@ -115,8 +115,7 @@ pub struct Refusal {
 impl Refusal {
     /// A refusal for this reason. The message is for people; what it names belongs into the metadata too.
     pub fn of(reason: ErrorReason, message: impl Into<String>) -> Self {
-        let temporary = matches!(code_of(reason), Code::Unavailable | Code::ResourceExhausted)
-            && reason != ErrorReason::MessageTooLarge;
+        let temporary = matches!(code_of(reason), Code::Unavailable | Code::ResourceExhausted);
         let retry_after = temporary.then_some(RETRY_AFTER);
         let message = message.into();
         Self { reason, message, metadata: Vec::new(), fields: Vec::new(), retry_after }
@@ -357,8 +356,7 @@ mod tests {
         for reason in all() {
             let status = Status::from(Refusal::of(reason, "x"));
             let retry = status.get_error_details().retry_info().is_some();
-            let wanted = matches!(status.code(), Code::Unavailable | Code::ResourceExhausted)
-                && reason != ErrorReason::MessageTooLarge;
+            let wanted = matches!(status.code(), Code::Unavailable | Code::ResourceExhausted);
             assert_eq!(retry, wanted, "{reason:?}");
         }
     }

@@ -1,5 +1,5 @@
-//! What the snapshots of a data directory show: whether any was set aside, and whether the logs are those that they were
-//! taken of.
+//! What the snapshots of a data directory show: whether any was set aside, and whether the logs are those that they
+//! were taken of.
 
 use std::path::Path;
 

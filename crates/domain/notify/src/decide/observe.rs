@@ -15,11 +15,11 @@ use crate::{
     Rule, Target, Ticket, Way, Workspace, body, key,
 };
 
-/// How many bytes of texts one decision makes in all, beyond which each is cut to [`TEXT_LEFT`]: they stand in one record,
-/// with what is said of each.
-const TEXTS_MAX: usize = 96 * 1024;
+/// How many bytes of texts one decision makes in all, beyond which each is cut to [`TEXT_LEFT`]: they stand in one
+/// record, with what is said of each.
+const TEXTS_MAX: usize = 64 * 1024;
 /// What is left of a text that has no room.
-const TEXT_LEFT: usize = 200;
+const TEXT_LEFT: usize = 100;
 
 type Known<'a> = Option<(&'a TicketId, &'a Ticket)>;
 

@@ -10,6 +10,9 @@ use wire::events::v1::WorkState;
 
 use crate::Findings;
 
+/// How many offers may stand to one agent at a time.
+const OFFERS_MAX: u32 = 1_000;
+
 /// Where a ticket is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Place {
@@ -111,6 +114,8 @@ pub(super) struct Board {
     agents: BTreeMap<String, Agent>,
     queues: BTreeMap<String, Vec<(String, u32)>>,
     used: BTreeMap<String, u32>,
+    /// The offers that stand, by agent.
+    offers: BTreeMap<String, u32>,
     waiting: BTreeMap<Demand, BTreeSet<String>>,
     changed: Changed,
 }
@@ -171,6 +176,11 @@ impl Board {
             }
             self.changed.agents.insert(agent.to_owned());
         }
+        if let Place::Offered { agent, .. } = &ticket.place
+            && let Some(offers) = self.offers.get_mut(agent)
+        {
+            *offers = offers.saturating_sub(1);
+        }
         if ticket.place == Place::Waiting
             && let Some(waiting) = self.waiting.get_mut(&ticket.demand)
         {
@@ -184,6 +194,9 @@ impl Board {
     fn enter(&mut self, id: &str, ticket: &Ticket) {
         if let Some((agent, units)) = ticket.held() {
             *self.used.entry(agent.to_owned()).or_default() += units;
+        }
+        if let Place::Offered { agent, .. } = &ticket.place {
+            *self.offers.entry(agent.clone()).or_default() += 1;
         }
         if ticket.place == Place::Waiting {
             self.waiting.entry(ticket.demand.clone()).or_default().insert(id.to_owned());
@@ -232,6 +245,7 @@ impl Board {
             .agents
             .iter()
             .filter(|(_, agent)| agent.available == Some(true))
+            .filter(|(id, _)| self.offers.get(*id).is_none_or(|offers| *offers < OFFERS_MAX))
             .map(|(id, agent)| (id, agent, free((id, agent))))
             .filter(|(_, _, free)| *free > 0)
             .collect();

@@ -133,7 +133,11 @@ impl<S: Service> Batch<S> {
         let first = self.events.len();
         self.events.extend(facts.iter().map(|fact| stored(service, fact, origin)));
         let data: usize = self.events.iter().skip(first).map(|event| event.data.len()).sum();
-        let bytes = data + ENVELOPE_BYTES * facts.len();
+        let mut bytes = data + ENVELOPE_BYTES * facts.len();
+        if bytes > BYTES_MAX / 4 {
+            // So much is seldom, and then an estimate won't do.
+            bytes = self.events.iter().skip(first).map(prost::Message::encoded_len).sum();
+        }
         if bytes > max_bytes {
             self.events.truncate(first);
             return false;

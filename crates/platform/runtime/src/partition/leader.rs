@@ -58,7 +58,7 @@ const POSITIONS_EVERY: u64 = 1000;
 /// ... or so long.
 const POSITIONS_AFTER: Duration = Duration::from_secs(10);
 /// What one decision may write, in bytes: with what waits beside it, it fits into a record.
-const DECISION_BYTES_MAX: usize = 384 * 1024;
+const DECISION_BYTES_MAX: usize = 448 * 1024;
 /// Once so many facts have come of one decision, what else follows is left for a turn of its own.
 const FACTS_AT_ONCE: usize = 64;
 

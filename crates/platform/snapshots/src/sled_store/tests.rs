@@ -131,5 +131,5 @@ async fn rubbish_is_set_aside_and_the_oldest_rubbish_removed() {
         .map(|entry| entry.unwrap().file_name().into_string().unwrap())
         .collect();
     names.sort();
-    assert_eq!(names, ["quarantine-3", "quarantine-4", "quarantine-5", owner::CURRENT]);
+    assert_eq!(names, ["LOCK", "quarantine-3", "quarantine-4", "quarantine-5", owner::CURRENT]);
 }

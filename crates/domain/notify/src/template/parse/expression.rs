@@ -297,7 +297,9 @@ impl<'a> Checker<'a> {
             Filter::Length => (Kind::Number, cost::length(read)),
             Filter::Lower | Filter::Upper | Filter::Title => {
                 let made = read.saturating_mul(LETTERS_GROW);
-                (Kind::Text(made.min(SEEN_MAX)), cost::letters(read))
+                let title = matches!(filter, Filter::Title);
+                let own = if title { cost::words(read) } else { cost::letters(read) };
+                (Kind::Text(made.min(SEEN_MAX)), own)
             }
             Filter::Trim => (Kind::Text(read), cost::letters(read)),
             Filter::Replace => {

@@ -27,10 +27,10 @@ impl<'a> Run<'a> {
             }
             Filter::Length => self.length(&input),
             Filter::Join => self.join(input, arguments),
-            Filter::Lower => self.letters(input, lower),
-            Filter::Upper => self.letters(input, upper),
-            Filter::Title => self.letters(input, title),
-            Filter::Trim => self.letters(input, |text| text.trim().to_owned()),
+            Filter::Lower => self.letters(input, cost::letters, lower),
+            Filter::Upper => self.letters(input, cost::letters, upper),
+            Filter::Title => self.letters(input, cost::words, title),
+            Filter::Trim => self.letters(input, cost::letters, |text| text.trim().to_owned()),
             Filter::Replace => self.replace(input, arguments),
         }
     }
@@ -78,10 +78,11 @@ impl<'a> Run<'a> {
     fn letters(
         &mut self,
         input: Seen<'a>,
+        cost: impl FnOnce(usize) -> u64,
         change: impl FnOnce(&str) -> String,
     ) -> Result<Seen<'a>, Failed> {
         let text = input.text()?;
-        self.spend(cost::letters(text.len()))?;
+        self.spend(cost(text.len()))?;
         let mut changed = change(&text);
         changed.truncate(begin(&changed, SEEN_MAX).len());
         Ok(Seen::Text(changed.into()))

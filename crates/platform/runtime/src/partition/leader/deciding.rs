@@ -124,8 +124,8 @@ impl<S: Service> Leader<'_, S> {
         }
     }
 
-    /// Decides a command, and lets its facts happen. Says whether there were any. If they would be more than one decision
-    /// may write, nothing has happened.
+    /// Decides a command, and lets its facts happen. Says whether there were any. If they would be more than one
+    /// decision may write, nothing has happened.
     pub(super) fn decide(
         &mut self,
         context: &Context,
