@@ -25,15 +25,15 @@ fn event_types() -> BTreeSet<&'static str> {
 fn names_in(text: &str) -> BTreeSet<&str> {
     // Between two quotes stands nothing but a text that could be such a name; what `Debug` prints and `serde` makes is
     // none.
-    let pieces: Vec<_> = text.split('"').collect();
     let printed = |before: &str| {
         before.ends_with("debug_struct(")
             || before.ends_with("debug_tuple(")
             || before.ends_with("from = ")
             || before.ends_with("into = ")
     };
-    let named = pieces.windows(2).filter(|two| !printed(two[0])).map(|two| two[1]);
-    named.filter(|literal| is_name(literal)).collect()
+    let (before, pieces) = (text.split('"'), text.split('"').skip(1));
+    let named = before.zip(pieces).filter(|(before, literal)| !printed(before) && is_name(literal));
+    named.map(|(_, literal)| literal).collect()
 }
 
 fn is_name(text: &str) -> bool {

@@ -151,13 +151,14 @@ fn a_step_is_no_more_work_in_one_kind_of_filter_than_in_another() {
 }
 
 /// What the templates look at: each name with what it holds.
-fn fields() -> [(&'static str, Shape, Value); 8] {
+fn fields() -> [(&'static str, Shape, Value); 9] {
     let texts = || Shape::List(Box::new(Shape::Text));
     [
         ("body", Shape::Text, "a".repeat(8_190).into()),
         ("greek", Shape::Text, "ΐ".repeat(4_095).into()),
         ("words", Shape::Text, "ab-é ".repeat(1_365).into()),
         ("sigmas", Shape::Text, "ΟΣ ".repeat(1_638).into()),
+        ("ends", Shape::Text, "ΟΑΣ ".repeat(1_170).into()),
         ("spaces", Shape::Text, "\u{3000}".repeat(2_730).into()),
         ("due_at", Shape::Instant, Timestamp::from_millis(1_500).into()),
         ("tags", texts(), Value::texts(vec!["a".repeat(1_000); 100])),
@@ -219,8 +220,9 @@ fn a_step_is_no_more_work_in_one_kind_of_template_than_in_another() {
         when("event.body|replace('','b') == 'x'").repeat(2),
         when("event.body|replace(event.body,event.body) == 'x'"),
         when("event.greek|upper|lower == 'x'").repeat(9),
-        when("event.words|title == 'x'").repeat(5),
-        when("event.sigmas|title == 'x'").repeat(5),
+        when("event.words|title == 'x'").repeat(15),
+        when("event.sigmas|title == 'x'").repeat(15),
+        when("event.ends|title == 'x'").repeat(15),
         when("event.sigmas|lower == 'x'").repeat(15),
         when("event.spaces|trim == 'x'").repeat(15),
         when("event.greek|length == 1").repeat(80),

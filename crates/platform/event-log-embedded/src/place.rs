@@ -68,14 +68,16 @@ fn mark(directory: &Path, format: &str) -> std::io::Result<()> {
 
 /// A place that can be no directory of ours is not a passing trouble.
 fn unavailable(directory: &Path, error: std::io::Error) -> OpenError {
-    match error.kind() {
+    let lasts = matches!(
+        error.kind(),
         ErrorKind::PermissionDenied
-        | ErrorKind::NotADirectory
-        | ErrorKind::NotFound
-        | ErrorKind::ReadOnlyFilesystem
-        | ErrorKind::AlreadyExists => {
-            OpenError::Denied(format!("{}: {error}", directory.display()).into())
-        }
-        _ => OpenError::Unavailable(error.into()),
+            | ErrorKind::NotADirectory
+            | ErrorKind::NotFound
+            | ErrorKind::ReadOnlyFilesystem
+            | ErrorKind::AlreadyExists
+    );
+    if lasts {
+        return OpenError::Denied(format!("{}: {error}", directory.display()).into());
     }
+    OpenError::Unavailable(error.into())
 }

@@ -213,7 +213,9 @@ fn those_that_fit(fields: Vec<FieldViolation>) -> Vec<FieldViolation> {
 fn shortened(mut text: String, bytes_max: usize) -> String {
     const CUT: &str = "…";
     if text.len() > bytes_max {
-        text.truncate(text.floor_char_boundary(bytes_max.saturating_sub(CUT.len())));
+        let room = bytes_max.saturating_sub(CUT.len());
+        let end = (0..=room).rev().find(|end| text.is_char_boundary(*end)).unwrap_or(0);
+        text.truncate(end);
         text.push_str(CUT);
     }
     text

@@ -134,7 +134,7 @@ pub(super) async fn run(
                     return Err(Refused(text).into());
                 }
                 Case::Whole => {
-                    out::note(&format!("{service}/{partition} is whole, and left alone"))
+                    out::note(&format!("{service}/{partition} is whole, and left alone"));
                 }
             }
         }

@@ -58,11 +58,6 @@ pub(super) fn letters(read: usize) -> u64 {
     steps(read / LETTERS_A_STEP).saturating_add(2)
 }
 
-/// A filter that takes so many bytes word by word, since how a letter ends a word may matter.
-pub(super) fn words(read: usize) -> u64 {
-    letters(read).saturating_mul(3)
-}
-
 /// Looking for a text in another, and writing so many bytes with something else in its place so many times.
 pub(super) fn replace(text: usize, from: usize, made: usize, times: usize) -> u64 {
     search(text, from).saturating_add(bytes(made)).saturating_add(steps(times))

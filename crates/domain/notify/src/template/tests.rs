@@ -255,7 +255,7 @@ fn what_a_filter_reads_and_writes_and_replaces_is_priced() {
     let whole = cost::bytes(TEXT_MAX);
     for (source, steps) in [
         ("{{ event.body | upper }}", 3 + 1_024 + 2),
-        ("{{ event.body | title }}", 3 + 3 * (1_024 + 2)),
+        ("{{ event.body | title }}", 3 + 1_024 + 2),
         ("{{ event.body | trim }}", 3 + 1_024 + 2),
         ("{{ event.body | length }}", 3 + 129 + 1),
         ("{{ event.body | replace('a', 'b') }}", 5 + 512 + 3 + 129 + 8_196),
@@ -283,6 +283,7 @@ fn letters_are_changed_as_the_standard_library_does() {
         ("{{ 'ΟΔΟΣ ΣΑΣ İI' | lower }}", "ΟΔΟΣ ΣΑΣ İI".to_lowercase()),
         ("{{ 'ÄÖ İI Z' | lower }}", "ÄÖ İI Z".to_lowercase()),
         ("{{ 'ΟΔΟΣ ǆ-ß(ÄÄ  ' | title }}", "Οδος Ǆ-SS(Ää  ".to_owned()),
+        ("{{ 'ΟΣ ΟΣΟ ΣΑΣ ΑΣ.Α Σ' | title }}", "Οσ Οσο Σας Ασ.α Σ".to_owned()),
         ("{{ '€€a€' | replace('€', 'ab') | replace('ab', '') }}", "a".to_owned()),
     ] {
         assert_eq!(text(source), Ok(expected), "{source}");

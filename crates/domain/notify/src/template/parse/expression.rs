@@ -297,9 +297,7 @@ impl<'a> Checker<'a> {
             Filter::Length => (Kind::Number, cost::length(read)),
             Filter::Lower | Filter::Upper | Filter::Title => {
                 let made = read.saturating_mul(LETTERS_GROW);
-                let title = matches!(filter, Filter::Title);
-                let own = if title { cost::words(read) } else { cost::letters(read) };
-                (Kind::Text(made.min(SEEN_MAX)), own)
+                (Kind::Text(made.min(SEEN_MAX)), cost::letters(read))
             }
             Filter::Trim => (Kind::Text(read), cost::letters(read)),
             Filter::Replace => {

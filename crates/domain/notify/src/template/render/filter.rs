@@ -27,10 +27,10 @@ impl<'a> Run<'a> {
             }
             Filter::Length => self.length(&input),
             Filter::Join => self.join(input, arguments),
-            Filter::Lower => self.letters(input, cost::letters, lower),
-            Filter::Upper => self.letters(input, cost::letters, upper),
-            Filter::Title => self.letters(input, cost::words, title),
-            Filter::Trim => self.letters(input, cost::letters, |text| text.trim().to_owned()),
+            Filter::Lower => self.letters(input, lower),
+            Filter::Upper => self.letters(input, upper),
+            Filter::Title => self.letters(input, title),
+            Filter::Trim => self.letters(input, |text| text.trim().to_owned()),
             Filter::Replace => self.replace(input, arguments),
         }
     }
@@ -78,11 +78,10 @@ impl<'a> Run<'a> {
     fn letters(
         &mut self,
         input: Seen<'a>,
-        cost: impl FnOnce(usize) -> u64,
         change: impl FnOnce(&str) -> String,
     ) -> Result<Seen<'a>, Failed> {
         let text = input.text()?;
-        self.spend(cost(text.len()))?;
+        self.spend(cost::letters(text.len()))?;
         let mut changed = change(&text);
         changed.truncate(begin(&changed, SEEN_MAX).len());
         Ok(Seen::Text(changed.into()))
@@ -149,13 +148,15 @@ fn upper(text: &str) -> String {
 /// Appends a text in small letters, or somewhat more of it than a template may see.
 fn push_lower(lowered: &mut String, text: &str) {
     // What becomes of it depends on whether a word ends there.
-    if text.contains('Σ') {
+    if text.contains('Σ') && !ends_no_word(text) {
         lowered.push_str(&text.to_lowercase());
         return;
     }
     for letter in text.chars() {
         if letter.is_ascii() {
             lowered.push(letter.to_ascii_lowercase());
+        } else if letter == 'Σ' {
+            lowered.push('σ');
         } else {
             lowered.extend(letter.to_lowercase());
         }
@@ -163,6 +164,16 @@ fn push_lower(lowered: &mut String, text: &str) {
             break;
         }
     }
+}
+
+/// Whether each Σ plainly ends no word: it is the first letter, or stands between two that have capitals.
+fn ends_no_word(text: &str) -> bool {
+    let is_cased = |letter: char| letter.is_lowercase() || letter.is_uppercase();
+    text.match_indices('Σ').all(|(at, sigma)| {
+        let (before, from) = text.split_at(at);
+        let next = from.strip_prefix(sigma).and_then(|after| after.chars().next());
+        at == 0 || before.chars().next_back().is_some_and(is_cased) && next.is_some_and(is_cased)
+    })
 }
 
 /// Each word with a capital: words begin after white space, a hyphen or an opening bracket.
