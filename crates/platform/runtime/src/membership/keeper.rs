@@ -27,8 +27,10 @@ const AGAIN_AFTER: Duration = Duration::from_millis(250);
 const KNOWN_TO_STAND: Duration = Duration::from_millis(2500);
 /// So many renewals are known by when they set out: more than are on their way at any time.
 const SENT_MAX: usize = 16;
-/// A leader's word stands for itself only once all who decided before they saw it are done or have given up.
-const VOUCHES_AFTER: Duration = Duration::from_secs(6);
+/// A leader's word stands for itself only once all who decided before they saw it are done or have given up, and would
+/// be seen here: what they saw may be 2.5 s old, they wait for 1.5 s, claim within 2 s, and what is seen here may be
+/// 2.5 s old.
+const VOUCHES_AFTER: Duration = Duration::from_secs(9);
 /// After so many failures in a row to put the notice up that is said.
 const SAID_AFTER_FAILURES: u32 = 3;
 /// A leader that hasn't reached its log for so long says so, and others may try.
@@ -245,7 +247,9 @@ impl Shared {
             let said = notice.standings.get(number);
             let still = |said: &&Standing| said.role == Role::Leads && said.epoch == chair.epoch;
             if chair.role == Role::Leads && said.as_ref().is_some_and(still) {
-                let first = chair.said.map_or(at, |(first, _)| first);
+                // Others may have seen nobody once the last one no longer stood.
+                let unbroken = chair.said.filter(|(_, last)| at < *last + known_to_stand());
+                let first = unbroken.map_or(at, |(first, _)| first);
                 chair.said = Some((first, at));
             }
         }
@@ -263,7 +267,7 @@ impl Shared {
         let now = Instant::now();
         let before = Arc::clone(&self.view.borrow());
         let mut joined_at = before.joined_at;
-        let mut others = BTreeMap::new();
+        let (mut others, mut is_there) = (BTreeMap::new(), false);
         for (key, notice) in notices.iter() {
             let Some(instance) = Notice::instance(self.service, key) else { continue };
             let notice = match Notice::decode(notice) {
@@ -275,6 +279,7 @@ impl Shared {
             };
             if instance == self.membership.instance {
                 joined_at = joined_at.or(Some(now));
+                is_there = true;
                 lock(&self.own).came_back(notice.renewal);
                 continue;
             }
@@ -286,6 +291,10 @@ impl Shared {
             let since = before.others.get(instance).map_or(now, |known| known.since);
             let Notice { address, draining, standings, .. } = notice;
             others.insert(instance.to_owned(), Member { address, draining, standings, since });
+        }
+        if !is_there {
+            // A board that has lost its memory: others may have seen nobody as well.
+            lock(&self.own).seats.values_mut().for_each(|chair| chair.said = None);
         }
         told.retain(|instance, _| notices.contains_key(&Notice::key(self.service, instance)));
         self.view.send_modify(|view| {
@@ -366,13 +375,14 @@ impl Seat {
     }
 
     /// Whether this instance, which leads, may show its state without asking the log: nobody else can have claimed it,
-    /// for all have been told for long enough that it leads.
+    /// for all have been told for long enough that it leads, and whoever did claim it would have been seen.
     pub(crate) fn vouches(&self) -> bool {
         let now = Instant::now();
         let own = lock(&self.shared.own);
         let said = own.seats.get(&self.partition).and_then(|chair| chair.said);
+        let sees = own.seen_at.is_some_and(|at| now < at + known_to_stand());
         said.is_some_and(|(first, last)| {
-            let stands = now < last + known_to_stand();
+            let stands = sees && now < last + known_to_stand();
             now >= first + VOUCHES_AFTER && (stands || planted::is(Bug::LapsedNoticeVouches))
         })
     }

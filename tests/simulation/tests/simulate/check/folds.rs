@@ -15,6 +15,10 @@ use crate::ledger::Shown;
 use crate::run::log_id;
 use crate::world::{LogKey, PARTITIONS, World};
 
+/// How often an instance is asked for a state that it can't show, and how long after.
+const GLANCES: usize = 300;
+const GLANCED_AGAIN_AFTER: Duration = Duration::from_millis(100);
+
 /// I10, I11, I50: the log folded from its first record gives the state that is live, every hash that a leader wrote,
 /// and every state that an instance has shown.
 pub(super) async fn replay<S: Staged>(world: &Arc<World>) -> anyhow::Result<()> {
@@ -37,7 +41,16 @@ async fn show_live<S: Staged>(slot: &Slot<S>, partition: u16) {
     let (world, name) = (&slot.instance.world, &slot.instance.name);
     let Some(partition) = slot.node.partitions().get(usize::from(partition)) else { return };
     let key = (S::ID, partition.id());
-    let looked = partition.glance(|view| (view.head, view.state_hash().ok())).await;
+    let glance = || partition.glance(|view| (view.head, view.state_hash().ok()));
+    let mut looked = glance().await;
+    // It may be passing to another instance just now, which nobody who rests hinders.
+    for _ in 0..GLANCES {
+        if looked.is_ok() {
+            break;
+        }
+        tokio::time::sleep(GLANCED_AGAIN_AFTER).await;
+        looked = glance().await;
+    }
     let Ok((head, Some(hash))) = looked else {
         world.violation(format!("I46: {}/{} can't be read at {name}", S::ID, partition.id()));
         return;

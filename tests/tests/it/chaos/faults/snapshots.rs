@@ -49,12 +49,37 @@ pub(super) async fn damaged(stage: &mut Stage) -> anyhow::Result<Bite> {
     let said = stage.process(at)?.said().len();
     stage.process(at)?.start_again().await?;
     harmed?;
+    if matches!(damage, Damage::Ahead | Damage::Foreign) {
+        return knows_another_log(stage, at, damage, &place).await;
+    }
     stage.cluster.whole().await?;
     let counted = stage.process(at)?.figure(REJECTED).await?;
     let said = stage.process(at)?.said().split_off(said);
     let noticed: Vec<_> = ASIDE.into_iter().filter(|line| said.contains(line)).collect();
     let seen = format!("{at}, {damage:?}: {counted} rejected, said {noticed:?}");
     Ok(Bite::new(!noticed.is_empty(), seen))
+}
+
+/// A whole snapshot of what the log isn't says that the log was lost: the instance stops there until an operator takes
+/// its snapshots away.
+async fn knows_another_log(
+    stage: &mut Stage,
+    at: At,
+    damage: Damage,
+    place: &Path,
+) -> anyhow::Result<Bite> {
+    let reason = until("it says what it knows", || async {
+        // It may not be there yet.
+        let Ok(partitions) = stage.status(at).await else { return Ok(None) };
+        let stopped = partitions.into_iter().filter(|it| !it.ready).map(|it| it.reason);
+        Ok(stopped.into_iter().find(|reason| reason.contains("a snapshot knows")))
+    })
+    .await?;
+    stage.process(at)?.kill().await?;
+    std::fs::remove_dir_all(place)?;
+    stage.process(at)?.start_again().await?;
+    stage.cluster.whole().await?;
+    Ok(Bite::new(true, format!("{at}, {damage:?}: {reason}")))
 }
 
 async fn harm(place: &Path, damage: Damage, at: At) -> anyhow::Result<()> {
