@@ -37,8 +37,8 @@ pub(crate) struct Finding {
 }
 
 impl Finding {
-    /// Of a log that is not there.
-    fn missing((service, partition): (ServiceId, u16)) -> Self {
+    /// Nothing was found yet.
+    fn begin(service: ServiceId, partition: u16) -> Self {
         Self {
             service: service.name(),
             partition,
@@ -48,8 +48,13 @@ impl Finding {
             state_hash: String::new(),
             violations: 0,
             first_violation: String::new(),
-            problem: "there is no such log".to_owned(),
+            problem: String::new(),
         }
+    }
+
+    /// Of a log that is not there.
+    fn missing((service, partition): (ServiceId, u16)) -> Self {
+        Self { problem: "there is no such log".to_owned(), ..Self::begin(service, partition) }
     }
 
     /// Whether its leaders should have written down a state by now, and none has. Those of a short log need not have: a
@@ -203,17 +208,7 @@ struct Check {
 
 impl Check {
     fn new(service: ServiceId, partition: u16, wanted: Wanted) -> Self {
-        let finding = Finding {
-            service: service.name(),
-            partition,
-            records: 0,
-            events: 0,
-            compared: 0,
-            state_hash: String::new(),
-            violations: 0,
-            first_violation: String::new(),
-            problem: String::new(),
-        };
+        let finding = Finding::begin(service, partition);
         Self { service, on_the_way: None, wanted, finding, confirmed: BTreeSet::new() }
     }
 

@@ -147,6 +147,12 @@ fn not_grpc(request: &Request<Body>) -> Option<Response<Body>> {
     Some(response)
 }
 
+/// What a message of more than [`MESSAGE_MAX_BYTES`] is answered.
+pub(crate) fn too_large_refusal() -> Refusal {
+    Refusal::of(ErrorReason::MessageTooLarge, "the message is larger than the limit")
+        .with("limit_bytes", MESSAGE_MAX_BYTES)
+}
+
 /// Gives tonic's own refusals, which have no details, the right code and an `ErrorInfo`.
 fn tidy(response: Response<Body>) -> Response<Body> {
     let Some(status) = bare(response.headers()) else { return response };
@@ -154,9 +160,7 @@ fn tidy(response: Response<Body>) -> Response<Body> {
     let too_large = message.contains("message length too large") || message.contains("size limit");
     let code = status.code();
     if too_large && matches!(code, Code::OutOfRange | Code::ResourceExhausted) {
-        let refusal =
-            Refusal::of(ErrorReason::MessageTooLarge, "the message is larger than the limit");
-        return answer(refusal.with("limit_bytes", MESSAGE_MAX_BYTES));
+        return answer(too_large_refusal());
     }
     if code == Code::Unimplemented {
         let message = if message.is_empty() { "there is no such method" } else { message };

@@ -15,7 +15,7 @@ use tonic::body::Body;
 use super::Readers;
 use super::body::{Reading, answered, watched};
 use super::request::received;
-use super::turn::Begun;
+use super::turn::CountsAlready;
 
 /// What lasts and is none of our contract.
 const FOREIGN: [&str; 3] = [
@@ -101,7 +101,7 @@ where
 
 /// The same answer, which counts if it is large: unless it does so already.
 fn counted(answer: Response<Body>, readers: Readers) -> Response<Body> {
-    if answer.extensions().get::<Begun>().is_some() {
+    if answer.extensions().get::<CountsAlready>().is_some() {
         return answer;
     }
     answer.map(|body| answered(body, readers))

@@ -12,13 +12,11 @@ use http_body_util::{BodyExt, Full};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tonic::Status;
 use tonic::body::Body;
-use wire::common::v1::ErrorReason;
 
 use super::body::begun;
 use super::request::REQUEST_MAX_BYTES;
 use super::{Part, Readers};
-use crate::Refusal;
-use crate::hygiene::MESSAGE_MAX_BYTES;
+use crate::hygiene::too_large_refusal;
 
 /// How many answers are made at once for callers.
 const CALLERS_AT_ONCE: usize = 12;
@@ -64,7 +62,7 @@ fn may_be_large(path: &str) -> bool {
 
 /// Marks an answer that counts already.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Begun;
+pub(super) struct CountsAlready;
 
 /// Lets calls whose answers may be large wait for room and a turn, until the answer's first frame is made.
 ///
@@ -136,7 +134,7 @@ where
                 Err(never) => match never {},
             };
             let (mut head, body) = answer.into_parts();
-            head.extensions.insert(Begun);
+            head.extensions.insert(CountsAlready);
             Ok(Response::from_parts(head, begun(body, readers).await))
         }
         .boxed()
@@ -150,9 +148,7 @@ async fn whole(body: &mut Body) -> Result<Bytes, Status> {
         // Calls have no trailers.
         let Ok(data) = frame?.into_data() else { continue };
         if whole.len().saturating_add(data.len()) > REQUEST_MAX_BYTES {
-            let refusal =
-                Refusal::of(ErrorReason::MessageTooLarge, "the message is larger than the limit");
-            return Err(refusal.with("limit_bytes", MESSAGE_MAX_BYTES).into());
+            return Err(too_large_refusal().into());
         }
         whole.extend_from_slice(&data);
     }
